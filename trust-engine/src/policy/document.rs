@@ -1,0 +1,439 @@
+//! What people write: the policy document, as data.
+//!
+//! Tiers, roles and resource types are names in the document, not Rust enums: the published defaults are only one
+//! document among many. [`PolicyDocument::parse`] reads YAML or JSON and reports every mistake at once;
+//! a document becomes enforceable only when it is compiled into a [`Policy`](crate::Policy).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The format number this crate reads and writes in `policyFormat`.
+pub const POLICY_FORMAT: u32 = 1;
+
+/// A whole policy, with every default made explicit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// Version of the document format; 1.
+    pub policy_format: u32,
+    /// Short name of the policy, for people.
+    pub name: String,
+    /// What the policy is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Trust tiers, lowest first; 1 to 64.
+    pub tiers: Vec<Tier>,
+    /// Roles and the tier each needs at least; 1 to 256.
+    pub roles: Vec<Role>,
+    /// Ordered rules, evaluated after the role's minimum tier; the first that matches decides. At most 4,096.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// What holds when the tier is sufficient and no rule matches. Always written out, so that nobody has to guess.
+    pub default_effect: Effect,
+    /// How agents without a registration and claimed tiers are treated.
+    #[serde(default)]
+    pub agents: AgentHandling,
+    /// Names of the resources that ceilings are counted for; at most 64.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    /// Capability ceilings.
+    #[serde(default)]
+    pub ceilings: Ceilings,
+    /// Which verdicts are recorded, and how durably.
+    #[serde(default)]
+    pub recording: Recording,
+}
+
+/// One trust tier; its rank is its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tier {
+    /// Unique name.
+    pub name: String,
+    /// What an agent has shown to be here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Scores that place an agent in this tier when no tier is given explicitly. All tiers have a band or none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoreBand>,
+}
+
+/// An inclusive range of trust scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScoreBand {
+    /// Lowest score of the band.
+    pub min: u32,
+    /// Highest score of the band; at most 1,000,000.
+    pub max: u32,
+}
+
+/// A role and the lowest tier that may take it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Role {
+    /// Unique name.
+    pub name: String,
+    /// What the role is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The lowest tier that may take the role; no rule can lift it.
+    pub minimum_tier: String,
+    /// A disabled role is denied to everyone.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// One ordered rule: when every condition holds, its effect decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// Unique name; appears in traces and records.
+    pub id: String,
+    /// Why the rule exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What the rule decides.
+    pub effect: Effect,
+    /// Reason given to the caller; 1 to 512 characters. Default: a sentence naming the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whom an ESCALATE asks: a queue, team or address of the host; only with effect ESCALATE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation_path: Option<String>,
+    /// The conditions; all that are present must hold. An empty `when` always matches.
+    #[serde(default)]
+    pub when: Conditions,
+}
+
+/// Conditions of a rule. A list that is absent does not restrict; a list that is present has 1 to 256 values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Conditions {
+    /// Any of these roles is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// The agent is evaluated at any of these tiers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<String>>,
+    /// The request's action is any of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Vec<String>>,
+    /// The request's resource matches any of these globs: `*` any run of characters, `?` one character, `\` takes
+    /// the next character literally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
+    /// The request's environment is any of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environments: Option<Vec<String>>,
+    /// The agent holds all of these attestations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestations: Option<Vec<String>>,
+    /// The time of evaluation falls into this window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeWindow>,
+    /// The agent belongs to any of these organizations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organizations: Option<Vec<String>>,
+}
+
+/// A daily window in a civil time zone. `from` is included, `to` is not; `to` not after `from` spans midnight, and
+/// then `days` names the day on which the window begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TimeWindow {
+    /// IANA time zone, for example `Europe/Berlin`.
+    pub zone: String,
+    /// Days on which the window begins; absent means every day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Vec<Day>>,
+    /// Start, `HH:MM`.
+    pub from: String,
+    /// End, `HH:MM`, up to `24:00`.
+    pub to: String,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// What a rule, or the absence of a matching rule, decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Effect {
+    /// The agent may take the role.
+    Allow,
+    /// The agent may not take the role.
+    Deny,
+    /// A person has to approve first.
+    Escalate,
+}
+
+/// How agents without a registration and claimed tiers are treated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentHandling {
+    /// Agents that were never registered.
+    #[serde(default)]
+    pub unregistered: Unregistered,
+    /// A tier claimed above the held one by a caller that is no tier authority.
+    #[serde(default)]
+    pub excess_claim: ExcessClaim,
+}
+
+/// How an unregistered agent is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Unregistered {
+    /// It holds the lowest tier.
+    #[default]
+    LowestTier,
+    /// It is denied, whatever a caller asserts.
+    Deny,
+}
+
+/// What a claim above the held tier does; either way it is recorded as a signal of gaming.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExcessClaim {
+    /// The request is evaluated at the held tier.
+    #[default]
+    HeldTier,
+    /// The request is denied.
+    Deny,
+}
+
+/// Capability ceilings: how much may be used in a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ceilings {
+    /// Use at or above this share of a ceiling counts as near the limit; 1 to 100.
+    #[serde(default = "near_limit_percent")]
+    pub near_limit_percent: u32,
+    /// Longest time a granted amount is held unspent before it is given back; 10 to 60,000 ms.
+    #[serde(default = "max_hold_millis")]
+    pub max_hold_millis: u32,
+    /// Whether checks are admitted when no authority can be reached. False is the only safe choice.
+    #[serde(default)]
+    pub fail_open: bool,
+    /// Ceilings of a single agent, by tier and resource; no row means nothing is allowed.
+    #[serde(default)]
+    pub agent: Vec<AgentCeiling>,
+    /// Ceilings shared by all agents of an organization.
+    #[serde(default)]
+    pub organization: Vec<OrganizationCeiling>,
+    /// Ceilings shared by everyone.
+    #[serde(default)]
+    pub fleet: Vec<FleetCeiling>,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self {
+            near_limit_percent: near_limit_percent(),
+            max_hold_millis: max_hold_millis(),
+            fail_open: false,
+            agent: Vec::new(),
+            organization: Vec::new(),
+            fleet: Vec::new(),
+        }
+    }
+}
+
+/// A ceiling of one agent of a tier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentCeiling {
+    /// The tier it applies to.
+    pub tier: String,
+    /// The resource counted.
+    pub resource: String,
+    /// Most that may be used in a window; 1 to 2^40 − 1.
+    pub limit: u64,
+    /// Length of the window in seconds; 1 to 31,622,400 (366 days).
+    #[serde(default = "window_seconds")]
+    pub window_seconds: u32,
+    /// Kind of window.
+    #[serde(default)]
+    pub window: WindowKind,
+    /// How the ceiling is handed out.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// A ceiling shared by an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrganizationCeiling {
+    /// The organization; absent means each organization by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// The resource counted.
+    pub resource: String,
+    /// Most that may be used in a window; 1 to 2^40 − 1.
+    pub limit: u64,
+    /// Length of the window in seconds; 1 to 31,622,400 (366 days).
+    #[serde(default = "window_seconds")]
+    pub window_seconds: u32,
+    /// Kind of window.
+    #[serde(default)]
+    pub window: WindowKind,
+    /// How the ceiling is handed out.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// A ceiling shared by the whole fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FleetCeiling {
+    /// The resource counted.
+    pub resource: String,
+    /// Most that may be used in a window; 1 to 2^40 − 1.
+    pub limit: u64,
+    /// Length of the window in seconds; 1 to 31,622,400 (366 days).
+    #[serde(default = "window_seconds")]
+    pub window_seconds: u32,
+    /// Kind of window.
+    #[serde(default)]
+    pub window: WindowKind,
+    /// How the ceiling is handed out.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// Kind of a ceiling's window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WindowKind {
+    /// Aligned to the epoch; everything returns at its end.
+    #[default]
+    Fixed,
+    /// Never more than the ceiling in any window of this length.
+    Sliding,
+}
+
+/// How a ceiling is handed out to engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Precision {
+    /// In leases that shrink near the ceiling: fast, never over, may leave a remainder unused.
+    #[default]
+    Leased,
+    /// Exactly the amount asked, every time.
+    Exact,
+}
+
+/// Which verdicts are recorded, and when the answer is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recording {
+    /// Role gates.
+    #[serde(default)]
+    pub gates: GateRecording,
+    /// Ceiling checks.
+    #[serde(default)]
+    pub ceilings: CeilingRecording,
+}
+
+/// Recording of role gates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GateRecording {
+    /// Which verdicts are recorded.
+    #[serde(default)]
+    pub mode: RecordingMode,
+    /// Of 1,000 ALLOW verdicts how many are recorded in mode SAMPLED; 1 to 999. Refusals always are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_per_thousand: Option<u32>,
+    /// Whether the answer waits for the commit.
+    #[serde(default = "commit")]
+    pub durability: Durability,
+}
+
+impl Default for GateRecording {
+    fn default() -> Self {
+        Self { mode: RecordingMode::All, sample_per_thousand: None, durability: Durability::Commit }
+    }
+}
+
+/// Recording of ceiling checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CeilingRecording {
+    /// Which verdicts are recorded.
+    #[serde(default)]
+    pub mode: RecordingMode,
+    /// Of 1,000 admitted checks how many are recorded in mode SAMPLED; 1 to 999. Refusals always are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_per_thousand: Option<u32>,
+    /// Whether the answer to an admitted check waits for the commit.
+    #[serde(default = "enqueue")]
+    pub durability: Durability,
+    /// Whether the answer to a refused check waits for the commit.
+    #[serde(default = "commit")]
+    pub refusals: Durability,
+}
+
+impl Default for CeilingRecording {
+    fn default() -> Self {
+        Self {
+            mode: RecordingMode::All,
+            sample_per_thousand: None,
+            durability: Durability::Enqueue,
+            refusals: Durability::Commit,
+        }
+    }
+}
+
+/// Which verdicts are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RecordingMode {
+    /// Every verdict.
+    #[default]
+    All,
+    /// Every refusal and a sample of the rest.
+    Sampled,
+    /// None; counted in the statistics all the same.
+    None,
+}
+
+/// When a recorded answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Durability {
+    /// After the record is committed.
+    Commit,
+    /// At once; the answer says `recorded: pending`.
+    Enqueue,
+}
+
+fn yes() -> bool {
+    true
+}
+fn near_limit_percent() -> u32 {
+    80
+}
+fn max_hold_millis() -> u32 {
+    1000
+}
+fn window_seconds() -> u32 {
+    3600
+}
+fn commit() -> Durability {
+    Durability::Commit
+}
+fn enqueue() -> Durability {
+    Durability::Enqueue
+}
