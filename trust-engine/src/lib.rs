@@ -1,1 +1,23 @@
-//! placeholder
+#![doc = include_str!("crate.md")]
+
+mod agent;
+mod clock;
+mod engine;
+mod error;
+pub mod gate;
+mod ids;
+mod policy;
+pub mod provenance;
+pub mod storage;
+
+pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
+pub use clock::{Clock, Entropy, ManualClock, SystemClock, SystemEntropy, Timestamp};
+pub use engine::{
+    AgentReceipt, Agents, Engine, Log, Options, Page, Policies, PolicyVersion, Query, Recorded, Stats, TimeRange,
+    Verdict, blocking, recompute,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use gate::{Evaluation, GateRequest, ReasonCode};
+pub use ids::{AgentId, OrganizationId};
+pub use policy::*;
+pub use provenance::{NewRecord, Receipt, Record, RecordType, Ticket, VerifierKey, verify};

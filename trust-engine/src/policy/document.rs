@@ -7,26 +7,35 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
+
 /// The format number this crate reads and writes in `policyFormat`.
 pub const POLICY_FORMAT: u32 = 1;
 
 /// A whole policy, with every default made explicit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Trust engine policy")]
 pub struct PolicyDocument {
     /// Version of the document format; 1.
+    #[schemars(range(min = bounds::FORMAT.min, max = bounds::FORMAT.max))]
     pub policy_format: u32,
     /// Short name of the policy, for people.
+    #[schemars(length(min = bounds::POLICY_NAME.min, max = bounds::POLICY_NAME.max))]
     pub name: String,
     /// What the policy is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
     /// Trust tiers, lowest first; 1 to 64.
+    #[schemars(length(min = bounds::TIERS.min, max = bounds::TIERS.max))]
     pub tiers: Vec<Tier>,
     /// Roles and the tier each needs at least; 1 to 256.
+    #[schemars(length(min = bounds::ROLES.min, max = bounds::ROLES.max))]
     pub roles: Vec<Role>,
     /// Ordered rules, evaluated after the role's minimum tier; the first that matches decides. At most 4,096.
     #[serde(default)]
+    #[schemars(length(max = bounds::RULES.max))]
     pub rules: Vec<Rule>,
     /// What holds when the tier is sufficient and no rule matches. Always written out, so that nobody has to guess.
     pub default_effect: Effect,
@@ -35,6 +44,9 @@ pub struct PolicyDocument {
     pub agents: AgentHandling,
     /// Names of the resources that ceilings are counted for; at most 64.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(max = bounds::RESOURCES.max))]
+    #[schemars(inner(regex(pattern = bounds::NAME_PATTERN)))]
     pub resources: Vec<String>,
     /// Capability ceilings.
     #[serde(default)]
@@ -49,9 +61,11 @@ pub struct PolicyDocument {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tier {
     /// Unique name.
+    #[schemars(regex(pattern = bounds::NAME_PATTERN))]
     pub name: String,
     /// What an agent has shown to be here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
     /// Scores that place an agent in this tier when no tier is given explicitly. All tiers have a band or none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,8 +77,10 @@ pub struct Tier {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScoreBand {
     /// Lowest score of the band.
+    #[schemars(range(max = bounds::SCORE.max))]
     pub min: u32,
     /// Highest score of the band; at most 1,000,000.
+    #[schemars(range(max = bounds::SCORE.max))]
     pub max: u32,
 }
 
@@ -73,9 +89,11 @@ pub struct ScoreBand {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Role {
     /// Unique name.
+    #[schemars(regex(pattern = bounds::NAME_PATTERN))]
     pub name: String,
     /// What the role is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
     /// The lowest tier that may take the role; no rule can lift it.
     pub minimum_tier: String,
@@ -89,17 +107,21 @@ pub struct Role {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// Unique name; appears in traces and records.
+    #[schemars(regex(pattern = bounds::NAME_PATTERN))]
     pub id: String,
     /// Why the rule exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
     /// What the rule decides.
     pub effect: Effect,
     /// Reason given to the caller; 1 to 512 characters. Default: a sentence naming the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = bounds::REASON.min, max = bounds::REASON.max))]
     pub reason: Option<String>,
     /// Whom an ESCALATE asks: a queue, team or address of the host; only with effect ESCALATE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = bounds::ESCALATION_PATH.min, max = bounds::ESCALATION_PATH.max))]
     pub escalation_path: Option<String>,
     /// The conditions; all that are present must hold. An empty `when` always matches.
     #[serde(default)]
@@ -112,28 +134,47 @@ pub struct Rule {
 pub struct Conditions {
     /// Any of these roles is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
     pub roles: Option<Vec<String>>,
     /// The agent is evaluated at any of these tiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
     pub tiers: Option<Vec<String>>,
     /// The request's action is any of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
+    #[schemars(inner(length(min = bounds::VALUE.min, max = bounds::VALUE.max)))]
     pub actions: Option<Vec<String>>,
     /// The request's resource matches any of these globs: `*` any run of characters, `?` one character, `\` takes
     /// the next character literally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
+    #[schemars(inner(length(min = bounds::VALUE.min, max = bounds::VALUE.max)))]
     pub resources: Option<Vec<String>>,
     /// The request's environment is any of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
+    #[schemars(inner(length(min = bounds::VALUE.min, max = bounds::VALUE.max)))]
     pub environments: Option<Vec<String>>,
     /// The agent holds all of these attestations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
+    #[schemars(inner(length(min = bounds::VALUE.min, max = bounds::VALUE.max)))]
     pub attestations: Option<Vec<String>>,
     /// The time of evaluation falls into this window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeWindow>,
     /// The agent belongs to any of these organizations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
+    #[schemars(inner(length(min = bounds::VALUE.min, max = bounds::VALUE.max)))]
     pub organizations: Option<Vec<String>>,
 }
 
@@ -146,10 +187,13 @@ pub struct TimeWindow {
     pub zone: String,
     /// Days on which the window begins; absent means every day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = bounds::DAYS.min, max = bounds::DAYS.max), extend("uniqueItems" = true))]
     pub days: Option<Vec<Day>>,
     /// Start, `HH:MM`.
+    #[schemars(regex(pattern = bounds::FROM_PATTERN))]
     pub from: String,
     /// End, `HH:MM`, up to `24:00`.
+    #[schemars(regex(pattern = bounds::TO_PATTERN))]
     pub to: String,
 }
 
@@ -219,9 +263,11 @@ pub enum ExcessClaim {
 pub struct Ceilings {
     /// Use at or above this share of a ceiling counts as near the limit; 1 to 100.
     #[serde(default = "near_limit_percent")]
+    #[schemars(range(min = bounds::NEAR_LIMIT_PERCENT.min, max = bounds::NEAR_LIMIT_PERCENT.max))]
     pub near_limit_percent: u32,
     /// Longest time a granted amount is held unspent before it is given back; 10 to 60,000 ms.
     #[serde(default = "max_hold_millis")]
+    #[schemars(range(min = bounds::MAX_HOLD_MILLIS.min, max = bounds::MAX_HOLD_MILLIS.max))]
     pub max_hold_millis: u32,
     /// Whether checks are admitted when no authority can be reached. False is the only safe choice.
     #[serde(default)]
@@ -259,9 +305,11 @@ pub struct AgentCeiling {
     /// The resource counted.
     pub resource: String,
     /// Most that may be used in a window; 1 to 2^40 − 1.
+    #[schemars(range(min = bounds::LIMIT.min, max = bounds::LIMIT.max))]
     pub limit: u64,
     /// Length of the window in seconds; 1 to 31,622,400 (366 days).
     #[serde(default = "window_seconds")]
+    #[schemars(range(min = bounds::WINDOW_SECONDS.min, max = bounds::WINDOW_SECONDS.max))]
     pub window_seconds: u32,
     /// Kind of window.
     #[serde(default)]
@@ -277,13 +325,16 @@ pub struct AgentCeiling {
 pub struct OrganizationCeiling {
     /// The organization; absent means each organization by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = bounds::VALUE.min, max = bounds::VALUE.max))]
     pub organization: Option<String>,
     /// The resource counted.
     pub resource: String,
     /// Most that may be used in a window; 1 to 2^40 − 1.
+    #[schemars(range(min = bounds::LIMIT.min, max = bounds::LIMIT.max))]
     pub limit: u64,
     /// Length of the window in seconds; 1 to 31,622,400 (366 days).
     #[serde(default = "window_seconds")]
+    #[schemars(range(min = bounds::WINDOW_SECONDS.min, max = bounds::WINDOW_SECONDS.max))]
     pub window_seconds: u32,
     /// Kind of window.
     #[serde(default)]
@@ -300,9 +351,11 @@ pub struct FleetCeiling {
     /// The resource counted.
     pub resource: String,
     /// Most that may be used in a window; 1 to 2^40 − 1.
+    #[schemars(range(min = bounds::LIMIT.min, max = bounds::LIMIT.max))]
     pub limit: u64,
     /// Length of the window in seconds; 1 to 31,622,400 (366 days).
     #[serde(default = "window_seconds")]
+    #[schemars(range(min = bounds::WINDOW_SECONDS.min, max = bounds::WINDOW_SECONDS.max))]
     pub window_seconds: u32,
     /// Kind of window.
     #[serde(default)]
@@ -355,6 +408,7 @@ pub struct GateRecording {
     pub mode: RecordingMode,
     /// Of 1,000 ALLOW verdicts how many are recorded in mode SAMPLED; 1 to 999. Refusals always are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = bounds::SAMPLE_PER_THOUSAND.min, max = bounds::SAMPLE_PER_THOUSAND.max))]
     pub sample_per_thousand: Option<u32>,
     /// Whether the answer waits for the commit.
     #[serde(default = "commit")]
@@ -376,6 +430,7 @@ pub struct CeilingRecording {
     pub mode: RecordingMode,
     /// Of 1,000 admitted checks how many are recorded in mode SAMPLED; 1 to 999. Refusals always are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = bounds::SAMPLE_PER_THOUSAND.min, max = bounds::SAMPLE_PER_THOUSAND.max))]
     pub sample_per_thousand: Option<u32>,
     /// Whether the answer to an admitted check waits for the commit.
     #[serde(default = "enqueue")]
@@ -419,7 +474,7 @@ pub enum Durability {
     Enqueue,
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 fn near_limit_percent() -> u32 {
@@ -428,7 +483,7 @@ fn near_limit_percent() -> u32 {
 fn max_hold_millis() -> u32 {
     1000
 }
-fn window_seconds() -> u32 {
+pub(super) fn window_seconds() -> u32 {
     3600
 }
 fn commit() -> Durability {

@@ -1,0 +1,172 @@
+//! Time and randomness, injected: nothing else in the crate reads a clock or draws a random number.
+//!
+//! Times are microseconds since the Unix epoch, written as RFC 3339 in UTC with exactly six decimals, so that the
+//! same instant always has the same bytes. Tests use [`ManualClock`] and never sleep.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// An instant: microseconds since 1970-01-01T00:00:00Z, between the years 1970 and 9999.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Timestamp(i64);
+
+/// 9999-12-31T23:59:59.999999Z, the last instant that RFC 3339 can write.
+const MAX_MICROS: i64 = 253_402_300_799_999_999;
+
+impl Timestamp {
+    /// From microseconds since the epoch, held within the years 1970 to 9999.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros.clamp(0, MAX_MICROS))
+    }
+
+    /// Microseconds since the epoch.
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// This instant moved forward.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self::from_micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// This instant moved back.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self::from_micros(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    pub(crate) fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}", self.to_jiff())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// Any RFC 3339 instant; finer than a microsecond is cut off.
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed: jiff::Timestamp =
+            text.parse().map_err(|_| Error::invalid("time", format!("{text:?} is not an RFC 3339 instant")))?;
+        match parsed.as_microsecond() {
+            micros @ 0..=MAX_MICROS => Ok(Self(micros)),
+            _ => Err(Error::invalid("time", format!("{text:?} is outside the years 1970 to 9999"))),
+        }
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(time: Timestamp) -> Self {
+        time.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+/// Where an engine takes the time from.
+pub trait Clock: Send + Sync + 'static {
+    /// The current time. It may step back; the log's entry times never do.
+    fn now(&self) -> Timestamp;
+}
+
+/// The operating system's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A clock that moves only when told to.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    pub fn new(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.micros()))
+    }
+
+    /// Moves forward.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().plus(by));
+    }
+
+    /// Jumps to any time, also backwards.
+    pub fn set(&self, to: Timestamp) {
+        self.0.store(to.micros(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Where an engine takes random bytes from: salts and record ids.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `bytes` with unpredictable bytes.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// A per-thread ChaCha generator seeded from the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        use rand::Rng as _;
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// A UUIDv7 (RFC 9562): milliseconds, then random bits.
+pub(crate) fn new_id(now: Timestamp, entropy: &dyn Entropy) -> uuid::Uuid {
+    let mut random = [0u8; 10];
+    entropy.fill(&mut random);
+    let millis = u64::try_from(now.micros() / 1000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_always_prints_six_decimals_in_utc() {
+        assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp::from_micros(1_700_000_000_123_450).to_string(), "2023-11-14T22:13:20.123450Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn parsing_accepts_offsets_and_refuses_what_cannot_be_written() {
+        let time: Timestamp = "2024-02-29T01:00:00.5+01:00".parse().unwrap();
+        assert_eq!(time.to_string(), "2024-02-29T00:00:00.500000Z");
+        assert!("1969-12-31T23:59:59Z".parse::<Timestamp>().is_err());
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+}

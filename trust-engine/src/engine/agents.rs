@@ -1,0 +1,213 @@
+//! Agents of one organization, and the cache that decisions read them from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use quick_cache::sync::Cache as QuickCache;
+use serde_json::json;
+
+use super::{Content, Engine};
+use crate::agent::{Agent, AgentChange, NewAgent};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::provenance::{Receipt, RecordType};
+use crate::storage::StateChange;
+
+/// Longest time that a decision may rest on an agent's cached state. Changes made through the same engine are seen at
+/// once; this bound is for those made through others.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// An agent as it was committed, and the receipt of the record that says so.
+#[derive(Clone, Debug)]
+pub struct AgentReceipt {
+    /// The agent.
+    pub agent: Arc<Agent>,
+    /// Acknowledges the record of the change.
+    pub receipt: Receipt,
+}
+
+/// The agents of one organization.
+#[derive(Clone, Debug)]
+pub struct Agents<'a> {
+    engine: &'a Engine,
+    organization: OrganizationId,
+}
+
+impl<'a> Agents<'a> {
+    pub(super) fn new(engine: &'a Engine) -> Self {
+        Self { engine, organization: OrganizationId::default() }
+    }
+
+    /// The agents of another organization.
+    #[must_use]
+    pub fn of(mut self, organization: OrganizationId) -> Self {
+        self.organization = organization;
+        self
+    }
+
+    /// Registers an agent; committed, with its record, when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if the id is registered already, [`ErrorKind::InvalidInput`] for values out of bounds or
+    /// a tier that the policy does not know.
+    pub async fn register(&self, agent: NewAgent) -> Result<AgentReceipt> {
+        self.try_register(agent).await.map_err(|error| error.during("register agent"))
+    }
+
+    async fn try_register(&self, agent: NewAgent) -> Result<AgentReceipt> {
+        let policy = self.engine.snapshot();
+        let agent = agent.check(&self.organization, &policy, self.engine.now())?;
+        if let Some(parent) = &agent.parent
+            && self.engine.agent(&self.organization, parent).await?.is_none()
+        {
+            return Err(Error::invalid("parent", format!("{parent} is not registered in {}", self.organization)));
+        }
+        let taken = || {
+            let issue = format!("agent {} is registered already in {}", agent.id, self.organization);
+            Error::new(ErrorKind::Conflict, issue).with("agentId", &agent.id)
+        };
+        if self.engine.0.store.agent(&self.organization, &agent.id).await?.is_some() {
+            return Err(taken());
+        }
+        let actor = agent.creator.clone();
+        let result = self.commit(None, agent.clone(), "REGISTERED", actor.as_deref(), None).await;
+        result.map_err(|error| if error.kind() == ErrorKind::Conflict { taken() } else { error })
+    }
+
+    /// Reads an agent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is not registered in this organization.
+    pub async fn get(&self, id: &str) -> Result<Arc<Agent>> {
+        let id = AgentId::parse(id)?;
+        let found = self.engine.agent(&self.organization, &id).await?;
+        found.ok_or_else(|| self.not_found(&id).during("get agent"))
+    }
+
+    /// Agents in the order of their ids, after `after`, at most `limit` (1 to 1,000).
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Agent>> {
+        if !(1..=1000).contains(&limit) {
+            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to 1000")));
+        }
+        let after = after.map(AgentId::parse).transpose()?;
+        self.engine.0.store.agents(&self.organization, after.as_ref(), limit).await
+    }
+
+    /// Changes an agent; committed, with its record, when this returns, and seen by every later decision.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if the agent is not at the version that the change was made for, or was changed at the
+    /// same time; [`ErrorKind::NotFound`]; [`ErrorKind::InvalidInput`].
+    pub async fn change(&self, id: &str, change: AgentChange) -> Result<AgentReceipt> {
+        self.try_change(id, change).await.map_err(|error| error.during("change agent"))
+    }
+
+    async fn try_change(&self, id: &str, change: AgentChange) -> Result<AgentReceipt> {
+        let id = AgentId::parse(id)?;
+        let stored = self.engine.0.store.agent(&self.organization, &id).await?;
+        let before = stored.ok_or_else(|| self.not_found(&id))?;
+        let after = change.apply(&before, &self.engine.snapshot(), self.engine.now())?;
+        self.commit(Some(before), after, "CHANGED", change.actor(), change.reason_text()).await
+    }
+
+    async fn commit(
+        &self,
+        before: Option<Agent>,
+        after: Agent,
+        code: &str,
+        actor: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<AgentReceipt> {
+        let body = json!({ "reason": reason, "actor": actor, "before": before, "after": after });
+        let content = Content {
+            kind: RecordType::Agent,
+            organization: self.organization.clone(),
+            agent: Some(after.id.clone()),
+            decision: None,
+            reason_code: Some(code.to_owned()),
+            policy: Some(self.engine.snapshot().hash()),
+            payload: body.to_string().into_bytes(),
+        };
+        let draft = self.engine.draft(content, self.engine.now());
+        let expected = before.map(|before| before.version);
+        let change = StateChange::Agent { expected, agent: Box::new(after.clone()) };
+        let result = self.engine.commit(draft, Some(change)).await;
+        let agent = Arc::new(after);
+        // The next decision reads it back, whether the commit is known to have happened or not.
+        self.engine.0.agents.forget(&self.organization, &agent.id);
+        Ok(AgentReceipt { agent, receipt: result? })
+    }
+
+    fn not_found(&self, id: &AgentId) -> Error {
+        Error::new(ErrorKind::NotFound, format!("agent {id} is not registered in {}", self.organization))
+    }
+}
+
+impl Engine {
+    /// An agent, at most [`MAX_AGE`] old.
+    pub(super) async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Arc<Agent>>> {
+        let cache = &self.0.agents;
+        let now = self.now();
+        if let Some(known) = cache.fresh(organization, id, now) {
+            return Ok(known);
+        }
+        let seen = cache.changes();
+        let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
+        cache.loaded(organization, id, agent.clone(), now, seen);
+        Ok(agent)
+    }
+}
+
+type Key = (OrganizationId, AgentId);
+
+/// Agents that decisions asked for lately, also those that are not registered.
+pub(super) struct Cache {
+    known: QuickCache<Key, Known>,
+    /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
+    /// not come in after it.
+    changes: Mutex<u64>,
+}
+
+#[derive(Clone)]
+struct Known {
+    agent: Option<Arc<Agent>>,
+    read_at: Timestamp,
+}
+
+impl Cache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { known: QuickCache::new(capacity), changes: Mutex::new(0) }
+    }
+
+    fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: Timestamp) -> Option<Option<Arc<Agent>>> {
+        let known = self.known.get(&(organization.clone(), id.clone()))?;
+        let fresh = (known.read_at..known.read_at.plus(MAX_AGE)).contains(&now);
+        fresh.then_some(known.agent)
+    }
+
+    fn changes(&self) -> u64 {
+        *self.changes.lock()
+    }
+
+    fn loaded(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        agent: Option<Arc<Agent>>,
+        now: Timestamp,
+        seen: u64,
+    ) {
+        let changes = self.changes.lock();
+        if *changes == seen {
+            self.known.insert((organization.clone(), id.clone()), Known { agent, read_at: now });
+        }
+    }
+
+    fn forget(&self, organization: &OrganizationId, id: &AgentId) {
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        self.known.remove(&(organization.clone(), id.clone()));
+    }
+}

@@ -1,0 +1,182 @@
+//! The same engine for callers without async: every verb blocks its thread until it is done.
+//!
+//! ```
+//! use trust_engine::{GateRequest, NewAgent, Options, blocking::Engine};
+//!
+//! let engine = Engine::open(Options::memory())?;
+//! engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED"))?;
+//! let verdict = engine.evaluate_gate(&GateRequest::new("agent_001", "SYSTEM_ADMIN"))?;
+//! assert_eq!(verdict.required_tier(), Some("PRIVILEGED"));
+//! engine.close();
+//! # Ok::<(), trust_engine::Error>(())
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pollster::block_on;
+use uuid::Uuid;
+
+use super::{AgentReceipt, Options, Page, PolicyVersion, Query, Stats, TimeRange, Verdict};
+use crate::agent::{Agent, AgentChange, NewAgent};
+use crate::error::Result;
+use crate::gate::GateRequest;
+use crate::ids::OrganizationId;
+use crate::policy::{Policy, PolicyDocument};
+use crate::provenance::{
+    Exported, Hash, InclusionProof, NewRecord, Receipt, Record, Report, SignedCheckpoint, Ticket, VerifierKey,
+};
+
+/// [`Engine`](crate::Engine) without async.
+#[derive(Clone, Debug)]
+pub struct Engine(crate::Engine);
+
+impl Engine {
+    /// See [`Engine::open`](crate::Engine::open).
+    pub fn open(options: Options) -> Result<Self> {
+        block_on(crate::Engine::open(options)).map(Self)
+    }
+    /// The async engine, which shares everything with this one.
+    pub fn as_async(&self) -> &crate::Engine {
+        &self.0
+    }
+    /// See [`Engine::evaluate_gate`](crate::Engine::evaluate_gate).
+    pub fn evaluate_gate(&self, request: &GateRequest) -> Result<Verdict> {
+        block_on(self.0.evaluate_gate(request))
+    }
+    /// See [`Engine::decide_gate`](crate::Engine::decide_gate).
+    pub fn decide_gate(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
+        self.0.decide_gate(request)
+    }
+    /// See [`Engine::agents`](crate::Engine::agents).
+    pub fn agents(&self) -> Agents<'_> {
+        Agents(self.0.agents())
+    }
+    /// See [`Engine::policy`](crate::Engine::policy).
+    pub fn policy(&self) -> Policies<'_> {
+        Policies(self.0.policy())
+    }
+    /// See [`Engine::log`](crate::Engine::log).
+    pub fn log(&self) -> Log<'_> {
+        Log(self.0.log())
+    }
+    /// See [`Engine::stats`](crate::Engine::stats).
+    pub fn stats(&self, range: TimeRange, organization: Option<&OrganizationId>) -> Result<Stats> {
+        block_on(self.0.stats(range, organization))
+    }
+    /// See [`Engine::verifier_key`](crate::Engine::verifier_key).
+    pub fn verifier_key(&self) -> VerifierKey {
+        self.0.verifier_key()
+    }
+    /// See [`Engine::close`](crate::Engine::close).
+    pub fn close(&self) {
+        block_on(self.0.close());
+    }
+}
+
+impl Ticket {
+    /// [`committed`](Self::committed) without async.
+    pub fn wait(self) -> Result<Option<Receipt>> {
+        block_on(self.committed())
+    }
+}
+
+/// [`Agents`](crate::Agents) without async.
+#[derive(Clone, Debug)]
+pub struct Agents<'a>(super::Agents<'a>);
+
+impl Agents<'_> {
+    /// See [`Agents::of`](crate::Agents::of).
+    #[must_use]
+    pub fn of(self, organization: OrganizationId) -> Self {
+        Self(self.0.of(organization))
+    }
+    /// See [`Agents::register`](crate::Agents::register).
+    pub fn register(&self, agent: NewAgent) -> Result<AgentReceipt> {
+        block_on(self.0.register(agent))
+    }
+    /// See [`Agents::get`](crate::Agents::get).
+    pub fn get(&self, id: &str) -> Result<Arc<Agent>> {
+        block_on(self.0.get(id))
+    }
+    /// See [`Agents::list`](crate::Agents::list).
+    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Agent>> {
+        block_on(self.0.list(after, limit))
+    }
+    /// See [`Agents::change`](crate::Agents::change).
+    pub fn change(&self, id: &str, change: AgentChange) -> Result<AgentReceipt> {
+        block_on(self.0.change(id, change))
+    }
+}
+
+/// [`Policies`](crate::Policies) without async.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies<'a>(super::Policies<'a>);
+
+impl Policies<'_> {
+    /// See [`Policies::current`](crate::Policies::current).
+    pub fn current(&self) -> Arc<Policy> {
+        self.0.current()
+    }
+    /// See [`Policies::swap`](crate::Policies::swap).
+    pub fn swap(&self, document: PolicyDocument, actor: &str) -> Result<Receipt> {
+        block_on(self.0.swap(document, actor))
+    }
+    /// See [`Policies::history`](crate::Policies::history).
+    pub fn history(&self, below: Option<u64>, limit: usize) -> Result<Vec<PolicyVersion>> {
+        block_on(self.0.history(below, limit))
+    }
+}
+
+/// [`Log`](crate::Log) without async.
+#[derive(Clone, Debug)]
+pub struct Log<'a>(super::Log<'a>);
+
+impl Log<'_> {
+    /// See [`Log::of`](crate::Log::of).
+    #[must_use]
+    pub fn of(self, organization: OrganizationId) -> Self {
+        Self(self.0.of(organization))
+    }
+    /// See [`Log::fleet_wide`](crate::Log::fleet_wide).
+    #[must_use]
+    pub fn fleet_wide(self) -> Self {
+        Self(self.0.fleet_wide())
+    }
+    /// See [`Log::record`](crate::Log::record).
+    pub fn record(&self, record: NewRecord) -> Result<Receipt> {
+        block_on(self.0.record(record))
+    }
+    /// See [`Log::get`](crate::Log::get).
+    pub fn get(&self, id: Uuid) -> Result<Record> {
+        block_on(self.0.get(id))
+    }
+    /// See [`Log::query`](crate::Log::query).
+    pub fn query(&self, query: &Query) -> Result<Page> {
+        block_on(self.0.query(query))
+    }
+    /// See [`Log::chain`](crate::Log::chain).
+    pub fn chain(&self, id: Uuid, depth: usize) -> Result<Vec<Record>> {
+        block_on(self.0.chain(id, depth))
+    }
+    /// See [`Log::prove`](crate::Log::prove).
+    pub fn prove(&self, id: Uuid) -> Result<InclusionProof> {
+        block_on(self.0.prove(id))
+    }
+    /// See [`Log::checkpoint`](crate::Log::checkpoint).
+    pub fn checkpoint(&self) -> Result<Option<SignedCheckpoint>> {
+        block_on(self.0.checkpoint())
+    }
+    /// See [`Log::prove_consistency`](crate::Log::prove_consistency).
+    pub fn prove_consistency(&self, old: u64) -> Result<(SignedCheckpoint, Vec<Hash>)> {
+        block_on(self.0.prove_consistency(old))
+    }
+    /// See [`Log::verify`](crate::Log::verify).
+    pub fn verify(&self, since: Option<&SignedCheckpoint>) -> Result<Report> {
+        block_on(self.0.verify(since))
+    }
+    /// See [`Log::export`](crate::Log::export).
+    pub fn export(&self, folder: &Path) -> Result<Exported> {
+        block_on(self.0.export(folder))
+    }
+}

@@ -1,0 +1,217 @@
+//! Role gates: load the facts, evaluate, hand the record to the log.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::payload::GatePayload;
+use super::{Content, Engine};
+use crate::agent::Agent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gate::{Evaluation, GateRequest, Subject, evaluate};
+use crate::ids::AgentId;
+use crate::policy::{Decision, Durability, Policy, RecordingMode};
+use crate::provenance::{ParentOf, Receipt, RecordType, Submission, Ticket};
+use crate::provenance::Counted;
+
+/// Whether a verdict is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is committed; the verdict has its receipt.
+    Committed,
+    /// It waits for its commit.
+    Pending,
+    /// The policy does not record it.
+    Not,
+}
+
+/// A gate's verdict and its record.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    evaluation: Evaluation,
+    id: Uuid,
+    recorded: Recorded,
+    receipt: Option<Receipt>,
+}
+
+impl Verdict {
+    /// Id of the record.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether the verdict is in the log.
+    pub fn recorded(&self) -> Recorded {
+        self.recorded
+    }
+
+    /// Acknowledges the record, if it is committed.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+}
+
+impl Deref for Verdict {
+    type Target = Evaluation;
+
+    fn deref(&self) -> &Evaluation {
+        &self.evaluation
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.evaluation, f)
+    }
+}
+
+impl Engine {
+    /// Evaluates a gate and, unless the policy says otherwise, waits until the verdict is committed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for values out of bounds. Any other error means that there is no verdict: treat it
+    /// as a denial.
+    pub async fn evaluate_gate(&self, request: &GateRequest) -> Result<Verdict> {
+        self.try_evaluate(request).await.map_err(|error| error.during("evaluate gate"))
+    }
+
+    async fn try_evaluate(&self, request: &GateRequest) -> Result<Verdict> {
+        let id = request.check()?;
+        let agent = self.agent(request.organization_id(), &id).await?;
+        let policy = self.snapshot();
+        let wait = policy.document().recording.gates.durability == Durability::Commit;
+        let (mut verdict, submission, ticket) = self.judge(policy, request, id, agent, !wait)?;
+        if let Some(submission) = submission {
+            self.0.sequencer.submit(submission).await?;
+            if wait {
+                verdict.receipt = ticket.committed().await?;
+                verdict.recorded = Recorded::Committed;
+            }
+        }
+        Ok(verdict)
+    }
+
+    /// Evaluates a gate without ever waiting. The ticket waits for the record's commit; dropping it changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for values out of bounds, [`ErrorKind::WouldBlock`] if the agent is not cached and
+    /// the store is remote, [`ErrorKind::Overloaded`] if the queue is full, [`ErrorKind::Unavailable`] while the store
+    /// cannot be written. In all of them there is no verdict: treat it as a denial.
+    pub fn decide_gate(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
+        self.try_decide(request).map_err(|error| error.during("decide gate"))
+    }
+
+    fn try_decide(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
+        let id = request.check()?;
+        let mut loading = pin!(self.agent(request.organization_id(), &id));
+        let agent = match loading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(agent) => agent?,
+            Poll::Pending => {
+                let issue = format!("agent {id} is not cached and its store is remote; use evaluate_gate");
+                return Err(Error::new(ErrorKind::WouldBlock, issue));
+            }
+        };
+        let (verdict, submission, ticket) = self.judge(self.snapshot(), request, id.clone(), agent, true)?;
+        if let Some(submission) = submission {
+            self.0.sequencer.try_submit(submission)?;
+        }
+        Ok((verdict, ticket))
+    }
+
+    /// The verdict and what is to be recorded of it. `given`: the caller has the verdict before it is committed.
+    fn judge(
+        &self,
+        policy: Arc<Policy>,
+        request: &GateRequest,
+        id: AgentId,
+        agent: Option<Arc<Agent>>,
+        given: bool,
+    ) -> Result<(Verdict, Option<Submission>, Ticket)> {
+        let now = self.now();
+        let agent = agent.as_deref();
+        let authority = request.caller_name().filter(|caller| self.0.authorities.contains(*caller));
+        // Only an assertion is recorded as one.
+        let authority = authority.filter(|_| request.claimed_tier().is_some());
+        let evaluation = evaluate(&policy, &Subject::of(agent).asserted_by(authority), request, now);
+        let counted = Counted {
+            decision: evaluation.decision(),
+            tier: evaluation.tier().unwrap_or("unknown").into(),
+        };
+        let organization = request.organization_id();
+        if !self.is_recorded(&policy, evaluation.decision()) {
+            self.0.sequencer.count_unrecorded(organization, now, &counted);
+            let id = crate::clock::new_id(now, &*self.0.entropy);
+            let verdict = Verdict { evaluation, id, recorded: Recorded::Not, receipt: None };
+            return Ok((verdict, None, Ticket::unrecorded()));
+        }
+        let content = Content {
+            kind: RecordType::RoleGate,
+            organization: organization.clone(),
+            agent: Some(id),
+            decision: Some(evaluation.decision()),
+            reason_code: Some(evaluation.reason_code().as_str().to_owned()),
+            policy: Some(policy.hash()),
+            payload: GatePayload::bytes(&evaluation, request, agent, authority)?,
+        };
+        let mut draft = self.draft(content, now);
+        draft.gate = Some(counted);
+        let id = draft.id;
+        let mut drafts = vec![draft];
+        if evaluation.excess_claim() {
+            drafts.push(self.excess_claim(&policy, request, &evaluation, &drafts, now));
+        }
+        let (submission, ticket) = Submission::new(drafts, None, given);
+        let verdict = Verdict { evaluation, id, recorded: Recorded::Pending, receipt: None };
+        Ok((verdict, Some(submission), ticket))
+    }
+
+    /// A claim above the held tier is a signal of gaming, recorded as a consequence of the verdict.
+    fn excess_claim(
+        &self,
+        policy: &Policy,
+        request: &GateRequest,
+        evaluation: &Evaluation,
+        verdict: &[crate::provenance::Draft],
+        now: crate::Timestamp,
+    ) -> crate::provenance::Draft {
+        let body = json!({
+            "reason": "a tier above the held one was claimed",
+            "claimed": request.claimed_tier(),
+            "held": evaluation.tier(),
+            "caller": request.caller_name(),
+        });
+        let content = Content {
+            kind: RecordType::Signal,
+            organization: request.organization_id().clone(),
+            agent: verdict.first().and_then(|draft| draft.agent.clone()),
+            decision: None,
+            reason_code: Some("TIER_CLAIM_ABOVE_HELD".into()),
+            policy: Some(policy.hash()),
+            payload: body.to_string().into_bytes(),
+        };
+        let mut draft = self.draft(content, now);
+        draft.parent = ParentOf::First;
+        draft
+    }
+
+    fn is_recorded(&self, policy: &Policy, decision: Decision) -> bool {
+        let recording = &policy.document().recording.gates;
+        match recording.mode {
+            RecordingMode::All => true,
+            RecordingMode::None => false,
+            RecordingMode::Sampled if decision != Decision::Allow => true,
+            RecordingMode::Sampled => {
+                let mut random = [0u8; 4];
+                self.0.entropy.fill(&mut random);
+                // The remainder's bias is below one in four million.
+                u32::from_le_bytes(random) % 1000 < recording.sample_per_thousand.unwrap_or(1000)
+            }
+        }
+    }
+}

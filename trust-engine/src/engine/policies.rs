@@ -1,0 +1,111 @@
+//! The policy in force: reading, swapping, history.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Content, Engine, InForce};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{MAX_ID_BYTES, OrganizationId, check_line};
+use crate::policy::{Policy, PolicyDocument, PolicyHash};
+use crate::provenance::{Hash, MAX_PAYLOAD_BYTES, Receipt, RecordType};
+use crate::storage::{StateChange, StoredPolicy};
+
+/// A version of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// Counts versions from 1.
+    pub version: u64,
+    /// Hash of the document.
+    pub hash: PolicyHash,
+    /// When it came into force.
+    pub since: Timestamp,
+    /// Canonical JSON of the document.
+    pub document: String,
+}
+
+impl From<StoredPolicy> for PolicyVersion {
+    fn from(stored: StoredPolicy) -> Self {
+        let hash = stored.policy_hash();
+        Self { version: stored.version, hash, since: stored.since, document: stored.document }
+    }
+}
+
+/// The policy in force and its history.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies<'a> {
+    engine: &'a Engine,
+}
+
+impl<'a> Policies<'a> {
+    pub(super) fn new(engine: &'a Engine) -> Self {
+        Self { engine }
+    }
+
+    /// The policy that decisions are made by now.
+    pub fn current(&self) -> Arc<Policy> {
+        self.engine.snapshot()
+    }
+
+    /// Brings a policy into force, in the name of `actor`. Committed, with its record, when this returns; every
+    /// decision that begins afterwards is made by it. Putting the policy in force again is one more version.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidPolicy`] with every mistake; [`ErrorKind::Conflict`] if another one came into force at the
+    /// same time.
+    pub async fn swap(&self, document: PolicyDocument, actor: &str) -> Result<Receipt> {
+        check_line("actor", actor, MAX_ID_BYTES)?;
+        let policy = Policy::compile(document)?;
+        self.install(policy, actor).await.map_err(|error| error.during("swap policy"))
+    }
+
+    pub(super) async fn install(&self, policy: Policy, actor: &str) -> Result<Receipt> {
+        let store = &self.engine.0.store;
+        let before = store.policy().await?;
+        let expected = before.as_ref().map_or(0, |before| before.version);
+        let now = self.engine.now();
+        let document = policy.document().canonical_json();
+        let stored = StoredPolicy {
+            version: expected + 1,
+            hash: Hash::from_bytes(*policy.hash().as_bytes()),
+            document,
+            since: now,
+        };
+        let body = json!({
+            "actor": actor,
+            "version": stored.version,
+            "before": before.map(|before| before.hash.to_string()),
+            "document": policy.document(),
+        });
+        let payload = body.to_string().into_bytes();
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            return Err(Error::new(ErrorKind::InvalidPolicy, "the policy is larger than a record can hold"));
+        }
+        let content = Content {
+            kind: RecordType::Policy,
+            organization: OrganizationId::default(),
+            agent: None,
+            decision: None,
+            reason_code: Some("INSTALLED".into()),
+            policy: Some(policy.hash()),
+            payload,
+        };
+        let draft = self.engine.draft(content, now);
+        let change = StateChange::Policy { expected, policy: Box::new(stored) };
+        let receipt = self.engine.commit(draft, Some(change)).await?;
+        // Two swaps may get here in the other order than they were committed in: the newer version stays.
+        let new = Arc::new(InForce { version: expected + 1, policy: Arc::new(policy) });
+        self.engine.0.policy.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));
+        Ok(receipt)
+    }
+
+    /// Versions that were in force, newest first, below `below`, at most `limit` (1 to 1,000).
+    pub async fn history(&self, below: Option<u64>, limit: usize) -> Result<Vec<PolicyVersion>> {
+        if !(1..=1000).contains(&limit) {
+            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to 1000")));
+        }
+        let stored = self.engine.0.store.policies(below.unwrap_or(u64::MAX), limit).await?;
+        Ok(stored.into_iter().map(PolicyVersion::from).collect())
+    }
+}

@@ -1,0 +1,139 @@
+//! Totals, over a range of time and now.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Engine;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::OrganizationId;
+use crate::storage::STATS_BUCKET_SECONDS;
+
+/// The last hour, day…; counted in buckets of five minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeRange {
+    /// The last hour.
+    Hour,
+    /// The last six hours.
+    SixHours,
+    /// The last 24 hours.
+    Day,
+    /// The last 7 days.
+    Week,
+    /// The last 30 days.
+    Month,
+    /// Everything since the first record.
+    All,
+}
+
+impl TimeRange {
+    /// Reads `1h`, `6h`, `24h`, `7d`, `30d` or `all`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "1h" => Ok(Self::Hour),
+            "6h" => Ok(Self::SixHours),
+            "24h" => Ok(Self::Day),
+            "7d" => Ok(Self::Week),
+            "30d" => Ok(Self::Month),
+            "all" => Ok(Self::All),
+            other => Err(Error::invalid("timeRange", format!("is {other:?}; it takes 1h, 6h, 24h, 7d, 30d or all"))),
+        }
+    }
+
+    fn seconds(self) -> Option<i64> {
+        match self {
+            Self::Hour => Some(3600),
+            Self::SixHours => Some(6 * 3600),
+            Self::Day => Some(86_400),
+            Self::Week => Some(7 * 86_400),
+            Self::Month => Some(30 * 86_400),
+            Self::All => None,
+        }
+    }
+}
+
+/// Statistics of one organization, or of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Role gates.
+    pub role_gates: GateStats,
+    /// The log.
+    pub provenance: ProvenanceStats,
+    /// When these were taken.
+    pub timestamp: Timestamp,
+}
+
+/// Verdicts of role gates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStats {
+    /// All of them.
+    pub total: u64,
+    /// ALLOW.
+    pub allowed: u64,
+    /// DENY.
+    pub denied: u64,
+    /// ESCALATE.
+    pub escalated: u64,
+    /// Those that the policy did not record.
+    pub unrecorded: u64,
+    /// By the tier that they were evaluated at.
+    pub by_tier: BTreeMap<String, u64>,
+}
+
+/// Records of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvenanceStats {
+    /// All of them.
+    pub total_records: u64,
+    /// By type.
+    pub by_type: BTreeMap<String, u64>,
+    /// Submissions that wait for a commit now, in this engine.
+    pub queued: u64,
+    /// Records committed by this engine since it was opened.
+    pub committed: u64,
+    /// Commits made by this engine since it was opened.
+    pub commits: u64,
+}
+
+impl Engine {
+    /// Statistics of an organization; `None` is all of them, for callers that may see that.
+    ///
+    /// The range ends now and begins at the edge of a five-minute bucket. Verdicts that the policy does not record are
+    /// counted with the next commit.
+    pub async fn stats(&self, range: TimeRange, organization: Option<&OrganizationId>) -> Result<Stats> {
+        let now = self.now();
+        let end = now.micros().div_euclid(1_000_000);
+        let start = range.seconds().map_or(0, |seconds| (end - seconds).max(0));
+        let start = start - start.rem_euclid(STATS_BUCKET_SECONDS);
+        // Entry times can be ahead of a clock that was set back; the newest bucket is never cut off.
+        let counters = self.0.store.stats(organization, start, i64::MAX).await?;
+        let mut stats = Stats { timestamp: now, ..Stats::default() };
+        for (name, count) in counters {
+            match name.split_once('.') {
+                Some(("gates", "ALLOW")) => stats.role_gates.allowed = count,
+                Some(("gates", "DENY")) => stats.role_gates.denied = count,
+                Some(("gates", "ESCALATE")) => stats.role_gates.escalated = count,
+                Some(("gates", "unrecorded")) => stats.role_gates.unrecorded = count,
+                Some(("tiers", tier)) => {
+                    stats.role_gates.by_tier.insert(tier.to_owned(), count);
+                }
+                Some(("records", kind)) => {
+                    stats.provenance.by_type.insert(kind.to_owned(), count);
+                }
+                _ => {}
+            }
+        }
+        let gates = &mut stats.role_gates;
+        gates.total = gates.allowed + gates.denied + gates.escalated;
+        stats.provenance.total_records = stats.provenance.by_type.values().sum();
+        let (committed, commits, queued) = self.0.sequencer.progress();
+        stats.provenance.queued = queued as u64;
+        stats.provenance.committed = committed;
+        stats.provenance.commits = commits;
+        Ok(stats)
+    }
+}

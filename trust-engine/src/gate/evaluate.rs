@@ -1,0 +1,142 @@
+//! The decision itself: kernel, then rules, then runtime.
+//!
+//! A pure function of policy, subject, request and time. A kernel denial is final; after it, each layer can only make
+//! the verdict stricter. Tracing is an observer of the same code, so an explained verdict cannot differ from a bare
+//! one.
+
+use std::sync::Arc;
+
+use super::decision::{Decision, Evaluation, ReasonCode};
+use super::request::GateRequest;
+use super::subject::{EffectiveTier, Subject, refused_as_unregistered};
+use crate::agent::AgentStatus;
+use crate::clock::Timestamp;
+use crate::policy::{ExcessClaim, Hits, Lookup, Policy, Residual};
+
+/// Decides, and keeps what is needed to explain the decision.
+pub fn evaluate(policy: &Arc<Policy>, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Evaluation {
+    let mut tested = Vec::new();
+    let (outcome, hits) = run(policy, subject, request, now, &mut |test| tested.push(test));
+    Evaluation::new(Arc::clone(policy), outcome, hits, tested, subject, request, now)
+}
+
+/// Decides only.
+pub fn decide(policy: &Policy, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Decision {
+    run(policy, subject, request, now, &mut |_| ()).0.decision
+}
+
+/// The verdict and how each layer came out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) decision: Decision,
+    pub(crate) code: ReasonCode,
+    pub(crate) tier: EffectiveTier,
+    /// The role's place in the policy.
+    pub(crate) role: Option<usize>,
+    pub(crate) kernel: Result<(), ReasonCode>,
+    /// The rule that matched.
+    pub(crate) rule: Option<usize>,
+    pub(crate) runtime: Result<(), ReasonCode>,
+}
+
+/// How the conditions of a candidate came out that no index can answer; `None`: not reached or not asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tested {
+    pub(crate) rule: usize,
+    pub(crate) resource: Option<bool>,
+    pub(crate) attestations: Option<bool>,
+    pub(crate) time: Option<bool>,
+}
+
+fn run(
+    policy: &Policy,
+    subject: &Subject<'_>,
+    request: &GateRequest,
+    now: Timestamp,
+    observe: &mut impl FnMut(Tested),
+) -> (Outcome, Option<Hits>) {
+    let tier = EffectiveTier::resolve(policy, subject, request);
+    let role = policy.role(request.role_name());
+    let kernel = match (role, tier.rank) {
+        (None, _) => Err(ReasonCode::UnknownRole),
+        (Some((_, gate)), _) if !gate.enabled => Err(ReasonCode::RoleDisabled),
+        (_, None) => Err(ReasonCode::UnknownTier),
+        (Some((_, gate)), Some(rank)) if gate.permitted >> rank & 1 == 0 => Err(ReasonCode::TierBelowMinimum),
+        _ => Ok(()),
+    };
+    let runtime = runtime(policy, subject, tier);
+    let role = role.map(|(at, _)| at);
+    if let Err(code) = kernel {
+        let outcome = Outcome { decision: Decision::Deny, code, tier, role, kernel, rule: None, runtime };
+        return (outcome, None);
+    }
+    let lookup = Lookup {
+        role: role.unwrap_or(usize::MAX),
+        tier: tier.rank.unwrap_or(usize::MAX),
+        action: request.action_name(),
+        resource: request.resource_name(),
+        environment: request.environment_name(),
+        organization: request.organization_id().as_str(),
+    };
+    let hits = policy.rules().hits(&lookup);
+    let rule = hits.as_ref().and_then(|hits| {
+        policy.rules().first(hits, |rule, residual| match residual {
+            None => true,
+            Some(residual) => {
+                let indexed = policy.rules().contains(hits.resource, rule);
+                let test = test(rule, residual, indexed, subject, &lookup, now);
+                observe(test);
+                ![test.resource, test.attestations, test.time].contains(&Some(false))
+            }
+        })
+    });
+    let (mut decision, mut code) = match rule.and_then(|at| policy.document().rules.get(at)) {
+        Some(rule) => (rule.effect, ReasonCode::of_rule(rule.effect)),
+        None => (policy.document().default_effect, ReasonCode::of_default(policy.document().default_effect)),
+    };
+    if let (Err(refusal), false) = (runtime, decision == Decision::Deny) {
+        (decision, code) = (Decision::Deny, refusal);
+    }
+    (Outcome { decision, code, tier, role, kernel, rule, runtime }, hits)
+}
+
+/// Tests what the index could not, cheapest first, and stops at the first failure.
+fn test(
+    rule: usize,
+    residual: &Residual,
+    resource_matched: bool,
+    subject: &Subject<'_>,
+    lookup: &Lookup<'_>,
+    now: Timestamp,
+) -> Tested {
+    let mut tested = Tested { rule, resource: None, attestations: None, time: None };
+    if !resource_matched && !residual.globs.is_empty() {
+        let matched = lookup.resource.is_some_and(|text| residual.globs.iter().any(|glob| glob.matches(text)));
+        tested.resource = Some(matched);
+        if !matched {
+            return tested;
+        }
+    }
+    if !residual.attestations.is_empty() {
+        let held = subject.standing.map_or(&[][..], |standing| standing.attestations);
+        let all = residual.attestations.iter().all(|wanted| held.binary_search(wanted).is_ok());
+        tested.attestations = Some(all);
+        if !all {
+            return tested;
+        }
+    }
+    tested.time = residual.time.as_ref().map(|window| window.contains(now));
+    tested
+}
+
+fn runtime(policy: &Policy, subject: &Subject<'_>, tier: EffectiveTier) -> Result<(), ReasonCode> {
+    match subject.standing.map(|standing| standing.status) {
+        Some(AgentStatus::Revoked) => Err(ReasonCode::AgentRevoked),
+        Some(AgentStatus::Suspended) => Err(ReasonCode::AgentSuspended),
+        None if refused_as_unregistered(policy, subject) => Err(ReasonCode::AgentUnregistered),
+        _ if tier.excess && policy.document().agents.excess_claim == ExcessClaim::Deny => {
+            Err(ReasonCode::ExcessClaim)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,192 @@
+//! What a caller asks of a role gate, and its bounds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::ids::{AgentId, MAX_ID_BYTES, OrganizationId, check_line};
+
+/// Longest role or tier name in a request, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest resource in bytes.
+pub const MAX_RESOURCE_BYTES: usize = 1024;
+/// Longest action or environment in bytes.
+pub const MAX_ACTION_BYTES: usize = 256;
+/// Largest metadata in bytes of JSON.
+pub const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// Deepest metadata; an object in the metadata object is depth 2.
+pub const MAX_METADATA_DEPTH: usize = 8;
+
+/// May this agent take this role here?
+///
+/// ```
+/// use trust_engine::GateRequest;
+///
+/// let request = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GateRequest {
+    agent_id: String,
+    role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    #[serde(default)]
+    organization: OrganizationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    #[serde(default)]
+    context: GateContext,
+}
+
+/// Where and on what the role is to be used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GateContext {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<serde_json::Map<String, Value>>,
+}
+
+impl GateRequest {
+    /// A request of `agent` for `role`, in the organization `default`.
+    pub fn new(agent: impl Into<String>, role: impl Into<String>) -> Self {
+        Self {
+            agent_id: agent.into(),
+            role: role.into(),
+            tier: None,
+            organization: OrganizationId::default(),
+            caller: None,
+            context: GateContext::default(),
+        }
+    }
+
+    /// The organization that the agent belongs to.
+    #[must_use]
+    pub fn organization(mut self, organization: OrganizationId) -> Self {
+        self.organization = organization;
+        self
+    }
+
+    /// The tier that the caller says the agent holds.
+    ///
+    /// Only a claim: it counts when [`caller`](Self::caller) is a tier authority of the engine, otherwise it can only
+    /// lower the tier that the agent is evaluated at.
+    #[must_use]
+    pub fn tier(mut self, tier: impl Into<String>) -> Self {
+        self.tier = Some(tier.into());
+        self
+    }
+
+    /// Who makes the request: a service, a key's name. The host vouches for it; it is recorded.
+    #[must_use]
+    pub fn caller(mut self, caller: impl Into<String>) -> Self {
+        self.caller = Some(caller.into());
+        self
+    }
+
+    /// What the role is to be used on.
+    #[must_use]
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.context.resource_id = Some(resource.into());
+        self
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.context.action = Some(action.into());
+        self
+    }
+
+    /// Where: `production`, `staging`…
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.context.environment = Some(environment.into());
+        self
+    }
+
+    /// Anything else worth recording; it decides nothing.
+    #[must_use]
+    pub fn metadata(mut self, metadata: serde_json::Map<String, Value>) -> Self {
+        self.context.metadata = Some(metadata);
+        self
+    }
+
+    /// Checks every bound and gives the agent's id.
+    pub(crate) fn check(&self) -> Result<AgentId> {
+        let agent = AgentId::parse(&self.agent_id)?;
+        check_line("role", &self.role, MAX_NAME_BYTES)?;
+        let optional = |field, text: &Option<String>, max| match text {
+            Some(text) => check_line(field, text, max),
+            None => Ok(()),
+        };
+        optional("tier", &self.tier, MAX_NAME_BYTES)?;
+        optional("caller", &self.caller, MAX_ID_BYTES)?;
+        optional("context.resourceId", &self.context.resource_id, MAX_RESOURCE_BYTES)?;
+        optional("context.action", &self.context.action, MAX_ACTION_BYTES)?;
+        optional("context.environment", &self.context.environment, MAX_ACTION_BYTES)?;
+        if let Some(metadata) = &self.context.metadata {
+            check_object("context.metadata", metadata)?;
+        }
+        Ok(agent)
+    }
+
+    /// The role asked for.
+    pub fn role_name(&self) -> &str {
+        &self.role
+    }
+
+    pub(crate) fn organization_id(&self) -> &OrganizationId {
+        &self.organization
+    }
+    pub(crate) fn claimed_tier(&self) -> Option<&str> {
+        self.tier.as_deref()
+    }
+    pub(crate) fn caller_name(&self) -> Option<&str> {
+        self.caller.as_deref()
+    }
+    pub(crate) fn resource_name(&self) -> Option<&str> {
+        self.context.resource_id.as_deref()
+    }
+    pub(crate) fn action_name(&self) -> Option<&str> {
+        self.context.action.as_deref()
+    }
+    pub(crate) fn environment_name(&self) -> Option<&str> {
+        self.context.environment.as_deref()
+    }
+}
+
+/// Checks depth and size of caller-supplied JSON without recursion and without serialising it.
+pub(crate) fn check_object(field: &'static str, object: &serde_json::Map<String, Value>) -> Result<()> {
+    let keys = |map: &serde_json::Map<String, Value>| map.keys().map(|key| key.len() + 4).sum::<usize>();
+    let mut bytes = keys(object) + 2;
+    let mut pending: Vec<(usize, &Value)> = object.values().map(|value| (2, value)).collect();
+    while let Some((depth, value)) = pending.pop() {
+        bytes = bytes.saturating_add(match value {
+            Value::String(text) => text.len() + 2,
+            Value::Number(_) => 8,
+            _ => 4,
+        });
+        match value {
+            Value::Object(_) | Value::Array(_) if depth > MAX_METADATA_DEPTH => {
+                return Err(Error::invalid(field, format!("is nested deeper than {MAX_METADATA_DEPTH} levels")));
+            }
+            Value::Object(map) => {
+                bytes = bytes.saturating_add(keys(map));
+                pending.extend(map.values().map(|value| (depth + 1, value)));
+            }
+            Value::Array(list) => pending.extend(list.iter().map(|value| (depth + 1, value))),
+            _ => {}
+        }
+        if bytes > MAX_METADATA_BYTES {
+            return Err(Error::invalid(field, format!("is larger than {MAX_METADATA_BYTES} bytes of JSON")));
+        }
+    }
+    Ok(())
+}

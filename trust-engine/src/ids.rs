@@ -1,0 +1,124 @@
+//! Names that callers choose: checked once, at the boundary, and cheap to pass on afterwards.
+//!
+//! An id is 1 to 256 bytes of UTF-8 without control characters or surrounding white space. It is compared byte by
+//! byte. Because entries of the log are never erased, ids should be pseudonyms.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Longest id in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// Checks one line of text: 1 to `max` bytes, no control characters, no surrounding white space.
+pub(crate) fn check_line(field: &'static str, text: &str, max: usize) -> Result<()> {
+    let plain = text.bytes().all(|byte| (0x21..0x7F).contains(&byte));
+    if plain && !text.is_empty() && text.len() <= max {
+        return Ok(());
+    }
+    if text.is_empty() {
+        return Err(Error::invalid(field, format!("is empty; it takes 1 to {max} bytes")));
+    }
+    if text.len() > max {
+        return Err(Error::invalid(field, format!("has {} bytes; at most {max} are allowed", text.len())));
+    }
+    if let Some((at, control)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        return Err(Error::invalid(field, format!("has the control character {control:?} at byte {at}")));
+    }
+    if text.trim().len() != text.len() {
+        return Err(Error::invalid(field, "begins or ends with white space"));
+    }
+    Ok(())
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            #[doc = concat!("Checks the text of a `", $field, "`.")]
+            pub fn parse(text: &str) -> Result<Self> {
+                check_line($field, text, MAX_ID_BYTES)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self> {
+                Self::parse(&text)
+            }
+        }
+    };
+}
+
+id!(
+    /// Identifies an agent within its organization.
+    AgentId,
+    "agentId"
+);
+id!(
+    /// Identifies an organization: the tenant that agents and records belong to.
+    OrganizationId,
+    "organization"
+);
+
+impl Default for OrganizationId {
+    /// The organization `default`, for deployments that have only one.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_out_of_bounds_is_refused_with_its_field_and_bound() {
+        for (text, part) in [
+            ("", "is empty"),
+            (" a", "white space"),
+            ("a\n", "control character '\\n' at byte 1"),
+            ("a\u{85}b", "control character"),
+            ("a\0b", "control character '\\0' at byte 1"),
+        ] {
+            let error = AgentId::parse(text).unwrap_err();
+            assert!(error.to_string().contains(part), "{text:?}: {error}");
+            assert_eq!(error.field(), Some("agentId"));
+        }
+        assert!(AgentId::parse(&"x".repeat(257)).unwrap_err().to_string().contains("257 bytes; at most 256"));
+        assert_eq!(AgentId::parse(&"é".repeat(128)).unwrap().as_str().len(), 256);
+        assert_eq!(AgentId::parse("agent 7/β").unwrap().to_string(), "agent 7/β");
+    }
+}

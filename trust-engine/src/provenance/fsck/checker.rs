@@ -1,0 +1,161 @@
+//! The state machine that sees a log go by.
+
+use super::{Damage, Finding, MAX_FINDINGS, Report};
+use crate::clock::Timestamp;
+use crate::provenance::entry::Entry;
+use crate::provenance::hash::Hash;
+use crate::provenance::merkle::Frontier;
+use crate::provenance::note::VerifierKey;
+use crate::provenance::payload::Payload;
+use crate::provenance::record::SignedCheckpoint;
+
+pub(super) struct Checker<'a> {
+    key: &'a VerifierKey,
+    report: Report,
+    frontier: Frontier,
+    /// The size up to which roots have matched, and whether they still do.
+    rooted: Option<u64>,
+    last_time: Timestamp,
+    /// Tree hashes above the leaves that became final with the last entry.
+    completed: Vec<(u8, u64, Hash)>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(key: &'a VerifierKey) -> Self {
+        let report = Report { origin: key.name().to_owned(), ..Report::default() };
+        Self {
+            key,
+            report,
+            frontier: Frontier::default(),
+            rooted: Some(0),
+            last_time: Timestamp::default(),
+            completed: Vec::new(),
+        }
+    }
+
+    /// Entries seen so far, those that are missing included.
+    pub(super) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    pub(super) fn find(&mut self, index: u64, damage: Damage, detail: impl Into<String>) {
+        if self.report.findings.len() < MAX_FINDINGS {
+            self.report.findings.push(Finding { index, damage, detail: detail.into() });
+        }
+    }
+
+    /// The next entry. `stored` are the leaf hashes of this place and its neighbourhood, as (index, hash).
+    pub(super) fn entry(&mut self, bytes: &[u8], stored: Option<Hash>, elsewhere: impl Fn(Hash) -> Option<u64>) {
+        let index = self.size();
+        self.report.entries += 1;
+        let leaf = Hash::leaf(bytes);
+        match stored {
+            Some(stored) if stored != leaf => {
+                match elsewhere(leaf) {
+                    Some(home) => {
+                        self.find(index, Damage::EntryMoved, format!("what is here was signed as entry {home}"));
+                    }
+                    None => self.find(index, Damage::EntryChanged, "its bytes are not those that were signed"),
+                }
+                // The signed leaf goes into the tree, so that later damage can still be told apart from this.
+                self.push(stored);
+            }
+            _ => {
+                self.push(leaf);
+                match Entry::parse(bytes) {
+                    Ok(entry) if entry.time < self.last_time => {
+                        self.find(index, Damage::EntryMalformed, "it is earlier than the entry before it");
+                    }
+                    Ok(entry) => self.last_time = entry.time,
+                    Err(error) => self.find(index, Damage::EntryMalformed, error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// The next entry is not there; its signed leaf may be.
+    pub(super) fn missing(&mut self, stored: Option<Hash>) {
+        let index = self.size();
+        self.find(index, Damage::EntryMissing, "it is not there");
+        match stored {
+            Some(leaf) => self.push(leaf),
+            None => {
+                self.push(Hash::empty_tree());
+                self.rooted = None;
+            }
+        }
+    }
+
+    fn push(&mut self, leaf: Hash) {
+        let completed = &mut self.completed;
+        completed.clear();
+        self.frontier.push(leaf, |level, index, hash| {
+            if level > 0 {
+                completed.push((level, index, hash));
+            }
+        });
+    }
+
+    /// Tree hashes above the leaves that became final with the last entry: (tile level, index, hash).
+    pub(super) fn completed(&self) -> &[(u8, u64, Hash)] {
+        &self.completed
+    }
+
+    /// The payload of the last entry.
+    pub(super) fn payload(&mut self, entry: &[u8], payload: Option<&Payload>) {
+        let index = self.size().saturating_sub(1);
+        let Ok(entry) = Entry::parse(entry) else { return };
+        match payload {
+            Some(payload) if payload.commitment() == entry.payload => self.report.payloads += 1,
+            Some(_) => self.find(index, Damage::PayloadChanged, "it is not the one that the entry commits to"),
+            None => self.find(index, Damage::PayloadMissing, "it is gone, and no record says that it was erased"),
+        }
+    }
+
+    /// A checkpoint of exactly the size seen so far.
+    pub(super) fn checkpoint(&mut self, note: &str) {
+        let size = self.size();
+        let first = self.rooted.unwrap_or(size.saturating_sub(1));
+        let signed = match SignedCheckpoint::parse(note) {
+            Ok(signed) => signed,
+            Err(issue) => return self.find(first, Damage::CheckpointChanged, format!("size {size}: {issue}")),
+        };
+        let checkpoint = &signed.checkpoint;
+        if checkpoint.origin != self.key.name() || checkpoint.size != size {
+            let detail = format!("{} of size {} lies in the place of size {size}", checkpoint.origin, checkpoint.size);
+            return self.find(first, Damage::CheckpointChanged, detail);
+        }
+        if !signed.is_signed_by(self.key) {
+            return self.find(first, Damage::SignatureInvalid, format!("checkpoint of size {size}"));
+        }
+        let Some(rooted) = self.rooted else { return };
+        if checkpoint.root == self.frontier.root() {
+            self.rooted = Some(size);
+            self.report.checkpoints += 1;
+        } else {
+            // From here on no root can match; more of them would say nothing new.
+            self.rooted = None;
+            let explained = self.report.findings.iter().any(|f| (rooted..size).contains(&f.index));
+            if !explained {
+                let detail = format!("one of the entries {rooted} to {} is not what was signed", size - 1);
+                self.find(rooted, Damage::RootMismatch, detail);
+            }
+        }
+    }
+
+    /// A checkpoint that was seen at an earlier time, once its size is reached.
+    pub(super) fn remembered(&mut self, since: &SignedCheckpoint) {
+        if !since.is_signed_by(self.key) {
+            return self.find(0, Damage::SignatureInvalid, "the remembered checkpoint is not of this log's key");
+        }
+        if since.checkpoint.root != self.frontier.root() {
+            let size = since.checkpoint.size;
+            self.find(0, Damage::Forked, format!("the log had another root when it had {size} entries"));
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Report {
+        self.report.findings.sort_by_key(|finding| finding.index);
+        self.report
+    }
+}

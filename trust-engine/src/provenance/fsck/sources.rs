@@ -1,0 +1,243 @@
+//! Feeding the checker: from a store, and from an exported folder.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::checker::Checker;
+use super::{Damage, Report};
+use crate::error::{Error, ErrorKind, Result, from_io};
+use crate::provenance::entry::Entry;
+use crate::provenance::export::{ExportedLine, entry_bundles, read_hash_tile};
+use crate::provenance::hash::Hash;
+use crate::provenance::merkle::{HashRange, TILE_WIDTH};
+use crate::provenance::note::VerifierKey;
+use crate::provenance::record::SignedCheckpoint;
+use crate::storage::{Shard, Store, StoredRecord};
+
+/// Entries read at a time: four tiles.
+const CHUNK: u64 = 4 * TILE_WIDTH;
+
+/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids.
+///
+/// `since` is a checkpoint seen at an earlier time: with it, a log that was rolled back or rewritten is caught too.
+/// `progress` is told the number of entries checked and the log's size.
+///
+/// # Errors
+/// Only when the store cannot be read; damage is in the report.
+pub async fn check_store(
+    store: &dyn Store,
+    shard: Shard,
+    key: &VerifierKey,
+    since: Option<&SignedCheckpoint>,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<Report> {
+    let head = store.head(shard).await?;
+    let mut checker = Checker::new(key);
+    let mut checkpoints = Checkpoints { store, shard, loaded: Vec::new(), next: 0 };
+    check_since(&mut checker, since, head.size);
+    while checker.size() < head.size {
+        let start = checker.size();
+        let end = head.size.min(start + CHUNK);
+        let records = store.records(shard, start, CHUNK as usize).await?;
+        let mut records = records.into_iter().peekable();
+        let leaves = stored_leaves(store, shard, start, end, &mut checker).await?;
+        let homes: HashMap<Hash, u64> = leaves.iter().map(|(index, leaf)| (*leaf, *index)).collect();
+        for index in start..end {
+            let stored = leaves.get(&index).copied();
+            match records.next_if(|record| record.index == index) {
+                Some(record) => check_record(store, &mut checker, &record, stored, &homes).await?,
+                None => checker.missing(stored),
+            }
+            check_completed(store, shard, &mut checker).await?;
+            if let Some(note) = checkpoints.of_size(index + 1).await? {
+                checker.checkpoint(&note);
+            } else if index + 1 == head.size {
+                checker.find(index, Damage::CheckpointChanged, "the log's last checkpoint is missing");
+            }
+            if let Some(since) = since.filter(|since| since.checkpoint.size == index + 1) {
+                checker.remembered(since);
+            }
+        }
+        progress(end, head.size);
+    }
+    let beyond = store.records(shard, head.size, 1).await?;
+    if let Some(record) = beyond.first() {
+        checker.find(record.index, Damage::Unsigned, "there are entries behind the log's head");
+    }
+    if checkpoints.beyond(head.size).await? {
+        checker.find(head.size, Damage::Truncated, "there are checkpoints of a longer log");
+    }
+    if head.size > 0 && SignedCheckpoint::parse(&head.note).is_ok_and(|s| s.checkpoint.root != head.root) {
+        checker.find(head.size - 1, Damage::CheckpointChanged, "the head is not the one that was signed");
+    }
+    Ok(checker.finish())
+}
+
+fn check_since(checker: &mut Checker<'_>, since: Option<&SignedCheckpoint>, size: u64) {
+    if let Some(since) = since.filter(|since| since.checkpoint.size > size) {
+        let detail = format!("it has {size} entries and had {} before", since.checkpoint.size);
+        checker.find(size, Damage::RolledBack, detail);
+    }
+}
+
+async fn check_record(
+    store: &dyn Store,
+    checker: &mut Checker<'_>,
+    record: &StoredRecord,
+    stored: Option<Hash>,
+    homes: &HashMap<Hash, u64>,
+) -> Result<()> {
+    checker.entry(&record.entry, stored, |leaf| homes.get(&leaf).copied().filter(|home| *home != record.index));
+    checker.payload(&record.entry, record.payload.as_ref());
+    if let Ok(entry) = Entry::parse(&record.entry) {
+        match store.record_by_id(entry.id).await {
+            Ok(Some(found)) if found.index == record.index => {}
+            Ok(_) => checker.find(record.index, Damage::IndexWrong, format!("the id {} leads elsewhere", entry.id)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                checker.find(record.index, Damage::IndexWrong, error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The stored leaf hashes of [start, end), tile by tile, so that a damaged tile costs only its own.
+async fn stored_leaves(
+    store: &dyn Store,
+    shard: Shard,
+    start: u64,
+    end: u64,
+    checker: &mut Checker<'_>,
+) -> Result<HashMap<u64, Hash>> {
+    let mut leaves = HashMap::new();
+    for tile in (start..end).step_by(TILE_WIDTH as usize) {
+        let count = TILE_WIDTH.min(end - tile);
+        match store.hashes(shard, &[HashRange { level: 0, start: tile, count }]).await {
+            Ok(runs) => leaves.extend((tile..).zip(runs.into_iter().flatten())),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                checker.find(tile, Damage::HashChanged, error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(leaves)
+}
+
+async fn check_completed(store: &dyn Store, shard: Shard, checker: &mut Checker<'_>) -> Result<()> {
+    for (level, index, hash) in checker.completed().to_vec() {
+        let found = store.hashes(shard, &[HashRange { level, start: index, count: 1 }]).await;
+        let same = match found {
+            Ok(runs) => runs.first().and_then(|run| run.first()) == Some(&hash),
+            Err(error) if error.kind() == ErrorKind::Corrupt => false,
+            Err(error) => return Err(error),
+        };
+        if !same {
+            let first = index << (8 * u32::from(level));
+            checker.find(first, Damage::HashChanged, format!("hash {index} of level {level} is not that of its tile"));
+        }
+    }
+    Ok(())
+}
+
+/// A store's checkpoints, read in order.
+struct Checkpoints<'a> {
+    store: &'a dyn Store,
+    shard: Shard,
+    /// Reversed: the next one is the last.
+    loaded: Vec<(u64, String)>,
+    next: u64,
+}
+
+impl Checkpoints<'_> {
+    async fn peek(&mut self) -> Result<Option<u64>> {
+        if self.loaded.is_empty() {
+            self.loaded = self.store.checkpoints(self.shard, self.next, CHUNK as usize).await?;
+            self.loaded.reverse();
+        }
+        Ok(self.loaded.last().map(|(size, _)| *size))
+    }
+
+    async fn of_size(&mut self, size: u64) -> Result<Option<String>> {
+        while self.peek().await?.is_some_and(|next| next <= size) {
+            let Some((found, note)) = self.loaded.pop() else { break };
+            self.next = found + 1;
+            if found == size {
+                return Ok(Some(note));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn beyond(&mut self, size: u64) -> Result<bool> {
+        self.next = self.next.max(size + 1);
+        self.loaded.retain(|(found, _)| *found > size);
+        Ok(self.peek().await?.is_some())
+    }
+}
+
+/// Checks an exported folder (C2SP tlog-tiles): entries, hash tiles, the checkpoint, and payloads where
+/// `records.jsonl` has them.
+///
+/// # Errors
+/// Only when the folder cannot be read or has no checkpoint; damage is in the report.
+pub fn check_export(folder: &Path, key: &VerifierKey, since: Option<&SignedCheckpoint>) -> Result<Report> {
+    let path = folder.join("checkpoint");
+    let note = std::fs::read_to_string(&path).map_err(|error| from_io(error, path.display()))?;
+    let signed = SignedCheckpoint::parse(&note)
+        .map_err(|issue| Error::new(ErrorKind::Corrupt, format!("{}: {issue}", path.display())))?;
+    let size = signed.checkpoint.size;
+    let mut checker = Checker::new(key);
+    check_since(&mut checker, since, size);
+    let mut lines = ExportedLine::read_all(folder)?;
+    for tile in 0..size.div_ceil(TILE_WIDTH) {
+        let start = tile * TILE_WIDTH;
+        let width = TILE_WIDTH.min(size - start);
+        let leaves = read_hash_tile(folder, 0, tile, width)?;
+        if leaves.is_none() {
+            checker.find(start, Damage::HashChanged, format!("tile {tile} of level 0 is missing or cut off"));
+        }
+        let bundle = entry_bundles(folder, tile, width)?;
+        for (index, place) in (start..start + width).zip(0usize..) {
+            let stored = leaves.as_ref().and_then(|leaves| leaves.get(place)).copied();
+            match bundle.get(place) {
+                Some(entry) => {
+                    let elsewhere = |leaf| {
+                        let at = leaves.as_ref()?.iter().position(|other| *other == leaf)?;
+                        Some(start + at as u64).filter(|home| *home != index)
+                    };
+                    checker.entry(entry, stored, elsewhere);
+                    if let Some(lines) = &mut lines {
+                        match lines.remove(&index) {
+                            Some(line) if line.entry.as_bytes() == entry.as_slice() => {
+                                checker.payload(entry, line.payload().as_ref());
+                            }
+                            Some(_) => {
+                                checker.find(index, Damage::EntryChanged, "records.jsonl has another entry here");
+                            }
+                            None => checker.find(index, Damage::PayloadMissing, "records.jsonl has no line for it"),
+                        }
+                    }
+                }
+                None => checker.missing(stored),
+            }
+            for (level, at, hash) in checker.completed().to_vec() {
+                let width = TILE_WIDTH.min((size >> (8 * u32::from(level))) - at / TILE_WIDTH * TILE_WIDTH);
+                let row = read_hash_tile(folder, level, at / TILE_WIDTH, width)?;
+                let found = row.as_ref().and_then(|row| row.get((at % TILE_WIDTH) as usize));
+                if found != Some(&hash) {
+                    let detail = format!("hash {at} of level {level} is not that of its tile");
+                    checker.find(at << (8 * u32::from(level)), Damage::HashChanged, detail);
+                }
+            }
+            if let Some(since) = since.filter(|since| since.checkpoint.size == index + 1) {
+                checker.remembered(since);
+            }
+        }
+    }
+    for index in lines.into_iter().flat_map(HashMap::into_keys) {
+        checker.find(index, Damage::Unsigned, "records.jsonl has a line that the checkpoint does not cover");
+    }
+    checker.checkpoint(&note);
+    Ok(checker.finish())
+}

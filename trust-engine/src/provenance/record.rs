@@ -1,0 +1,274 @@
+//! Records as callers meet them: what they write, what they get back, what acknowledges it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::entry::{Entry, RecordType};
+use super::hash::Hash;
+use super::note::{NoteSignature, SignedNote};
+use super::payload::Payload;
+use super::{Checkpoint, VerifierKey};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gate::check_object;
+use crate::ids::{AgentId, check_line};
+use crate::policy::Decision;
+
+/// Longest reason in bytes.
+pub const MAX_REASON_BYTES: usize = 4096;
+/// Longest reason code of a caller's record in bytes.
+pub const MAX_REASON_CODE_BYTES: usize = 64;
+
+/// Checks a reason: at most 4,096 bytes, no control characters but newline and tab.
+pub(crate) fn check_reason(reason: &str) -> Result<()> {
+    if reason.len() > MAX_REASON_BYTES {
+        let issue = format!("has {} bytes; at most {MAX_REASON_BYTES} are allowed", reason.len());
+        return Err(Error::invalid("reason", issue));
+    }
+    match reason.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t')) {
+        Some((at, c)) => Err(Error::invalid("reason", format!("has the control character {c:?} at byte {at}"))),
+        None => Ok(()),
+    }
+}
+
+/// A record that a host writes itself: what it decided on its own, or what followed from a decision.
+///
+/// ```
+/// use trust_engine::{Decision, NewRecord, RecordType};
+///
+/// let record = NewRecord::new(RecordType::Escalation, "agent_001", Decision::Allow).reason("approved by two");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<Uuid>,
+    #[serde(rename = "type")]
+    kind: RecordType,
+    agent_id: String,
+    decision: Decision,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    context: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Uuid>,
+}
+
+impl NewRecord {
+    /// A record about `agent`.
+    pub fn new(kind: RecordType, agent: impl Into<String>, decision: Decision) -> Self {
+        Self {
+            id: None,
+            kind,
+            agent_id: agent.into(),
+            decision,
+            reason_code: None,
+            reason: None,
+            context: None,
+            parent_id: None,
+        }
+    }
+
+    /// Gives the record its id, so that a retry with the same content returns the same receipt.
+    #[must_use]
+    pub fn id(mut self, id: Uuid) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Why, as a stable word: 1 to 64 bytes. It is in the entry and can never be erased.
+    #[must_use]
+    pub fn reason_code(mut self, code: impl Into<String>) -> Self {
+        self.reason_code = Some(code.into());
+        self
+    }
+
+    /// Why, for people.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Anything else; at most 16 KiB of JSON, 8 levels deep.
+    #[must_use]
+    pub fn context(mut self, context: Map<String, Value>) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// The record that this one follows from; it must be committed and of the same organization.
+    #[must_use]
+    pub fn parent(mut self, parent: Uuid) -> Self {
+        self.parent_id = Some(parent);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<AgentId> {
+        let agent = AgentId::parse(&self.agent_id)?;
+        if !self.kind.is_public() {
+            let issue = format!("{} is written by the engine only", self.kind);
+            return Err(Error::invalid("type", issue));
+        }
+        if self.id.is_some_and(|id| id.is_nil()) {
+            return Err(Error::invalid("id", "is the nil UUID"));
+        }
+        if let Some(code) = &self.reason_code {
+            check_line("reasonCode", code, MAX_REASON_CODE_BYTES)?;
+        }
+        if let Some(reason) = &self.reason {
+            check_reason(reason)?;
+        }
+        if let Some(context) = &self.context {
+            check_object("context", context)?;
+        }
+        Ok(agent)
+    }
+
+    pub(crate) fn payload_json(&self) -> Vec<u8> {
+        let mut payload = Map::new();
+        payload.extend(self.reason.clone().map(|reason| ("reason".to_owned(), Value::String(reason))));
+        payload.extend(self.context.clone().map(|context| ("context".to_owned(), Value::Object(context))));
+        Value::Object(payload).to_string().into_bytes()
+    }
+
+    pub(crate) fn supplied_id(&self) -> Option<Uuid> {
+        self.id
+    }
+    pub(crate) fn kind(&self) -> RecordType {
+        self.kind
+    }
+    pub(crate) fn decision(&self) -> Decision {
+        self.decision
+    }
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.reason_code.as_deref()
+    }
+    pub(crate) fn parent_id(&self) -> Option<Uuid> {
+        self.parent_id
+    }
+}
+
+/// A checkpoint and the signed note that it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    /// What is signed.
+    pub checkpoint: Checkpoint,
+    /// The note.
+    pub note: SignedNote,
+}
+
+impl SignedCheckpoint {
+    /// Reads a note without verifying it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let note: SignedNote = text.parse()?;
+        Ok(Self { checkpoint: note.text.parse()?, note })
+    }
+
+    /// Whether `key` signed it, in the name of its origin.
+    pub fn is_signed_by(&self, key: &VerifierKey) -> bool {
+        self.checkpoint.origin == key.name() && self.note.is_signed_by(key)
+    }
+}
+
+/// Acknowledges a record: where it is in the log, and the checkpoint that first covers it.
+///
+/// A receipt exists only for a record that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub(crate) id: Uuid,
+    pub(crate) index: u64,
+    pub(crate) leaf: Hash,
+    pub(crate) time: Timestamp,
+    pub(crate) signed: Arc<SignedCheckpoint>,
+}
+
+impl Receipt {
+    /// The record's id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+    /// The log's name.
+    pub fn origin(&self) -> &str {
+        &self.signed.checkpoint.origin
+    }
+    /// The record's index in the log.
+    pub fn leaf_index(&self) -> u64 {
+        self.index
+    }
+    /// Hash of the record's leaf.
+    pub fn leaf_hash(&self) -> Hash {
+        self.leaf
+    }
+    /// When the record entered the log.
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+    /// Size of the log at the checkpoint.
+    pub fn tree_size(&self) -> u64 {
+        self.signed.checkpoint.size
+    }
+    /// Root of the log at the checkpoint.
+    pub fn root(&self) -> Hash {
+        self.signed.checkpoint.root
+    }
+    /// The log's signature: base64 of key id and Ed25519 signature. With origin, size and root it is the whole note.
+    pub fn signature(&self) -> String {
+        self.signed.note.signatures.first().map(NoteSignature::to_base64).unwrap_or_default()
+    }
+    /// The checkpoint as a signed note.
+    pub fn checkpoint(&self) -> String {
+        self.signed.note.to_string()
+    }
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (index, size) = (self.index, self.tree_size());
+        write!(f, "record {} is entry {index} of {}, signed at size {size}", self.id, self.origin())
+    }
+}
+
+/// A committed record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub(crate) entry: Entry,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) payload: Option<Payload>,
+    pub(crate) receipt: Receipt,
+}
+
+impl Record {
+    /// The record's id.
+    pub fn id(&self) -> Uuid {
+        self.entry.id
+    }
+    /// The decoded entry.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+    /// The exact bytes that were hashed into the tree.
+    pub fn entry_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+    /// The payload with its salt, unless it is gone.
+    pub fn payload(&self) -> Option<&Payload> {
+        self.payload.as_ref()
+    }
+    /// The payload as JSON: reason, context, inputs, trace.
+    pub fn details(&self) -> Result<Option<Value>> {
+        let malformed = |error| Error::new(ErrorKind::Corrupt, "the payload is not JSON").caused_by(error);
+        self.payload.as_ref().map(Payload::json).transpose().map_err(malformed)
+    }
+    /// Where it is, and the checkpoint that first covers it.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+}

@@ -1,0 +1,247 @@
+//! Group commit: one thread orders the records of a shard, signs and commits them.
+//!
+//! A batch is whatever gathered while the last one was committing: one caller alone waits for one commit, a thousand
+//! callers share one. Each batch costs one signature and one transaction. A checkpoint is signed before the commit
+//! and shown to nobody until the commit is known to have happened; when the outcome is unknown, the shard is claimed
+//! again first, because a head that was read after a claim cannot change any more.
+
+mod batch;
+mod gap;
+mod writer;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender, TrySendError};
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::entry::{Parent, RecordType};
+use super::hash::Hash;
+use super::note::VerifierKey;
+use super::payload::Payload;
+use super::record::Receipt;
+use super::signer::Signer;
+use super::tally::{Counted, Tally};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::{Decision, PolicyHash};
+use crate::storage::{Shard, StateChange, Store};
+
+/// What a sequencer works with.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn crate::clock::Entropy>,
+    pub(crate) origin: String,
+    pub(crate) shard: Shard,
+    /// Submissions that may wait.
+    pub(crate) queue: usize,
+    /// Entries per commit.
+    pub(crate) max_batch: usize,
+    /// How long a batch waits for company.
+    pub(crate) linger: Duration,
+}
+
+/// A record to be sequenced.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) id: Uuid,
+    /// Whether a caller chose the id, so that the record may be there already.
+    pub(crate) supplied: bool,
+    pub(crate) kind: RecordType,
+    pub(crate) organization: OrganizationId,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) reason_code: Option<String>,
+    pub(crate) policy: Option<PolicyHash>,
+    pub(crate) parent: ParentOf,
+    pub(crate) payload: Payload,
+    /// The payload's commitment, taken on the caller's thread.
+    pub(crate) commitment: Hash,
+    /// Set for the engine's own gate verdicts.
+    pub(crate) gate: Option<Counted>,
+}
+
+/// What a draft follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParentOf {
+    Nothing,
+    Record(Parent),
+    /// The first draft of the same submission.
+    First,
+}
+
+/// Drafts that belong together, and the change of state that commits with them.
+pub(crate) struct Submission {
+    /// At least one; the first one's receipt is the answer.
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) change: Option<StateChange>,
+    /// Whether the caller has its verdict already, so that a lost record is a gap.
+    pub(crate) given: bool,
+    done: oneshot::Sender<Result<Receipt>>,
+    /// Callers that submitted the same record with the same id in the same batch.
+    also: Vec<oneshot::Sender<Result<Receipt>>>,
+}
+
+impl Submission {
+    pub(crate) fn new(drafts: Vec<Draft>, change: Option<StateChange>, given: bool) -> (Self, Ticket) {
+        let (done, answer) = oneshot::channel();
+        (Self { drafts, change, given, done, also: Vec::new() }, Ticket(Some(answer)))
+    }
+
+    fn answer(self, result: &Result<Receipt>) {
+        for done in self.also.into_iter().chain([self.done]) {
+            // The caller may have stopped waiting; the record is committed all the same.
+            let _ = done.send(result.clone());
+        }
+    }
+}
+
+/// Waits for the commit of a record; dropping it changes nothing about the record.
+#[derive(Debug)]
+pub struct Ticket(Option<oneshot::Receiver<Result<Receipt>>>);
+
+impl Ticket {
+    /// For a verdict that the policy does not record.
+    pub(crate) fn unrecorded() -> Self {
+        Self(None)
+    }
+
+    /// Waits until the record is committed and gives its receipt; `None` if the policy does not record this verdict.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`], [`ErrorKind::NoSpace`] or [`ErrorKind::Fenced`]: the record is not in the log, or
+    /// it is not known whether it is.
+    pub async fn committed(self) -> Result<Option<Receipt>> {
+        match self.0 {
+            Some(answer) => Answer(answer).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+struct Answer(oneshot::Receiver<Result<Receipt>>);
+
+impl Future for Answer {
+    type Output = Result<Receipt>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the engine was closed before the record was committed")
+}
+
+/// The caller's side of a shard's writer.
+pub(crate) struct Sequencer {
+    submissions: Sender<Submission>,
+    shared: Arc<Shared>,
+    /// Closed when the writer has ended.
+    ended: Receiver<()>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    key: VerifierKey,
+}
+
+const UP: u8 = 0;
+const DOWN: u8 = 1;
+const FENCED: u8 = 2;
+
+/// What callers and writer share.
+#[derive(Default)]
+struct Shared {
+    state: AtomicU8,
+    commits: AtomicU64,
+    entries: AtomicU64,
+    /// Verdicts that were given but not recorded, by the policy's will.
+    unrecorded: Mutex<Tally>,
+}
+
+impl Sequencer {
+    /// Claims the shard, checks its head and starts the writer.
+    pub(crate) async fn open(settings: Settings) -> Result<Self> {
+        let key = VerifierKey::new(&settings.origin, &settings.signer.public_key())?;
+        let (submissions, queue) = async_channel::bounded(settings.queue);
+        let (ending, ended) = async_channel::bounded(1);
+        let shared = Arc::new(Shared::default());
+        let writer = writer::Writer::open(settings, key.clone(), Arc::clone(&shared), queue).await?;
+        let thread = std::thread::Builder::new()
+            .name("trust-engine-log".into())
+            .spawn(move || {
+                writer.run();
+                drop(ending);
+            })
+            .map_err(|error| crate::error::from_io(error, "the log's thread cannot be started"))?;
+        Ok(Self { submissions, shared, ended, thread: Mutex::new(Some(thread)), key })
+    }
+
+    pub(crate) fn verifier_key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// Hands over a submission, waiting for room in the queue.
+    pub(crate) async fn submit(&self, submission: Submission) -> Result<()> {
+        self.check_state()?;
+        self.submissions.send(submission).await.map_err(|_| closed())
+    }
+
+    /// Hands over a submission, or says why not now.
+    pub(crate) fn try_submit(&self, submission: Submission) -> Result<()> {
+        self.check_state()?;
+        self.submissions.try_send(submission).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(ErrorKind::Overloaded, "the queue of records is full"),
+            TrySendError::Closed(_) => closed(),
+        })
+    }
+
+    fn check_state(&self) -> Result<()> {
+        match self.shared.state.load(Ordering::Acquire) {
+            UP => Ok(()),
+            FENCED => Err(fenced()),
+            _ => Err(Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again")),
+        }
+    }
+
+    /// Counts a verdict that is not recorded; the next commit writes it to the statistics.
+    pub(crate) fn count_unrecorded(&self, organization: &OrganizationId, time: crate::Timestamp, gate: &Counted) {
+        self.shared.unrecorded.lock().gate(organization, time, gate, false);
+    }
+
+    /// Entries committed, commits made, submissions waiting.
+    pub(crate) fn progress(&self) -> (u64, u64, usize) {
+        let entries = self.shared.entries.load(Ordering::Relaxed);
+        (entries, self.shared.commits.load(Ordering::Relaxed), self.submissions.len())
+    }
+
+    /// Takes no more, commits what waits, and ends.
+    pub(crate) async fn close(&self) {
+        self.submissions.close();
+        // Nothing is ever sent: this waits for the writer's end.
+        let _ = self.ended.recv().await;
+    }
+}
+
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        self.submissions.close();
+        let thread = self.thread.lock().take();
+        // The last engine may be dropped by a waker that runs on the writer itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn fenced() -> Error {
+    Error::new(ErrorKind::Fenced, "another engine has taken over this log; open the engine again to take it back")
+}

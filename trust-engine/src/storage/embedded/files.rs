@@ -1,0 +1,52 @@
+//! Small files that must be there whole or not at all.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result, from_io};
+
+/// Ending of a file that is being written.
+pub(super) const UNFINISHED: &str = ".unfinished";
+
+/// Writes a file so that it survives a crash whole, or is not there.
+pub(super) fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let unfinished = path.with_extension(UNFINISHED.trim_start_matches('.'));
+    let attempt = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        set_mode(&mut options, mode);
+        let mut file = options.open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)?;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    attempt().map_err(|error| from_io(error, path.display()))
+}
+
+#[cfg(unix)]
+fn set_mode(options: &mut OpenOptions, mode: u32) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.mode(mode);
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &mut OpenOptions, _: u32) {}
+
+/// Takes the lock that is held while a store is open; it goes with the process, however that ends.
+pub(super) fn lock(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(|error| from_io(error, path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let issue = "the store is open already, in this process or in another one; it has one engine at a time";
+            Err(Error::new(ErrorKind::Locked, issue))
+        }
+        Err(TryLockError::Error(error)) => Err(from_io(error, path.display())),
+    }
+}

@@ -1,0 +1,97 @@
+//! The embedded store: one folder, pure Rust, every index in the same durable batch as its record.
+//!
+//! ```text
+//! FORMAT         format of the folder; written last when a store is made, so a folder without it is unfinished
+//! LOCK           locked while the store is open
+//! signing.key    the log's private key, mode 0600 (absent where the host brings its own signer)
+//! verifier.key   the log's public key
+//! db/            the tables, kept by fjall
+//! ```
+
+mod files;
+mod tables;
+pub(crate) mod key_file;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Store;
+use super::kv::KvStore;
+use crate::error::{Error, ErrorKind, Result, from_io};
+
+const FORMAT: &str = "FORMAT";
+const LOCK: &str = "LOCK";
+const DATABASE: &str = "db";
+const FORMAT_NAME: &str = "trust-engine store";
+const FORMAT_VERSION: u32 = 1;
+
+/// Opens the store in `folder`, or makes one if the folder is empty or not there.
+///
+/// # Errors
+/// [`ErrorKind::Locked`] if it is open elsewhere, [`ErrorKind::Foreign`] if the folder holds something else,
+/// [`ErrorKind::Unsupported`] if a newer version wrote it, [`ErrorKind::Corrupt`], [`ErrorKind::PermissionDenied`],
+/// [`ErrorKind::NoSpace`].
+pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
+    let at = |error: Error| error.with("folder", folder.display());
+    if folder.is_file() {
+        return Err(at(Error::new(ErrorKind::Foreign, format!("{} is a file, not a folder", folder.display()))));
+    }
+    fs::create_dir_all(folder).map_err(|error| at(from_io(error, folder.display())))?;
+    let begun = check_format(folder).map_err(at)?;
+    let lock = files::lock(&folder.join(LOCK)).map_err(at)?;
+    let tables = tables::Tables::open(&folder.join(DATABASE), lock).map_err(at)?;
+    if !begun {
+        let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");
+        files::write_durably(&folder.join(FORMAT), format.as_bytes(), 0o644).map_err(at)?;
+    }
+    Ok(Arc::new(KvStore::new(tables)))
+}
+
+/// Whether `folder` holds a store.
+pub fn is_embedded_store(folder: &Path) -> bool {
+    check_format(folder).unwrap_or(false)
+}
+
+/// Whether the folder is a finished store; `false` if it is empty or unfinished.
+fn check_format(folder: &Path) -> Result<bool> {
+    let foreign = |issue: String| Error::new(ErrorKind::Foreign, issue);
+    match fs::read_to_string(folder.join(FORMAT)) {
+        Ok(format) => {
+            let mut lines = format.lines();
+            let version = match (lines.next(), lines.next().and_then(|line| line.strip_prefix("format "))) {
+                (Some(FORMAT_NAME), Some(version)) => version.parse::<u32>().ok(),
+                _ => None,
+            };
+            match version {
+                Some(FORMAT_VERSION) => Ok(true),
+                Some(newer) if newer > FORMAT_VERSION => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("the store has format {newer}; this version reads formats up to {FORMAT_VERSION}"),
+                )),
+                _ => Err(foreign(format!("{} does not name a store's format", folder.join(FORMAT).display()))),
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let inside = match fs::read_dir(folder) {
+                Ok(inside) => inside,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(from_io(error, folder.display())),
+            };
+            for file in inside {
+                let name = file.map_err(|error| from_io(error, folder.display()))?.file_name();
+                let name = name.to_string_lossy();
+                let ours = [LOCK, DATABASE, key_file::PRIVATE, key_file::PUBLIC, "lost+found"];
+                if !ours.contains(&&*name) && !name.ends_with(files::UNFINISHED) {
+                    let issue = format!("{} holds {name}, which is not part of a store", folder.display());
+                    return Err(foreign(issue));
+                }
+            }
+            Ok(false)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(foreign(format!("{} does not name a store's format", folder.join(FORMAT).display())))
+        }
+        Err(error) => Err(from_io(error, folder.join(FORMAT).display())),
+    }
+}

@@ -1,0 +1,143 @@
+//! The tables in a fjall database: one keyspace each, one journal for all, so that a batch is one atomic write.
+//!
+//! After a failed write fjall refuses to go on, rightly: what reached the disk is unknown. Recovery therefore closes
+//! the database and opens it again, which replays the journal; what was durable is there afterwards, nothing else is.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::RwLock;
+
+use crate::error::{Error, ErrorKind, Result, from_io};
+use crate::storage::kv::{Kv, Pair, Put, Table};
+
+const MIB: u64 = 1024 * 1024;
+
+pub(super) struct Tables {
+    path: PathBuf,
+    open: RwLock<Option<Open>>,
+    /// Set by a failed write, until the database was opened again.
+    failed: AtomicBool,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+struct Open {
+    // Keyspaces keep the database alive, so they go first.
+    keyspaces: Vec<Keyspace>,
+    database: Database,
+}
+
+impl Tables {
+    pub(super) fn open(path: &Path, lock: File) -> Result<Self> {
+        let open = RwLock::new(Some(Open::new(path)?));
+        Ok(Self { path: path.to_owned(), open, failed: AtomicBool::new(false), _lock: lock })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
+        match &*self.open.read() {
+            Some(open) => act(open),
+            None => Err(Error::new(ErrorKind::Unavailable, "the store failed and could not be opened again yet")),
+        }
+    }
+}
+
+impl Open {
+    fn new(path: &Path) -> Result<Self> {
+        let database = Database::builder(path)
+            .cache_size(64 * MIB)
+            .max_journaling_size(256 * MIB)
+            .worker_threads(2)
+            .open()
+            .map_err(|error| translate(error, "the store cannot be opened"))?;
+        let keyspaces = Table::ALL.into_iter().map(|table| {
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(16 * MIB);
+            database.keyspace(table.name(), options).map_err(|error| translate(error, "a table cannot be opened"))
+        });
+        Ok(Self { keyspaces: keyspaces.collect::<Result<_>>()?, database })
+    }
+
+    fn table(&self, table: Table) -> Result<&Keyspace> {
+        self.keyspaces.get(table as usize).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the store lacks a table"))
+    }
+}
+
+impl Kv for Tables {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.with(|open| {
+            let value = open.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
+            Ok(value.map(|value| value.to_vec()))
+        })
+    }
+
+    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        self.with(|open| {
+            let range = open.table(table)?.range(from..to);
+            let owned = |guard: fjall::Guard| {
+                let pair = guard.into_inner().map_err(|error| translate(error, "the store cannot be read"))?;
+                Ok((pair.0.to_vec(), pair.1.to_vec()))
+            };
+            if descending {
+                range.rev().take(limit).map(owned).collect()
+            } else {
+                range.take(limit).map(owned).collect()
+            }
+        })
+    }
+
+    fn write(&self, puts: Vec<Put>) -> Result<()> {
+        let result = self.with(|open| {
+            let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
+            for put in puts {
+                batch.insert(open.table(put.table)?, put.key, put.value);
+            }
+            batch.commit().map_err(|error| translate(error, "the store cannot be written"))
+        });
+        if result.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn recover(&self) -> Result<()> {
+        let mut open = self.open.write();
+        if open.is_some() && !self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        *open = None;
+        // The database's threads may hold its files for a moment after the last handle is gone.
+        let mut attempt = Open::new(&self.path);
+        for _ in 0..20 {
+            match attempt {
+                Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(Duration::from_millis(10)),
+                _ => break,
+            }
+            attempt = Open::new(&self.path);
+        }
+        *open = Some(attempt?);
+        self.failed.store(false, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn translate(error: fjall::Error, what: &str) -> Error {
+    match error {
+        fjall::Error::Io(error) => from_io(error, what),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => from_io(error, what),
+        fjall::Error::Locked => Error::new(ErrorKind::Locked, format!("{what}: its database is open elsewhere")),
+        fjall::Error::Poisoned => {
+            Error::new(ErrorKind::Unavailable, format!("{what}: an earlier write failed")).caused_by(error)
+        }
+        other => Error::new(ErrorKind::Corrupt, format!("{what}: {other}")).caused_by(other),
+    }
+}

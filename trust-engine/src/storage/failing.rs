@@ -1,0 +1,133 @@
+//! A store that fails on purpose, for tests of what stands on it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::{
+    Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
+};
+use crate::agent::Agent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::provenance::{Hash, HashRange};
+
+/// What goes wrong with a commit or a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The commit fails and nothing is written.
+    Lost,
+    /// The commit is written, but the answer is an error.
+    AnswerLost,
+    /// The claim fails.
+    Unreachable,
+}
+
+/// Wraps a store and lets commits and claims fail as told.
+pub struct FailingStore {
+    inner: Arc<dyn Store>,
+    commits: Mutex<VecDeque<Fault>>,
+    claims: Mutex<VecDeque<Fault>>,
+}
+
+impl FailingStore {
+    /// Fails nothing until told to.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, commits: Mutex::default(), claims: Mutex::default() }
+    }
+
+    /// What happens to the next commits, in order.
+    pub fn fail_commits(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.commits.lock().extend(faults);
+    }
+
+    /// What happens to the next claims, in order.
+    pub fn fail_claims(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.claims.lock().extend(faults);
+    }
+}
+
+fn injected() -> Error {
+    Error::new(ErrorKind::Unavailable, "a fault was injected")
+}
+
+#[async_trait]
+impl Store for FailingStore {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    async fn claim(&self, shard: Shard) -> Result<Head> {
+        let fault = self.claims.lock().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => self.inner.claim(shard).await,
+            _ => Err(injected()),
+        }
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Head> {
+        self.inner.head(shard).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed> {
+        let fault = self.commits.lock().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => self.inner.commit(batch).await,
+            Fault::AnswerLost => {
+                self.inner.commit(batch).await?;
+                Err(injected())
+            }
+            Fault::Lost | Fault::Unreachable => Err(injected()),
+        }
+    }
+
+    async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
+        self.inner.hashes(shard, ranges).await
+    }
+
+    async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
+        self.inner.records(shard, start, limit).await
+    }
+
+    async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+        self.inner.record_by_id(id).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Scanned> {
+        self.inner.scan(scan).await
+    }
+
+    async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
+        self.inner.checkpoints(shard, size, limit).await
+    }
+
+    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
+        self.inner.agent(organization, id).await
+    }
+
+    async fn agents(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&AgentId>,
+        limit: usize,
+    ) -> Result<Vec<Agent>> {
+        self.inner.agents(organization, after, limit).await
+    }
+
+    async fn policy(&self) -> Result<Option<StoredPolicy>> {
+        self.inner.policy().await
+    }
+
+    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
+        self.inner.policies(below, limit).await
+    }
+
+    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+        self.inner.stats(organization, from, to).await
+    }
+}

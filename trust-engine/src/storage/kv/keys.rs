@@ -1,0 +1,66 @@
+//! Keys, in an order that makes every query a range.
+//!
+//! Numbers are big-endian. Ids are closed by a zero byte, which no id contains, so that one id is never a prefix of
+//! another's range.
+
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::Decision;
+use crate::provenance::RecordType;
+
+pub(super) const HEAD: &[u8] = b"head";
+
+/// Decisions as index bytes; 0 is none.
+pub(super) const DECISIONS: [Option<Decision>; 4] =
+    [None, Some(Decision::Allow), Some(Decision::Deny), Some(Decision::Escalate)];
+
+pub(super) fn index(index: u64) -> Vec<u8> {
+    index.to_be_bytes().to_vec()
+}
+
+pub(super) fn hash(level: u8, start: u64) -> Vec<u8> {
+    [&[level][..], &start.to_be_bytes()].concat()
+}
+
+pub(super) fn agent(organization: &OrganizationId, agent: &AgentId) -> Vec<u8> {
+    [organization.as_str().as_bytes(), &[0], agent.as_str().as_bytes(), &[0]].concat()
+}
+
+pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
+    [organization.as_str().as_bytes(), &[0]].concat()
+}
+
+pub(super) fn class(organization: &OrganizationId, kind: RecordType, decision: Option<Decision>) -> Vec<u8> {
+    [organization.as_str().as_bytes(), &[0, kind_code(kind), decision_code(decision)]].concat()
+}
+
+pub(super) fn time(time: Timestamp, index: u64) -> Vec<u8> {
+    [time.micros().to_be_bytes(), index.to_be_bytes()].concat()
+}
+
+pub(super) fn stats(organization: &OrganizationId, bucket: i64) -> Vec<u8> {
+    [organization.as_str().as_bytes(), &[0], &bucket.to_be_bytes()].concat()
+}
+
+/// `prefix` followed by an index.
+pub(super) fn indexed(prefix: &[u8], index: u64) -> Vec<u8> {
+    [prefix, &index.to_be_bytes()].concat()
+}
+
+/// The index at the end of a key.
+pub(super) fn trailing_index(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub(super) fn kind_code(kind: RecordType) -> u8 {
+    kind as u8
+}
+
+pub(super) fn decision_code(decision: Option<Decision>) -> u8 {
+    match decision {
+        None => 0,
+        Some(Decision::Allow) => 1,
+        Some(Decision::Deny) => 2,
+        Some(Decision::Escalate) => 3,
+    }
+}

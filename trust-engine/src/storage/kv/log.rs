@@ -1,0 +1,310 @@
+//! The log's tables: entries, payloads, tree hashes, checkpoints and the indexes over them.
+
+use uuid::Uuid;
+
+use super::store::KvStore;
+use super::{Kv, Pair, Put, Table, keys};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType, TILE_WIDTH};
+use crate::storage::{Batch, Filter, Scan, Scanned, ShardRange, StoredRecord};
+
+/// Index rows that one scan looks at before it gives back a short page.
+const SCAN_BUDGET: usize = 50_000;
+/// Index rows read at a time, growing from a page's worth so that short pages stay cheap.
+const CHUNK: usize = 512;
+
+impl<K: Kv> KvStore<K> {
+    /// Entries come first and indexes after them, so that a reader never meets an index row without its entry.
+    pub(super) fn log_puts(batch: Batch) -> Vec<Put> {
+        let mut puts = Vec::with_capacity(batch.appends.len() * 6 + batch.hashes.len() + batch.changes.len() + 8);
+        let mut indexes = Vec::with_capacity(batch.appends.len() * 4);
+        if batch.head.size > batch.previous.size {
+            let note = batch.head.note.into_bytes();
+            indexes.push(Put { table: Table::Checkpoints, key: keys::index(batch.head.size), value: note });
+        }
+        for (index, append) in (batch.previous.size..).zip(batch.appends) {
+            let mut put = |table, key, value| indexes.push(Put { table, key, value });
+            let entry = &append.entry;
+            if index == batch.previous.size {
+                put(Table::ByTime, keys::time(entry.time, index), Vec::new());
+            }
+            put(Table::ById, entry.id.as_bytes().to_vec(), keys::index(index));
+            let class = keys::class(&entry.organization, entry.kind, entry.decision);
+            put(Table::ByClass, keys::indexed(&class, index), Vec::new());
+            if let Some(agent) = &entry.agent {
+                let key = keys::indexed(&keys::agent(&entry.organization, agent), index);
+                put(Table::ByAgent, key, vec![keys::kind_code(entry.kind), keys::decision_code(entry.decision)]);
+            }
+            if let Some(parent) = &entry.parent {
+                put(Table::ByParent, keys::indexed(parent.id.as_bytes(), index), Vec::new());
+            }
+            puts.push(Put { table: Table::Entries, key: keys::index(index), value: append.bytes });
+            puts.push(Put { table: Table::Payloads, key: keys::index(index), value: join_payload(&append.payload) });
+        }
+        for run in batch.hashes {
+            let bytes: Vec<u8> = run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            puts.push(Put { table: Table::Hashes, key: keys::hash(run.level, run.start), value: bytes });
+        }
+        puts.append(&mut indexes);
+        puts
+    }
+
+    pub(super) fn read_hashes(&self, range: &HashRange) -> Result<Vec<Hash>> {
+        // A run begins at the edge of its tile or later, so everything of the range lies between edge and end.
+        let tile = range.start / TILE_WIDTH * TILE_WIDTH;
+        let end = range.start.saturating_add(range.count);
+        let (from, to) = (keys::hash(range.level, tile), keys::hash(range.level, end));
+        let runs = self.kv.range(Table::Hashes, &from, &to, false, TILE_WIDTH as usize)?;
+        let mut next = tile;
+        let mut hashes = Vec::with_capacity(range.count as usize);
+        for (key, value) in runs {
+            let start = keys::trailing_index(&key).unwrap_or(u64::MAX);
+            let (chunks, rest) = value.as_chunks::<32>();
+            if start != next || !rest.is_empty() {
+                break;
+            }
+            next += chunks.len() as u64;
+            let wanted = (start..).zip(chunks).filter(|(index, _)| (range.start..end).contains(index));
+            hashes.extend(wanted.map(|(_, chunk)| Hash::from_bytes(*chunk)));
+        }
+        if hashes.len() as u64 != range.count {
+            let issue = format!(
+                "tree hashes {}..{end} of level {} are missing or misplaced",
+                range.start, range.level
+            );
+            return Err(Error::new(ErrorKind::Corrupt, issue).with("level", range.level).with("index", range.start));
+        }
+        Ok(hashes)
+    }
+
+    pub(super) fn read_records(&self, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
+        let to = keys::index(u64::MAX);
+        let entries = self.kv.range(Table::Entries, &keys::index(start), &to, false, limit)?;
+        let end = entries.last().and_then(|(key, _)| keys::trailing_index(key)).map_or(start, |last| last + 1);
+        let payloads =
+            self.kv.range(Table::Payloads, &keys::index(start), &keys::index(end), false, limit.saturating_mul(2))?;
+        let mut payloads = payloads.into_iter().peekable();
+        let mut records = Vec::with_capacity(entries.len());
+        for (key, entry) in entries {
+            while payloads.next_if(|(other, _)| *other < key).is_some() {}
+            let payload = payloads.next_if(|(other, _)| *other == key).map(|(_, value)| split_payload(&value));
+            let index = keys::trailing_index(&key).unwrap_or(u64::MAX);
+            records.push(StoredRecord { shard: 0, index, entry, payload: payload.transpose()? });
+        }
+        Ok(records)
+    }
+
+    fn read_record(&self, index: u64) -> Result<StoredRecord> {
+        let key = keys::index(index);
+        let Some(entry) = self.kv.get(Table::Entries, &key)? else {
+            let issue = format!("entry {index} is missing, though an index names it");
+            return Err(Error::new(ErrorKind::Corrupt, issue).with("index", index));
+        };
+        let payload = self.kv.get(Table::Payloads, &key)?;
+        let payload = payload.map(|value| split_payload(&value)).transpose()?;
+        Ok(StoredRecord { shard: 0, index, entry, payload })
+    }
+
+    pub(super) fn read_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+        let Some(index) = self.kv.get(Table::ById, id.as_bytes())? else { return Ok(None) };
+        let index = keys::trailing_index(&index)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the id index is damaged").with("id", id))?;
+        self.read_record(index).map(Some)
+    }
+
+    pub(super) fn read_checkpoints(&self, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
+        let to = keys::index(u64::MAX);
+        let pairs = self.kv.range(Table::Checkpoints, &keys::index(size), &to, false, limit)?;
+        let decode = |(key, value): Pair| {
+            let damaged = || Error::new(ErrorKind::Corrupt, "a stored checkpoint is damaged");
+            let size = keys::trailing_index(&key).ok_or_else(damaged)?;
+            Ok((size, String::from_utf8(value).map_err(|_| damaged())?))
+        };
+        pairs.into_iter().map(decode).collect()
+    }
+
+    pub(super) fn run_scan(&self, scan: &Scan) -> Result<Scanned> {
+        let mut records = Vec::new();
+        let mut rest = Vec::new();
+        for range in &scan.ranges {
+            self.only_shard_zero(range)?;
+            let range = self.within_time(*range, &scan.filter)?;
+            let remaining = self.scan_range(scan, range, &mut records)?;
+            rest.extend((remaining.start < remaining.end).then_some(remaining));
+        }
+        Ok(Scanned { records, rest })
+    }
+
+    fn only_shard_zero(&self, range: &ShardRange) -> Result<()> {
+        match range.shard {
+            0 => Ok(()),
+            other => Err(Error::invalid("shard", format!("is {other}; the {} store has only shard 0", self.kv.name()))),
+        }
+    }
+
+    /// Narrows a range to the filter's times: entry times never go back, so they are index bounds.
+    fn within_time(&self, mut range: ShardRange, filter: &Filter) -> Result<ShardRange> {
+        if let Some(from) = filter.from {
+            range.start = range.start.max(self.first_at_or_after(from, range.end)?);
+        }
+        if let Some(to) = filter.to {
+            range.end = range.end.min(self.first_at_or_after(to, range.end)?);
+        }
+        Ok(range)
+    }
+
+    /// Index of the first entry at or after `time`, or `end`.
+    fn first_at_or_after(&self, time: Timestamp, end: u64) -> Result<u64> {
+        // The time table has the first entry of every commit. The entry that is looked for is in the last commit
+        // that begins before `time`, or is the first entry of the next one.
+        let pivot = keys::time(time, 0);
+        let before = self.kv.range(Table::ByTime, &keys::time(Timestamp::default(), 0), &pivot, true, 1)?;
+        let last = keys::indexed(&[0xFF; 8], u64::MAX);
+        let after = self.kv.range(Table::ByTime, &pivot, &last, false, 1)?;
+        let index_of = |pairs: &[Pair]| pairs.first().and_then(|(key, _)| keys::trailing_index(key));
+        let (Some(mut low), mut high) = (index_of(&before), index_of(&after).unwrap_or(end).min(end)) else {
+            return Ok(0);
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.read_entry(middle)?.time < time { low = middle + 1 } else { high = middle }
+        }
+        Ok(low.min(end))
+    }
+
+    fn read_entry(&self, index: u64) -> Result<Entry> {
+        match self.kv.get(Table::Entries, &keys::index(index))? {
+            Some(bytes) => Entry::parse(&bytes).map_err(|error| error.with("index", index)),
+            None => Err(Error::new(ErrorKind::Corrupt, format!("entry {index} is missing")).with("index", index)),
+        }
+    }
+
+    /// Scans one range into `records` and gives what remains of it.
+    fn scan_range(
+        &self,
+        scan: &Scan,
+        mut range: ShardRange,
+        records: &mut Vec<StoredRecord>,
+    ) -> Result<ShardRange> {
+        let streams = Streams::choose(&scan.filter);
+        let mut budget = SCAN_BUDGET;
+        let mut chunk = scan.limit.clamp(16, CHUNK);
+        while range.start < range.end && records.len() < scan.limit && budget > 0 {
+            let (candidates, seen) = self.candidates(&streams, scan, range, chunk)?;
+            budget = budget.saturating_sub(chunk);
+            chunk = (chunk * 2).min(CHUNK);
+            for index in candidates {
+                let record = self.read_record(index)?;
+                let entry = Entry::parse(&record.entry).map_err(|error| error.with("index", index))?;
+                if scan.filter.accepts(&entry) {
+                    records.push(record);
+                }
+                advance(&mut range, index, scan.newest_first);
+                if records.len() == scan.limit {
+                    return Ok(range);
+                }
+            }
+            match seen {
+                Some(index) => advance(&mut range, index, scan.newest_first),
+                None => range.start = range.end,
+            }
+        }
+        Ok(range)
+    }
+
+    /// The next candidates in order, and the last index up to which all of them are known (`None`: to the end).
+    fn candidates(
+        &self,
+        streams: &Streams,
+        scan: &Scan,
+        range: ShardRange,
+        chunk: usize,
+    ) -> Result<(Vec<u64>, Option<u64>)> {
+        let mut found = Vec::new();
+        let mut seen: Option<u64> = None;
+        for (table, prefix) in &streams.prefixes {
+            let (from, to) = (keys::indexed(prefix, range.start), keys::indexed(prefix, range.end));
+            let pairs = self.kv.range(*table, &from, &to, scan.newest_first, chunk)?;
+            if pairs.len() == chunk {
+                // This stream has more; beyond its last row nothing is known about it.
+                let last = pairs.last().and_then(|(key, _)| keys::trailing_index(key));
+                seen = match (seen, last) {
+                    (Some(a), Some(b)) => Some(if scan.newest_first { a.max(b) } else { a.min(b) }),
+                    (a, b) => a.or(b),
+                };
+            }
+            let passes = |value: &[u8]| match (table, value) {
+                (Table::ByAgent, [kind, decision]) => streams.accepts(*kind, *decision),
+                _ => true,
+            };
+            found.extend(
+                pairs.iter().filter(|(_, value)| passes(value)).filter_map(|(key, _)| keys::trailing_index(key)),
+            );
+        }
+        found.sort_unstable();
+        if scan.newest_first {
+            found.reverse();
+        }
+        if let Some(seen) = seen {
+            found.retain(|index| if scan.newest_first { *index >= seen } else { *index <= seen });
+        }
+        Ok((found, seen))
+    }
+}
+
+fn advance(range: &mut ShardRange, past: u64, newest_first: bool) {
+    if newest_first {
+        range.end = range.end.min(past);
+    } else {
+        range.start = range.start.max(past + 1);
+    }
+}
+
+/// The index ranges that together hold every candidate of a filter.
+struct Streams {
+    prefixes: Vec<(Table, Vec<u8>)>,
+    kind: Option<u8>,
+    decision: Option<u8>,
+}
+
+impl Streams {
+    fn choose(filter: &Filter) -> Self {
+        let prefixes = match (&filter.parent, &filter.organization, &filter.agent) {
+            (Some(parent), _, _) => vec![(Table::ByParent, parent.as_bytes().to_vec())],
+            (None, Some(organization), Some(agent)) => vec![(Table::ByAgent, keys::agent(organization, agent))],
+            (None, Some(organization), None) => {
+                let kinds = RecordType::ALL.into_iter().filter(|kind| filter.kind.is_none_or(|want| want == *kind));
+                kinds
+                    .flat_map(|kind| {
+                        let decisions = keys::DECISIONS.into_iter();
+                        let decisions = decisions.filter(|d| filter.decision.is_none() || *d == filter.decision);
+                        decisions.map(move |decision| (Table::ByClass, keys::class(organization, kind, decision)))
+                    })
+                    .collect()
+            }
+            // Across organizations the log itself is the index.
+            (None, None, _) => vec![(Table::Entries, Vec::new())],
+        };
+        Self {
+            prefixes,
+            kind: filter.kind.map(keys::kind_code),
+            decision: filter.decision.map(|decision| keys::decision_code(Some(decision))),
+        }
+    }
+
+    fn accepts(&self, kind: u8, decision: u8) -> bool {
+        self.kind.is_none_or(|wanted| wanted == kind) && self.decision.is_none_or(|wanted| wanted == decision)
+    }
+}
+
+fn join_payload(payload: &Payload) -> Vec<u8> {
+    [&payload.salt[..], &payload.bytes].concat()
+}
+
+fn split_payload(value: &[u8]) -> Result<Payload> {
+    match value.split_first_chunk::<32>() {
+        Some((salt, bytes)) => Ok(Payload { salt: *salt, bytes: bytes.to_vec() }),
+        None => Err(Error::new(ErrorKind::Corrupt, "a stored payload is shorter than its salt")),
+    }
+}

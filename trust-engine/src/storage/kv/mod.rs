@@ -1,0 +1,106 @@
+//! A [`Store`](super::Store) over any ordered key–value engine: one layout, one set of rules, several engines.
+
+mod keys;
+mod log;
+mod state;
+mod store;
+
+use crate::error::Result;
+
+pub(super) use store::KvStore;
+
+/// A table of keys in byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Table {
+    /// Head and layout version.
+    Meta,
+    /// Index → entry bytes.
+    Entries,
+    /// Index → salt and payload.
+    Payloads,
+    /// (Tile level, start) → run of hashes.
+    Hashes,
+    /// Size → signed checkpoint.
+    Checkpoints,
+    /// Record id → index.
+    ById,
+    /// (Organization, agent, index) → type and decision.
+    ByAgent,
+    /// (Organization, type, decision, index) → nothing.
+    ByClass,
+    /// (Parent id, index) → nothing.
+    ByParent,
+    /// (Time, index) of the first entry of each commit → nothing.
+    ByTime,
+    /// (Organization, agent) → agent.
+    Agents,
+    /// Version → policy.
+    Policies,
+    /// (Organization, bucket) → counters.
+    Stats,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 13] = [
+        Self::Meta,
+        Self::Entries,
+        Self::Payloads,
+        Self::Hashes,
+        Self::Checkpoints,
+        Self::ById,
+        Self::ByAgent,
+        Self::ByClass,
+        Self::ByParent,
+        Self::ByTime,
+        Self::Agents,
+        Self::Policies,
+        Self::Stats,
+    ];
+
+    #[cfg(feature = "embedded")]
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Entries => "entries",
+            Self::Payloads => "payloads",
+            Self::Hashes => "hashes",
+            Self::Checkpoints => "checkpoints",
+            Self::ById => "by_id",
+            Self::ByAgent => "by_agent",
+            Self::ByClass => "by_class",
+            Self::ByParent => "by_parent",
+            Self::ByTime => "by_time",
+            Self::Agents => "agents",
+            Self::Policies => "policies",
+            Self::Stats => "stats",
+        }
+    }
+}
+
+/// A key and its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
+/// One key to set.
+#[derive(Debug)]
+pub(super) struct Put {
+    pub(super) table: Table,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+/// An ordered key–value engine.
+pub(super) trait Kv: Send + Sync + 'static {
+    fn name(&self) -> &'static str;
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Pairs with `from` ≤ key < `to`, ascending or descending, at most `limit`.
+    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>>;
+
+    /// Sets all keys, durably, or none. After an error the outcome is unknown until [`recover`](Self::recover).
+    fn write(&self, puts: Vec<Put>) -> Result<()>;
+
+    /// Makes the engine usable again after an error; what was durable is there afterwards, and nothing is pending.
+    fn recover(&self) -> Result<()>;
+}

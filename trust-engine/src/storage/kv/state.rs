@@ -1,0 +1,123 @@
+//! The state's tables: agents, policies and statistics.
+
+use std::collections::BTreeMap;
+
+use super::store::{KvStore, decode, encode};
+use super::{Kv, Put, Table, keys};
+use crate::agent::Agent;
+use crate::error::Result;
+use crate::ids::{AgentId, OrganizationId};
+use crate::storage::{Counters, StateChange, StatsDelta, StoredPolicy};
+
+/// Statistics rows read at a time.
+const CHUNK: usize = 1024;
+
+impl<K: Kv> KvStore<K> {
+    /// What the changes write, or the places of those made from an outdated version.
+    pub(super) fn state_puts(&self, changes: &[StateChange]) -> Result<std::result::Result<Vec<Put>, Vec<usize>>> {
+        let mut conflicts = Vec::new();
+        // Versions as they are after the changes before.
+        let mut agents: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        let mut policy: Option<u64> = None;
+        let mut puts = Vec::with_capacity(changes.len());
+        for (place, change) in changes.iter().enumerate() {
+            let (put, holds) = match change {
+                StateChange::Agent { expected, agent } => {
+                    let key = keys::agent(&agent.organization, &agent.id);
+                    let current = match agents.get(&key) {
+                        Some(version) => Some(*version),
+                        None => self.read_agent(&agent.organization, &agent.id)?.map(|agent| agent.version),
+                    };
+                    let holds = current == *expected;
+                    if holds {
+                        agents.insert(key.clone(), agent.version);
+                    }
+                    (Put { table: Table::Agents, key, value: encode(agent)? }, holds)
+                }
+                StateChange::Policy { expected, policy: new } => {
+                    let current = match policy {
+                        Some(version) => version,
+                        None => self.read_policies(u64::MAX, 1)?.first().map_or(0, |policy| policy.version),
+                    };
+                    let holds = current == *expected;
+                    if holds {
+                        policy = Some(new.version);
+                    }
+                    (Put { table: Table::Policies, key: keys::index(new.version), value: encode(new)? }, holds)
+                }
+            };
+            if holds { puts.push(put) } else { conflicts.push(place) }
+        }
+        Ok(if conflicts.is_empty() { Ok(puts) } else { Err(conflicts) })
+    }
+
+    pub(super) fn stats_puts(&self, deltas: &[StatsDelta], puts: &mut Vec<Put>) -> Result<()> {
+        for delta in deltas {
+            let key = keys::stats(&delta.organization, delta.bucket);
+            let mut counters: Counters = match self.kv.get(Table::Stats, &key)? {
+                Some(bytes) => decode(&bytes, "a row of statistics")?,
+                None => Counters::new(),
+            };
+            add(&mut counters, &delta.counters);
+            puts.push(Put { table: Table::Stats, key, value: encode(&counters)? });
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
+        let bytes = self.kv.get(Table::Agents, &keys::agent(organization, id))?;
+        bytes.map(|bytes| decode(&bytes, "an agent")).transpose()
+    }
+
+    pub(super) fn read_agents(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&AgentId>,
+        limit: usize,
+    ) -> Result<Vec<Agent>> {
+        let prefix = keys::organization(organization);
+        let from = match after {
+            // The key after an agent's: its own with one more byte.
+            Some(id) => [&keys::agent(organization, id)[..], &[0]].concat(),
+            None => prefix.clone(),
+        };
+        let to = [&prefix[..], &[0xFF]].concat();
+        let pairs = self.kv.range(Table::Agents, &from, &to, false, limit)?;
+        pairs.iter().map(|(_, bytes)| decode(bytes, "an agent")).collect()
+    }
+
+    pub(super) fn read_policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
+        let pairs = self.kv.range(Table::Policies, &keys::index(0), &keys::index(below), true, limit)?;
+        pairs.iter().map(|(_, bytes)| decode(bytes, "a policy")).collect()
+    }
+
+    pub(super) fn read_stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+        let (mut start, end) = match organization {
+            Some(organization) => (keys::stats(organization, from), keys::stats(organization, to)),
+            None => (Vec::new(), vec![0xFF]),
+        };
+        let wanted = |key: &[u8]| {
+            key.last_chunk::<8>().is_some_and(|bytes| (from..to).contains(&i64::from_be_bytes(*bytes)))
+        };
+        let mut sum = Counters::new();
+        loop {
+            let pairs = self.kv.range(Table::Stats, &start, &end, false, CHUNK)?;
+            for (key, value) in &pairs {
+                if wanted(key) {
+                    add(&mut sum, &decode(value, "a row of statistics")?);
+                }
+            }
+            match pairs.into_iter().nth(CHUNK - 1) {
+                Some((last, _)) => start = [&last[..], &[0]].concat(),
+                None => return Ok(sum),
+            }
+        }
+    }
+}
+
+fn add(sum: &mut Counters, counters: &Counters) {
+    for (name, count) in counters {
+        let total = sum.entry(name.clone()).or_default();
+        *total = total.saturating_add(*count);
+    }
+}

@@ -1,0 +1,146 @@
+//! The store's methods, each in terms of the log and the state below.
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::{Kv, Put, Table, keys};
+use crate::agent::Agent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::provenance::{Hash, HashRange};
+use crate::storage::{
+    Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
+};
+
+/// A store with one shard, number 0.
+pub(in crate::storage) struct KvStore<K> {
+    pub(super) kv: K,
+    /// Held over every read-check-write, so that checks hold until the write.
+    writing: Mutex<()>,
+}
+
+impl<K: Kv> KvStore<K> {
+    pub(in crate::storage) fn new(kv: K) -> Self {
+        Self { kv, writing: Mutex::new(()) }
+    }
+
+    fn read_head(&self) -> Result<Head> {
+        match self.kv.get(Table::Meta, keys::HEAD)? {
+            Some(bytes) => decode(&bytes, "the log's head"),
+            None => Ok(Head::empty(0)),
+        }
+    }
+
+    fn only_shard(&self, shard: Shard) -> Result<()> {
+        match shard {
+            0 => Ok(()),
+            _ => Err(Error::invalid("shard", format!("is {shard}; the {} store has only shard 0", self.kv.name()))),
+        }
+    }
+}
+
+#[async_trait]
+impl<K: Kv> Store for KvStore<K> {
+    fn name(&self) -> &'static str {
+        self.kv.name()
+    }
+
+    async fn claim(&self, shard: Shard) -> Result<Head> {
+        self.only_shard(shard)?;
+        let _writing = self.writing.lock();
+        self.kv.recover()?;
+        let mut head = self.read_head()?;
+        head.epoch += 1;
+        self.kv.write(vec![put_head(&head)?])?;
+        Ok(head)
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Head> {
+        self.only_shard(shard)?;
+        self.read_head()
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed> {
+        let _writing = self.writing.lock();
+        let head = self.read_head()?;
+        if head.epoch != batch.previous.epoch || !head.same_tree(&batch.previous) {
+            return Ok(Committed::Fenced);
+        }
+        let mut state = match self.state_puts(&batch.changes)? {
+            Ok(puts) => puts,
+            Err(conflicts) => return Ok(Committed::Conflict(conflicts)),
+        };
+        self.stats_puts(&batch.stats, &mut state)?;
+        let head = put_head(&batch.head)?;
+        let mut puts = Self::log_puts(batch);
+        puts.append(&mut state);
+        // Last, so that whoever reads the head finds everything that it vouches for.
+        puts.push(head);
+        self.kv.write(puts)?;
+        Ok(Committed::Yes)
+    }
+
+    async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
+        self.only_shard(shard)?;
+        ranges.iter().map(|range| self.read_hashes(range)).collect()
+    }
+
+    async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
+        self.only_shard(shard)?;
+        self.read_records(start, limit)
+    }
+
+    async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+        self.read_by_id(id)
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Scanned> {
+        self.run_scan(scan)
+    }
+
+    async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
+        self.only_shard(shard)?;
+        self.read_checkpoints(size, limit)
+    }
+
+    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
+        self.read_agent(organization, id)
+    }
+
+    async fn agents(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&AgentId>,
+        limit: usize,
+    ) -> Result<Vec<Agent>> {
+        self.read_agents(organization, after, limit)
+    }
+
+    async fn policy(&self) -> Result<Option<StoredPolicy>> {
+        Ok(self.read_policies(u64::MAX, 1)?.pop())
+    }
+
+    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
+        self.read_policies(below, limit)
+    }
+
+    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+        self.read_stats(organization, from, to)
+    }
+}
+
+fn put_head(head: &Head) -> Result<Put> {
+    Ok(Put { table: Table::Meta, key: keys::HEAD.to_vec(), value: encode(head)? })
+}
+
+/// State is stored as JSON: it outlives versions of this crate.
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| Error::new(ErrorKind::Corrupt, "a value cannot be stored").caused_by(error))
+}
+
+pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::new(ErrorKind::Corrupt, format!("{what} cannot be read: {error}")).caused_by(error))
+}
