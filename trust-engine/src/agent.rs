@@ -12,11 +12,11 @@ use crate::ids::{AgentId, OrganizationId, check_line};
 use crate::policy::Policy;
 
 /// Most attestations of one agent.
-pub const MAX_ATTESTATIONS: usize = 64;
+const MAX_ATTESTATIONS: usize = 64;
 /// Longest attestation in bytes.
-pub const MAX_ATTESTATION_BYTES: usize = 256;
+const MAX_ATTESTATION_BYTES: usize = 256;
 /// Highest trust score.
-pub const MAX_SCORE: u32 = 1_000_000;
+const MAX_SCORE: u32 = 1_000_000;
 
 /// A registered agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +153,12 @@ impl NewAgent {
         self
     }
 
-    pub(crate) fn check(self, organization: &OrganizationId, policy: &Policy, now: Timestamp) -> Result<Agent> {
+    pub(crate) fn check(
+        self,
+        organization: &OrganizationId,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Agent> {
         let id = AgentId::parse(&self.id)?;
         check_score(self.score)?;
         let creator = self.creator.map(checked_creator).transpose()?;
@@ -269,7 +274,10 @@ impl AgentChange {
         {
             return Err(Error::new(
                 crate::ErrorKind::Conflict,
-                format!("agent {} is at version {}, the change was made for {expected}", before.id, before.version),
+                format!(
+                    "agent {} is at version {}, the change was made for {expected}",
+                    before.id, before.version
+                ),
             )
             .with("version", before.version));
         }

@@ -87,7 +87,13 @@ struct Inner {
 impl Error {
     /// A new error; `message` says what is wrong and what would be right.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), operation: None, context: Vec::new(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            operation: None,
+            context: Vec::new(),
+            source: None,
+        }))
     }
 
     /// A value outside its bounds: `field` as the caller wrote it, `issue` with the bound.

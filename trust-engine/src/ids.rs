@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Longest id in bytes.
-pub const MAX_ID_BYTES: usize = 256;
+pub(crate) const MAX_ID_BYTES: usize = 256;
 
 /// Checks one line of text: 1 to `max` bytes, no control characters, no surrounding white space.
 pub(crate) fn check_line(field: &'static str, text: &str, max: usize) -> Result<()> {

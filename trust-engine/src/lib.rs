@@ -13,8 +13,8 @@ pub mod storage;
 pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use clock::{Clock, Entropy, ManualClock, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
-    AgentReceipt, Agents, Engine, Log, Options, Page, Policies, PolicyVersion, Query, Recorded, Stats, TimeRange,
-    Verdict, blocking, recompute,
+    AgentReceipt, Agents, Engine, Log, Options, Page, Policies, PolicyVersion, Query, Recorded, Stats,
+    TimeRange, Verdict, blocking, recompute,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gate::{Evaluation, GateRequest, ReasonCode};

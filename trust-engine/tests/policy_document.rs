@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use trust_engine::{
-    AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Durability, Effect,
+    AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
     ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, PolicyErrors, Precision,
     Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
@@ -167,7 +167,7 @@ fn everything() -> PolicyDocument {
         rules: vec![Rule {
             id: "r:1".into(),
             description: Some("rule".into()),
-            effect: Effect::Escalate,
+            effect: Decision::Escalate,
             reason: Some("because".into()),
             escalation_path: Some("on-call@example.org".into()),
             when: Conditions {
@@ -186,7 +186,7 @@ fn everything() -> PolicyDocument {
                 organizations: Some(vec!["org".into()]),
             },
         }],
-        default_effect: Effect::Escalate,
+        default_effect: Decision::Escalate,
         agents: AgentHandling { unregistered: Unregistered::Deny, excess_claim: ExcessClaim::Deny },
         resources: vec!["API".into()],
         ceilings: Ceilings {
@@ -462,13 +462,13 @@ fn texts_are_bounded_in_characters() {
     assert_eq!(reason("x".repeat(512)), [""; 0]);
     assert_eq!(reason("x".repeat(513)), ["rules[0].reason: must have at most 512 characters, found 513"]);
     assert_eq!(reason(String::new()), ["rules[0].reason: must not be empty"]);
-    let path = |effect: Effect, path: String| {
+    let path = |effect: Decision, path: String| {
         changed(|d| d.rules = vec![Rule { effect, escalation_path: Some(path), ..rule("a") }])
     };
-    assert_eq!(path(Effect::Escalate, "x".repeat(256)), [""; 0]);
-    assert_eq!(path(Effect::Escalate, "x".repeat(257)).len(), 1);
+    assert_eq!(path(Decision::Escalate, "x".repeat(256)), [""; 0]);
+    assert_eq!(path(Decision::Escalate, "x".repeat(257)).len(), 1);
     assert_eq!(
-        path(Effect::Allow, "x".into()),
+        path(Decision::Allow, "x".into()),
         ["rules[0].escalationPath: only a rule with effect ESCALATE has one"]
     );
 }
@@ -799,7 +799,7 @@ fn rule(id: &str) -> Rule {
     Rule {
         id: id.into(),
         description: None,
-        effect: Effect::Deny,
+        effect: Decision::Deny,
         reason: None,
         escalation_path: None,
         when: Conditions::default(),
@@ -1044,8 +1044,8 @@ fn time_window() -> impl Strategy<Value = TimeWindow> {
     })
 }
 
-fn effect() -> impl Strategy<Value = Effect> {
-    prop::sample::select(vec![Effect::Allow, Effect::Deny, Effect::Escalate])
+fn effect() -> impl Strategy<Value = Decision> {
+    prop::sample::select(vec![Decision::Allow, Decision::Deny, Decision::Escalate])
 }
 
 fn rules(roles: &[String], tiers: &[String]) -> impl Strategy<Value = Vec<Rule>> + use<> {
@@ -1071,7 +1071,7 @@ fn rules(roles: &[String], tiers: &[String]) -> impl Strategy<Value = Vec<Rule>>
     let path = prop::option::of(r"[^\p{Cc}]{1,20}");
     let rule = (prose(), effect(), reason, path, conditions).prop_map(
         |(description, effect, reason, path, when)| {
-            let escalation_path = path.filter(|_| effect == Effect::Escalate);
+            let escalation_path = path.filter(|_| effect == Decision::Escalate);
             Rule { id: String::new(), description, effect, reason, escalation_path, when }
         },
     );

@@ -62,7 +62,10 @@ impl<'a> Agents<'a> {
         if let Some(parent) = &agent.parent
             && self.engine.agent(&self.organization, parent).await?.is_none()
         {
-            return Err(Error::invalid("parent", format!("{parent} is not registered in {}", self.organization)));
+            return Err(Error::invalid(
+                "parent",
+                format!("{parent} is not registered in {}", self.organization),
+            ));
         }
         let taken = || {
             let issue = format!("agent {} is registered already in {}", agent.id, self.organization);
@@ -147,7 +150,11 @@ impl<'a> Agents<'a> {
 
 impl Engine {
     /// An agent, at most [`MAX_AGE`] old.
-    pub(super) async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Arc<Agent>>> {
+    pub(super) async fn agent(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+    ) -> Result<Option<Arc<Agent>>> {
         let cache = &self.0.agents;
         let now = self.now();
         if let Some(known) = cache.fresh(organization, id, now) {
@@ -181,7 +188,12 @@ impl Cache {
         Self { known: QuickCache::new(capacity), changes: Mutex::new(0) }
     }
 
-    fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: Timestamp) -> Option<Option<Arc<Agent>>> {
+    fn fresh(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        now: Timestamp,
+    ) -> Option<Option<Arc<Agent>>> {
         let known = self.known.get(&(organization.clone(), id.clone()))?;
         let fresh = (known.read_at..known.read_at.plus(MAX_AGE)).contains(&now);
         fresh.then_some(known.agent)

@@ -17,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gate::{Evaluation, GateRequest, Subject, evaluate};
 use crate::ids::AgentId;
 use crate::policy::{Decision, Durability, Policy, RecordingMode};
-use crate::provenance::{ParentOf, Receipt, RecordType, Submission, Ticket};
 use crate::provenance::Counted;
+use crate::provenance::{ParentOf, Receipt, RecordType, Submission, Ticket};
 
 /// Whether a verdict is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +139,8 @@ impl Engine {
         // Only an assertion is recorded as one.
         let authority = authority.filter(|_| request.claimed_tier().is_some());
         let evaluation = evaluate(&policy, &Subject::of(agent).asserted_by(authority), request, now);
-        let counted = Counted {
-            decision: evaluation.decision(),
-            tier: evaluation.tier().unwrap_or("unknown").into(),
-        };
+        let counted =
+            Counted { decision: evaluation.decision(), tier: evaluation.tier().unwrap_or("unknown").into() };
         let organization = request.organization_id();
         if !self.is_recorded(&policy, evaluation.decision()) {
             self.0.sequencer.count_unrecorded(organization, now, &counted);

@@ -14,15 +14,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
 use crate::provenance::{
-    Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, RecordType,
-    Report, SignedCheckpoint, Submission, check_store, export,
+    Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record,
+    RecordType, Report, SignedCheckpoint, Submission, check_store, export,
 };
 use crate::storage::{Filter, Scan, ShardRange, StoredRecord};
 
 /// Most records per page.
-pub const MAX_PAGE: usize = 1000;
+const MAX_PAGE: usize = 1000;
 /// Most ancestors in a chain.
-pub const MAX_CHAIN: usize = 100;
+const MAX_CHAIN: usize = 100;
 
 /// The log, as one organization or the whole fleet sees it.
 #[derive(Clone, Debug)]
@@ -319,7 +319,8 @@ impl<'a> Log<'a> {
     /// Proves that the log at the newest checkpoint begins with the log of `old` entries: gives that checkpoint and
     /// the hashes of the proof, for [`verify::consistency`](crate::verify::consistency).
     pub async fn prove_consistency(&self, old: u64) -> Result<(SignedCheckpoint, Vec<Hash>)> {
-        let new = self.checkpoint().await?.ok_or_else(|| Error::new(ErrorKind::NotFound, "the log is empty"))?;
+        let new =
+            self.checkpoint().await?.ok_or_else(|| Error::new(ErrorKind::NotFound, "the log is empty"))?;
         let size = new.checkpoint.size;
         if old == size {
             return Ok((new, Vec::new()));

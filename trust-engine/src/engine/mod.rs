@@ -26,7 +26,7 @@ use crate::storage::{Shard, StateChange, Store};
 pub use agents::{AgentReceipt, Agents};
 pub use gates::{Recorded, Verdict};
 pub use log::{Log, Page, Query};
-pub use options::{MAX_CACHED_AGENTS, MAX_QUEUE, Options};
+pub use options::Options;
 pub use payload::recompute;
 pub use policies::{Policies, PolicyVersion};
 pub use stats::{Stats, TimeRange};

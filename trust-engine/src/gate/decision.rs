@@ -10,7 +10,7 @@ use super::request::GateRequest;
 use super::subject::{Subject, TierSource};
 use super::trace::Trace;
 use crate::clock::Timestamp;
-pub use crate::policy::Decision;
+use crate::policy::Decision;
 use crate::policy::{Hits, Policy, PolicyHash};
 
 /// Why a gate decided as it did; stable words for programs.
@@ -125,7 +125,8 @@ impl Evaluation {
         let unknown = match outcome.kernel {
             Err(ReasonCode::UnknownRole) => Some(request.role_name().into()),
             Err(ReasonCode::UnknownTier) => {
-                let held = subject.standing.map(|standing| standing.tier).filter(|t| policy.tier_rank(t).is_none());
+                let held =
+                    subject.standing.map(|standing| standing.tier).filter(|t| policy.tier_rank(t).is_none());
                 held.filter(|_| subject.authority.is_none()).or(request.claimed_tier()).map(Into::into)
             }
             _ => None,
@@ -161,7 +162,9 @@ impl Evaluation {
             ReasonCode::TierBelowMinimum => {
                 let minimum = self.minimum_tier().unwrap_or_default();
                 match (self.outcome.tier.excess, self.outcome.tier.source) {
-                    (true, _) => format!("{agent} holds {tier}, whatever was claimed; {role} needs {minimum}"),
+                    (true, _) => {
+                        format!("{agent} holds {tier}, whatever was claimed; {role} needs {minimum}")
+                    }
                     (_, TierSource::Held) => format!("{agent} holds {tier}; {role} needs {minimum}"),
                     _ => format!("{tier} is below {role}'s minimum tier {minimum}"),
                 }
@@ -171,7 +174,9 @@ impl Evaluation {
             ReasonCode::UnknownTier => format!("the policy has no tier {unknown:?}"),
             ReasonCode::RuleAllow | ReasonCode::RuleDeny | ReasonCode::RuleEscalate => self.rule_reason(),
             ReasonCode::DefaultDeny => "no rule allows it, and the policy denies by default".into(),
-            ReasonCode::DefaultEscalate => "no rule decides it, and the policy asks for approval by default".into(),
+            ReasonCode::DefaultEscalate => {
+                "no rule decides it, and the policy asks for approval by default".into()
+            }
             ReasonCode::AgentSuspended => "the agent is suspended".into(),
             ReasonCode::AgentRevoked => "the agent is revoked".into(),
             ReasonCode::AgentUnregistered => "the agent is not registered".into(),

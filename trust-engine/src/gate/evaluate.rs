@@ -6,15 +6,21 @@
 
 use std::sync::Arc;
 
-use super::decision::{Decision, Evaluation, ReasonCode};
+use super::decision::{Evaluation, ReasonCode};
 use super::request::GateRequest;
 use super::subject::{EffectiveTier, Subject, refused_as_unregistered};
 use crate::agent::AgentStatus;
 use crate::clock::Timestamp;
+use crate::policy::Decision;
 use crate::policy::{ExcessClaim, Hits, Lookup, Policy, Residual};
 
 /// Decides, and keeps what is needed to explain the decision.
-pub fn evaluate(policy: &Arc<Policy>, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Evaluation {
+pub fn evaluate(
+    policy: &Arc<Policy>,
+    subject: &Subject<'_>,
+    request: &GateRequest,
+    now: Timestamp,
+) -> Evaluation {
     let mut tested = Vec::new();
     let (outcome, hits) = run(policy, subject, request, now, &mut |test| tested.push(test));
     Evaluation::new(Arc::clone(policy), outcome, hits, tested, subject, request, now)
@@ -111,7 +117,8 @@ fn test(
 ) -> Tested {
     let mut tested = Tested { rule, resource: None, attestations: None, time: None };
     if !resource_matched && !residual.globs.is_empty() {
-        let matched = lookup.resource.is_some_and(|text| residual.globs.iter().any(|glob| glob.matches(text)));
+        let matched =
+            lookup.resource.is_some_and(|text| residual.globs.iter().any(|glob| glob.matches(text)));
         tested.resource = Some(matched);
         if !matched {
             return tested;

@@ -175,7 +175,10 @@ pub(crate) fn check_object(field: &'static str, object: &serde_json::Map<String,
         });
         match value {
             Value::Object(_) | Value::Array(_) if depth > MAX_METADATA_DEPTH => {
-                return Err(Error::invalid(field, format!("is nested deeper than {MAX_METADATA_DEPTH} levels")));
+                return Err(Error::invalid(
+                    field,
+                    format!("is nested deeper than {MAX_METADATA_DEPTH} levels"),
+                ));
             }
             Value::Object(map) => {
                 bytes = bytes.saturating_add(keys(map));

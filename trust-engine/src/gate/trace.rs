@@ -9,7 +9,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use super::decision::{Decision, Evaluation, ReasonCode};
+use super::decision::{Evaluation, ReasonCode};
+use crate::policy::Decision;
 use crate::policy::Rule;
 
 /// The steps of one evaluation.
@@ -119,7 +120,8 @@ impl<'a> Trace<'a> {
         if !self.kernel().passed {
             return Decision::Deny;
         }
-        let by_rules = self.rules().find(RuleStep::matched).map_or(self.default_effect(), |step| step.effect());
+        let by_rules =
+            self.rules().find(RuleStep::matched).map_or(self.default_effect(), |step| step.effect());
         if self.runtime().passed { by_rules } else { Decision::Deny }
     }
 
@@ -143,12 +145,13 @@ impl<'a> Trace<'a> {
             ReasonCode::RuleEscalate | ReasonCode::DefaultEscalate => remedies.push("get it approved".into()),
             _ => {}
         }
-        if !of.outcome.kernel.is_ok() || !of.outcome.runtime.is_ok() {
+        if of.outcome.kernel.is_err() || of.outcome.runtime.is_err() {
             return remedies;
         }
         if let (Some(step), ReasonCode::RuleDeny) = (self.rules().find(RuleStep::matched), of.outcome.code) {
             let held: Vec<_> = step.conditions().map(|c| c.condition).collect();
-            let by = if held.is_empty() { "always".to_owned() } else { format!("by its {}", held.join(", ")) };
+            let by =
+                if held.is_empty() { "always".to_owned() } else { format!("by its {}", held.join(", ")) };
             remedies.push(format!("do not match rule {} (it matches {by})", step.id()));
         }
         for step in self.rules().filter(|step| step.effect() == Decision::Allow && !step.matched()) {
@@ -183,13 +186,15 @@ impl<'a> RuleStep<'a> {
         let index = of.policy.rules();
         let tested = of.tested.iter().find(|test| test.rule == at);
         let hits = of.hits;
-        let indexed = move |pick: fn(&crate::policy::Hits) -> _| hits.map(|hits| index.contains(pick(&hits), at));
+        let indexed =
+            move |pick: fn(&crate::policy::Hits) -> _| hits.map(|hits| index.contains(pick(&hits), at));
         let values = |condition, held, wanted: &'a Option<Vec<String>>| {
             wanted.as_ref().map(|wanted| ConditionStep { condition, held, wanted: Wanted::Values(wanted) })
         };
         let in_index = indexed(|hits| hits.resource) == Some(true);
         let general = index.residual(at).is_some_and(|residual| !residual.globs.is_empty());
-        let resource = if in_index || !general { Some(in_index) } else { tested.and_then(|test| test.resource) };
+        let resource =
+            if in_index || !general { Some(in_index) } else { tested.and_then(|test| test.resource) };
         let time = when.time.as_ref().map(|window| ConditionStep {
             condition: "time",
             held: tested.and_then(|test| test.time),

@@ -55,7 +55,6 @@ pub struct Policy {
 /// The kernel's row for one role.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoleGate {
-    pub(crate) minimum: usize,
     pub(crate) enabled: bool,
     /// Bit t: tier t may take the role.
     pub(crate) permitted: u64,
@@ -98,7 +97,7 @@ impl Policy {
                 let minimum = tiers.get(role.minimum_tier.as_str()).copied().unwrap_or(usize::MAX);
                 let permitted =
                     if role.enabled { u64::MAX.checked_shl(minimum.min(64) as u32).unwrap_or(0) } else { 0 };
-                RoleGate { minimum, enabled: role.enabled, permitted }
+                RoleGate { enabled: role.enabled, permitted }
             })
             .collect();
         let rules = RuleIndex::build(
@@ -145,7 +144,10 @@ impl Policy {
             Some(_) => Ok(name),
             None => {
                 let known: Vec<_> = self.document.tiers.iter().map(|tier| tier.name.as_str()).collect();
-                Err(Error::invalid("tier", format!("{name:?} is unknown; the policy has {}", known.join(", "))))
+                Err(Error::invalid(
+                    "tier",
+                    format!("{name:?} is unknown; the policy has {}", known.join(", ")),
+                ))
             }
         }
     }

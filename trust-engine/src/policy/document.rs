@@ -38,7 +38,7 @@ pub struct PolicyDocument {
     #[schemars(length(max = bounds::RULES.max))]
     pub rules: Vec<Rule>,
     /// What holds when the tier is sufficient and no rule matches. Always written out, so that nobody has to guess.
-    pub default_effect: Effect,
+    pub default_effect: Decision,
     /// How agents without a registration and claimed tiers are treated.
     #[serde(default)]
     pub agents: AgentHandling,
@@ -114,7 +114,7 @@ pub struct Rule {
     #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
     /// What the rule decides.
-    pub effect: Effect,
+    pub effect: Decision,
     /// Reason given to the caller; 1 to 512 characters. Default: a sentence naming the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = bounds::REASON.min, max = bounds::REASON.max))]
@@ -212,15 +212,32 @@ pub enum Day {
 }
 
 /// What a rule, or the absence of a matching rule, decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Effect {
+pub enum Decision {
     /// The agent may take the role.
     Allow,
     /// The agent may not take the role.
     Deny,
     /// A person has to approve first.
     Escalate,
+}
+
+impl Decision {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::Deny => "DENY",
+            Self::Escalate => "ESCALATE",
+        }
+    }
+}
+
+impl std::fmt::Display for Decision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How agents without a registration and claimed tiers are treated.

@@ -96,17 +96,18 @@ impl RuleIndex {
         tier: impl Fn(&str) -> Option<usize>,
     ) -> Self {
         let mut builder = Builder::new(rules.len());
-        let by_position = |builder: &mut Builder, count: usize, of: &dyn Fn(&Conditions) -> Option<Vec<usize>>| {
-            let wanted: Vec<_> = rules.iter().map(|rule| of(&rule.when)).collect();
-            (0..count)
-                .map(|position| {
-                    builder.set(|rule| match wanted.get(rule) {
-                        Some(Some(positions)) => positions.contains(&position),
-                        _ => true,
+        let by_position =
+            |builder: &mut Builder, count: usize, of: &dyn Fn(&Conditions) -> Option<Vec<usize>>| {
+                let wanted: Vec<_> = rules.iter().map(|rule| of(&rule.when)).collect();
+                (0..count)
+                    .map(|position| {
+                        builder.set(|rule| match wanted.get(rule) {
+                            Some(Some(positions)) => positions.contains(&position),
+                            _ => true,
+                        })
                     })
-                })
-                .collect::<Vec<_>>()
-        };
+                    .collect::<Vec<_>>()
+            };
         let resolve = |names: &Option<Vec<String>>, find: &dyn Fn(&str) -> Option<usize>| {
             names.as_ref().map(|names| names.iter().filter_map(|name| find(name)).collect())
         };
@@ -117,16 +118,32 @@ impl RuleIndex {
         let organizations = ByName::build(&mut builder, rules, |when| when.organizations.as_ref());
         let globs: Vec<Option<Vec<Glob>>> = rules
             .iter()
-            .map(|rule| rule.when.resources.as_ref().map(|list| list.iter().map(|g| Glob::compile(g)).collect()))
+            .map(|rule| {
+                rule.when.resources.as_ref().map(|list| list.iter().map(|g| Glob::compile(g)).collect())
+            })
             .collect();
         let resources = ByResource::build(&mut builder, &globs);
-        let residuals: Vec<_> =
-            rules.iter().zip(globs).map(|(rule, globs)| Residual::of(&rule.when, globs.unwrap_or_default())).collect();
+        let residuals: Vec<_> = rules
+            .iter()
+            .zip(globs)
+            .map(|(rule, globs)| Residual::of(&rule.when, globs.unwrap_or_default()))
+            .collect();
         let general = builder.set(|rule| {
             residuals.get(rule).and_then(Option::as_ref).is_some_and(|residual| !residual.globs.is_empty())
         });
         let Builder { words, sets, .. } = builder;
-        Self { words, sets, roles, tiers, actions, environments, organizations, resources, residuals, general }
+        Self {
+            words,
+            sets,
+            roles,
+            tiers,
+            actions,
+            environments,
+            organizations,
+            resources,
+            residuals,
+            general,
+        }
     }
 
     /// The sets that a request satisfies; `None` for positions outside the policy.
@@ -154,8 +171,11 @@ impl RuleIndex {
         let general = self.words_of(self.general);
         let environment = self.words_of(hits.environment);
         let organization = self.words_of(hits.organization);
-        let words = role.iter().zip(tier).zip(action).zip(resource).zip(general).zip(environment).zip(organization);
-        for (at, ((((((role, tier), action), resource), general), environment), organization)) in words.enumerate() {
+        let words =
+            role.iter().zip(tier).zip(action).zip(resource).zip(general).zip(environment).zip(organization);
+        for (at, ((((((role, tier), action), resource), general), environment), organization)) in
+            words.enumerate()
+        {
             let mut candidates = role & tier & action & (resource | general) & environment & organization;
             while candidates != 0 {
                 let rule = at * 64 + candidates.trailing_zeros() as usize;
@@ -188,7 +208,11 @@ impl Residual {
         let globs: Vec<_> = globs.into_iter().filter(|glob| matches!(glob, Glob::General(_))).collect();
         let attestations = when.attestations.clone().unwrap_or_default();
         let time = when.time.as_ref().and_then(Window::compile);
-        (!globs.is_empty() || !attestations.is_empty() || time.is_some()).then_some(Self { globs, attestations, time })
+        (!globs.is_empty() || !attestations.is_empty() || time.is_some()).then_some(Self {
+            globs,
+            attestations,
+            time,
+        })
     }
 }
 
@@ -205,7 +229,8 @@ impl ByName {
                 named.entry(name.as_str().into()).or_default().push(position);
             }
         }
-        let known = named.into_iter().map(|(name, rules)| (name, builder.set_with(otherwise, &rules))).collect();
+        let known =
+            named.into_iter().map(|(name, rules)| (name, builder.set_with(otherwise, &rules))).collect();
         Self { known, otherwise }
     }
 

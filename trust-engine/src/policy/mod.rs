@@ -1,5 +1,6 @@
 //! Policies: from what people write to what decides.
 
+mod bounds;
 mod check;
 mod compile;
 mod decode;
@@ -7,13 +8,15 @@ mod document;
 mod error;
 mod glob;
 mod index;
+mod mistakes;
 mod parse;
+mod path;
 mod presets;
 mod source;
 mod window;
+mod wording;
 
 pub use compile::{Policy, PolicyHash};
-pub(crate) use compile::RoleGate;
 pub use document::*;
 pub use error::{PolicyError, PolicyErrors};
 pub(crate) use index::{Hits, Lookup, Residual};

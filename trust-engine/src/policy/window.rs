@@ -23,7 +23,8 @@ pub(crate) struct Window {
 impl Window {
     /// `None` where the document's check would have found a mistake.
     pub(crate) fn compile(window: &TimeWindow) -> Option<Self> {
-        let days = window.days.as_ref().map_or(0x7F, |days| days.iter().fold(0, |bits, day| bits | bit(*day)));
+        let days =
+            window.days.as_ref().map_or(0x7F, |days| days.iter().fold(0, |bits, day| bits | bit(*day)));
         Some(Self {
             zone: TimeZone::get(&window.zone).ok()?,
             days,

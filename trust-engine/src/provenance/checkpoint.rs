@@ -25,7 +25,8 @@ impl Checkpoint {
         let key = VerifierKey::new(&self.origin, &signer.public_key())?;
         let text = self.to_string();
         let signature = signer.sign(text.as_bytes())?;
-        let line = NoteSignature { name: self.origin.clone(), key_id: key.id(), signature: signature.to_vec() };
+        let line =
+            NoteSignature { name: self.origin.clone(), key_id: key.id(), signature: signature.to_vec() };
         Ok(SignedNote { text, signatures: vec![line] })
     }
 }
@@ -42,8 +43,10 @@ impl FromStr for Checkpoint {
 
     /// Exactly the three lines: this log writes no extension lines.
     fn from_str(text: &str) -> std::result::Result<Self, &'static str> {
-        let mut lines = text.strip_suffix('\n').ok_or("the checkpoint does not end in a newline")?.split('\n');
-        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
+        let mut lines =
+            text.strip_suffix('\n').ok_or("the checkpoint does not end in a newline")?.split('\n');
+        let (Some(origin), Some(size), Some(root), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next())
         else {
             return Err("a checkpoint has three lines: origin, size and root");
         };

@@ -187,7 +187,8 @@ impl Entry {
 
     /// Reads an entry and accepts only the canonical bytes of it.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let malformed = |why: String| Error::new(ErrorKind::Corrupt, format!("the entry is malformed: {why}"));
+        let malformed =
+            |why: String| Error::new(ErrorKind::Corrupt, format!("the entry is malformed: {why}"));
         let entry: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if entry.v != 1 {
             let issue = format!("the entry has format {}; this version reads format 1", entry.v);

@@ -89,7 +89,8 @@ pub async fn export(
 }
 
 fn damaged(index: u64) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("entry {index} is missing or damaged; check the log")).with("index", index)
+    Error::new(ErrorKind::Corrupt, format!("entry {index} is missing or damaged; check the log"))
+        .with("index", index)
 }
 
 struct Files<'a> {
@@ -102,7 +103,8 @@ impl<'a> Files<'a> {
         fs::create_dir_all(folder).map_err(|error| from_io(error, folder.display()))?;
         let mut inside = fs::read_dir(folder).map_err(|error| from_io(error, folder.display()))?;
         if inside.next().is_some() {
-            let issue = format!("{} is not empty; an export needs an empty or a new folder", folder.display());
+            let issue =
+                format!("{} is not empty; an export needs an empty or a new folder", folder.display());
             return Err(Error::new(ErrorKind::Conflict, issue));
         }
         Ok(Self { folder, written: 0 })
@@ -184,7 +186,9 @@ pub(super) fn entry_bundles(folder: &Path, tile: u64, width: u64) -> Result<Vec<
 
 /// The hashes of a tile; `None` if the file is missing or has another size.
 pub(super) fn read_hash_tile(folder: &Path, level: u8, tile: u64, width: u64) -> Result<Option<Vec<Hash>>> {
-    let Some(bytes) = read_optional(&folder.join(hash_tile_path(level, tile, width)))? else { return Ok(None) };
+    let Some(bytes) = read_optional(&folder.join(hash_tile_path(level, tile, width)))? else {
+        return Ok(None);
+    };
     let (chunks, rest) = bytes.as_chunks::<32>();
     let whole = rest.is_empty() && chunks.len() as u64 == width;
     Ok(whole.then(|| chunks.iter().map(|chunk| Hash::from_bytes(*chunk)).collect()))

@@ -8,7 +8,7 @@
 use super::hash::Hash;
 
 /// Levels of the tree per level of tiles.
-pub const TILE_HEIGHT: u32 = 8;
+const TILE_HEIGHT: u32 = 8;
 /// Hashes in a full tile.
 pub const TILE_WIDTH: u64 = 1 << TILE_HEIGHT;
 
@@ -150,7 +150,8 @@ impl ProofPlan {
         self.parts
             .iter()
             .map(|parts| {
-                let roots: Vec<Hash> = rest.by_ref().take(*parts).map(|run| perfect_root(run)).collect::<Option<_>>()?;
+                let roots: Vec<Hash> =
+                    rest.by_ref().take(*parts).map(|run| perfect_root(run)).collect::<Option<_>>()?;
                 fold_right(&roots)
             })
             .collect()
@@ -197,7 +198,7 @@ fn fold_right(roots: &[Hash]) -> Option<Hash> {
 
 /// The root that follows from a leaf and its inclusion proof (RFC 9162, 2.1.3.2); `None` if the proof has not the
 /// length that index and size call for.
-pub fn root_from_inclusion(index: u64, size: u64, leaf: Hash, proof: &[Hash]) -> Option<Hash> {
+pub(super) fn root_from_inclusion(index: u64, size: u64, leaf: Hash, proof: &[Hash]) -> Option<Hash> {
     if index >= size {
         return None;
     }
@@ -222,7 +223,7 @@ pub fn root_from_inclusion(index: u64, size: u64, leaf: Hash, proof: &[Hash]) ->
 }
 
 /// Whether a tree of `new` leaves begins with the tree of `old` leaves (RFC 9162, 2.1.4.2).
-pub fn verify_consistency(old: u64, new: u64, old_root: Hash, new_root: Hash, proof: &[Hash]) -> bool {
+pub(super) fn verify_consistency(old: u64, new: u64, old_root: Hash, new_root: Hash, proof: &[Hash]) -> bool {
     if old == new {
         return proof.is_empty() && old_root == new_root;
     }

@@ -27,7 +27,9 @@ impl VerifierKey {
     /// The verifier key of `name`. Names are not empty and have neither `+` nor white space.
     pub fn new(name: &str, public_key: &[u8; 32]) -> Result<Self> {
         if name.is_empty() || name.chars().any(|c| c == '+' || c.is_whitespace() || c.is_control()) {
-            return Err(key_error(format!("the key name {name:?} is empty or has '+', white space or controls")));
+            return Err(key_error(format!(
+                "the key name {name:?} is empty or has '+', white space or controls"
+            )));
         }
         let key = VerifyingKey::from_bytes(public_key)
             .map_err(|error| key_error("the public key is not a point of the curve").caused_by(error))?;
@@ -140,9 +142,9 @@ impl SignedNote {
 
 impl fmt::Display for SignedNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         for line in &self.signatures {
-            write!(f, "\u{2014} {} {}\n", line.name, line.to_base64())?;
+            writeln!(f, "\u{2014} {} {}", line.name, line.to_base64())?;
         }
         Ok(())
     }

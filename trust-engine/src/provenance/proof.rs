@@ -21,9 +21,9 @@ pub struct InclusionProof {
 
 impl fmt::Display for InclusionProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{HEADER}index {}\n", self.index)?;
+        writeln!(f, "{HEADER}index {}", self.index)?;
         for hash in &self.path {
-            write!(f, "{}\n", hash.to_base64())?;
+            writeln!(f, "{}", hash.to_base64())?;
         }
         write!(f, "\n{}", self.checkpoint)
     }
@@ -34,11 +34,13 @@ impl FromStr for InclusionProof {
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let rest = text.strip_prefix(HEADER).ok_or("the proof does not begin with c2sp.org/tlog-proof@v1")?;
-        let (head, checkpoint) = rest.split_once("\n\n").ok_or("the proof has no empty line before its checkpoint")?;
+        let (head, checkpoint) =
+            rest.split_once("\n\n").ok_or("the proof has no empty line before its checkpoint")?;
         let mut lines = head.split('\n').peekable();
         // Opaque data of an application may come first; this log writes none and gives it no meaning.
         lines.next_if(|line| line.starts_with("extra "));
-        let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or("the proof has no index")?;
+        let index =
+            lines.next().and_then(|line| line.strip_prefix("index ")).ok_or("the proof has no index")?;
         let number: u64 = index.parse().map_err(|_| "the proof's index is not a number")?;
         if number.to_string() != index {
             return Err("the proof's index is not in its shortest form");

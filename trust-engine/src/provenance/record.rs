@@ -19,9 +19,9 @@ use crate::ids::{AgentId, check_line};
 use crate::policy::Decision;
 
 /// Longest reason in bytes.
-pub const MAX_REASON_BYTES: usize = 4096;
+const MAX_REASON_BYTES: usize = 4096;
 /// Longest reason code of a caller's record in bytes.
-pub const MAX_REASON_CODE_BYTES: usize = 64;
+const MAX_REASON_CODE_BYTES: usize = 64;
 
 /// Checks a reason: at most 4,096 bytes, no control characters but newline and tab.
 pub(crate) fn check_reason(reason: &str) -> Result<()> {
@@ -30,7 +30,9 @@ pub(crate) fn check_reason(reason: &str) -> Result<()> {
         return Err(Error::invalid("reason", issue));
     }
     match reason.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t')) {
-        Some((at, c)) => Err(Error::invalid("reason", format!("has the control character {c:?} at byte {at}"))),
+        Some((at, c)) => {
+            Err(Error::invalid("reason", format!("has the control character {c:?} at byte {at}")))
+        }
         None => Ok(()),
     }
 }

@@ -213,7 +213,12 @@ impl Sequencer {
     }
 
     /// Counts a verdict that is not recorded; the next commit writes it to the statistics.
-    pub(crate) fn count_unrecorded(&self, organization: &OrganizationId, time: crate::Timestamp, gate: &Counted) {
+    pub(crate) fn count_unrecorded(
+        &self,
+        organization: &OrganizationId,
+        time: crate::Timestamp,
+        gate: &Counted,
+    ) {
         self.shared.unrecorded.lock().gate(organization, time, gate, false);
     }
 
@@ -243,5 +248,8 @@ impl Drop for Sequencer {
 }
 
 fn fenced() -> Error {
-    Error::new(ErrorKind::Fenced, "another engine has taken over this log; open the engine again to take it back")
+    Error::new(
+        ErrorKind::Fenced,
+        "another engine has taken over this log; open the engine again to take it back",
+    )
 }

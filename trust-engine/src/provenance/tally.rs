@@ -35,7 +35,13 @@ impl Tally {
         *self.row(organization, time).records.entry(kind).or_default() += 1;
     }
 
-    pub(crate) fn gate(&mut self, organization: &OrganizationId, time: Timestamp, gate: &Counted, recorded: bool) {
+    pub(crate) fn gate(
+        &mut self,
+        organization: &OrganizationId,
+        time: Timestamp,
+        gate: &Counted,
+        recorded: bool,
+    ) {
         let row = self.row(organization, time);
         *row.gates.entry((gate.decision, recorded)).or_default() += 1;
         *row.tiers.entry(Arc::clone(&gate.tier)).or_default() += 1;
@@ -43,15 +49,6 @@ impl Tally {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
-    }
-
-    pub(crate) fn append(&mut self, other: Self) {
-        for (key, row) in other.rows {
-            let sum = self.rows.entry(key).or_default();
-            row.records.into_iter().for_each(|(kind, count)| *sum.records.entry(kind).or_default() += count);
-            row.gates.into_iter().for_each(|(gate, count)| *sum.gates.entry(gate).or_default() += count);
-            row.tiers.into_iter().for_each(|(tier, count)| *sum.tiers.entry(tier).or_default() += count);
-        }
     }
 
     /// As rows to add to the store's. The names of the counters are read back by [`Stats`](crate::Stats).

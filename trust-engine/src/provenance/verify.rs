@@ -50,7 +50,9 @@ impl fmt::Display for VerificationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedProof(issue) | Self::MalformedCheckpoint(issue) => f.write_str(issue),
-            Self::WrongLog { expected, found } => write!(f, "the checkpoint is of the log {found}, not {expected}"),
+            Self::WrongLog { expected, found } => {
+                write!(f, "the checkpoint is of the log {found}, not {expected}")
+            }
             Self::NotSigned => f.write_str("the checkpoint has no valid signature of the key"),
             Self::NotIncluded { index } => write!(f, "the entry is not entry {index} of the log"),
             Self::NotConsistent { old, new } => {

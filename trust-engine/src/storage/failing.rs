@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{
-    Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
-};
+use super::{Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord};
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};

@@ -24,9 +24,9 @@ struct MemoryKv {
 
 impl MemoryKv {
     fn table(&self, table: Table) -> Result<&RwLock<Rows>> {
-        self.tables.get(table as usize).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "the memory store lacks a table")
-        })
+        self.tables
+            .get(table as usize)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the memory store lacks a table"))
     }
 }
 
@@ -39,7 +39,14 @@ impl Kv for MemoryKv {
         Ok(self.table(table)?.read().get(key).cloned())
     }
 
-    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>> {
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Pair>> {
         if from >= to {
             return Ok(Vec::new());
         }

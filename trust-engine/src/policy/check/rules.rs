@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::tz::TimeZone;
 
 use super::super::bounds;
-use super::super::document::{Conditions, Day, Effect, Rule, TimeWindow};
+use super::super::document::{Conditions, Day, Decision, Rule, TimeWindow};
 use super::super::mistakes::Mistakes;
 use super::super::path::Path;
 use super::super::window::minute_of_day;
@@ -33,7 +33,7 @@ pub(super) fn check(
         if let Some(escalation_path) = &rule.escalation_path {
             let place = path.field("escalationPath");
             text(escalation_path, bounds::ESCALATION_PATH, &place, mistakes);
-            if rule.effect != Effect::Escalate && !mistakes.distrusts(&path.field("effect")) {
+            if rule.effect != Decision::Escalate && !mistakes.distrusts(&path.field("effect")) {
                 mistakes.report(&place, "only a rule with effect ESCALATE has one");
             }
         }

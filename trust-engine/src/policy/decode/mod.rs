@@ -8,7 +8,7 @@ mod fields;
 use self::fields::{Fields, Slot, choice, flag, integer, list, record, text};
 use super::bounds;
 use super::document::{
-    self, AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Durability, Effect,
+    self, AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
     FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, Precision, Recording, RecordingMode,
     Role, Rule, ScoreBand, Tier, TimeWindow, WindowKind,
 };
@@ -25,7 +25,7 @@ pub(crate) fn decode(root: &Node, mistakes: &mut Mistakes) -> PolicyDocument {
         tiers: fields.required("tiers", list(tier)),
         roles: fields.required("roles", list(role)),
         rules: fields.or("rules", Vec::new(), list(rule)),
-        default_effect: fields.required("defaultEffect", choice(Effect::Deny)),
+        default_effect: fields.required("defaultEffect", choice(Decision::Deny)),
         agents: fields.or("agents", AgentHandling::default(), agents),
         resources: fields.or("resources", Vec::new(), list(text)),
         ceilings: fields.or("ceilings", Ceilings::default(), ceilings),
@@ -61,7 +61,7 @@ fn rule(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> Rule {
     record(slot, path, mistakes, |fields| Rule {
         id: fields.required("id", text),
         description: fields.optional("description", text),
-        effect: fields.required("effect", choice(Effect::Deny)),
+        effect: fields.required("effect", choice(Decision::Deny)),
         reason: fields.optional("reason", text),
         escalation_path: fields.optional("escalationPath", text),
         when: fields.or("when", Conditions::default(), conditions),

@@ -45,7 +45,12 @@ impl<'a> Checker<'a> {
     }
 
     /// The next entry. `stored` are the leaf hashes of this place and its neighbourhood, as (index, hash).
-    pub(super) fn entry(&mut self, bytes: &[u8], stored: Option<Hash>, elsewhere: impl Fn(Hash) -> Option<u64>) {
+    pub(super) fn entry(
+        &mut self,
+        bytes: &[u8],
+        stored: Option<Hash>,
+        elsewhere: impl Fn(Hash) -> Option<u64>,
+    ) {
         let index = self.size();
         self.report.entries += 1;
         let leaf = Hash::leaf(bytes);
@@ -53,9 +58,15 @@ impl<'a> Checker<'a> {
             Some(stored) if stored != leaf => {
                 match elsewhere(leaf) {
                     Some(home) => {
-                        self.find(index, Damage::EntryMoved, format!("what is here was signed as entry {home}"));
+                        self.find(
+                            index,
+                            Damage::EntryMoved,
+                            format!("what is here was signed as entry {home}"),
+                        );
                     }
-                    None => self.find(index, Damage::EntryChanged, "its bytes are not those that were signed"),
+                    None => {
+                        self.find(index, Damage::EntryChanged, "its bytes are not those that were signed")
+                    }
                 }
                 // The signed leaf goes into the tree, so that later damage can still be told apart from this.
                 self.push(stored);
@@ -107,8 +118,12 @@ impl<'a> Checker<'a> {
         let Ok(entry) = Entry::parse(entry) else { return };
         match payload {
             Some(payload) if payload.commitment() == entry.payload => self.report.payloads += 1,
-            Some(_) => self.find(index, Damage::PayloadChanged, "it is not the one that the entry commits to"),
-            None => self.find(index, Damage::PayloadMissing, "it is gone, and no record says that it was erased"),
+            Some(_) => {
+                self.find(index, Damage::PayloadChanged, "it is not the one that the entry commits to")
+            }
+            None => {
+                self.find(index, Damage::PayloadMissing, "it is gone, and no record says that it was erased")
+            }
         }
     }
 
@@ -118,11 +133,14 @@ impl<'a> Checker<'a> {
         let first = self.rooted.unwrap_or(size.saturating_sub(1));
         let signed = match SignedCheckpoint::parse(note) {
             Ok(signed) => signed,
-            Err(issue) => return self.find(first, Damage::CheckpointChanged, format!("size {size}: {issue}")),
+            Err(issue) => {
+                return self.find(first, Damage::CheckpointChanged, format!("size {size}: {issue}"));
+            }
         };
         let checkpoint = &signed.checkpoint;
         if checkpoint.origin != self.key.name() || checkpoint.size != size {
-            let detail = format!("{} of size {} lies in the place of size {size}", checkpoint.origin, checkpoint.size);
+            let detail =
+                format!("{} of size {} lies in the place of size {size}", checkpoint.origin, checkpoint.size);
             return self.find(first, Damage::CheckpointChanged, detail);
         }
         if !signed.is_signed_by(self.key) {
@@ -146,7 +164,11 @@ impl<'a> Checker<'a> {
     /// A checkpoint that was seen at an earlier time, once its size is reached.
     pub(super) fn remembered(&mut self, since: &SignedCheckpoint) {
         if !since.is_signed_by(self.key) {
-            return self.find(0, Damage::SignatureInvalid, "the remembered checkpoint is not of this log's key");
+            return self.find(
+                0,
+                Damage::SignatureInvalid,
+                "the remembered checkpoint is not of this log's key",
+            );
         }
         if since.checkpoint.root != self.frontier.root() {
             let size = since.checkpoint.size;

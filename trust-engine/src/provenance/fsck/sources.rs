@@ -87,12 +87,15 @@ async fn check_record(
     stored: Option<Hash>,
     homes: &HashMap<Hash, u64>,
 ) -> Result<()> {
-    checker.entry(&record.entry, stored, |leaf| homes.get(&leaf).copied().filter(|home| *home != record.index));
+    checker
+        .entry(&record.entry, stored, |leaf| homes.get(&leaf).copied().filter(|home| *home != record.index));
     checker.payload(&record.entry, record.payload.as_ref());
     if let Ok(entry) = Entry::parse(&record.entry) {
         match store.record_by_id(entry.id).await {
             Ok(Some(found)) if found.index == record.index => {}
-            Ok(_) => checker.find(record.index, Damage::IndexWrong, format!("the id {} leads elsewhere", entry.id)),
+            Ok(_) => {
+                checker.find(record.index, Damage::IndexWrong, format!("the id {} leads elsewhere", entry.id))
+            }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 checker.find(record.index, Damage::IndexWrong, error.to_string());
             }
@@ -134,7 +137,11 @@ async fn check_completed(store: &dyn Store, shard: Shard, checker: &mut Checker<
         };
         if !same {
             let first = index << (8 * u32::from(level));
-            checker.find(first, Damage::HashChanged, format!("hash {index} of level {level} is not that of its tile"));
+            checker.find(
+                first,
+                Damage::HashChanged,
+                format!("hash {index} of level {level} is not that of its tile"),
+            );
         }
     }
     Ok(())
@@ -213,9 +220,17 @@ pub fn check_export(folder: &Path, key: &VerifierKey, since: Option<&SignedCheck
                                 checker.payload(entry, line.payload().as_ref());
                             }
                             Some(_) => {
-                                checker.find(index, Damage::EntryChanged, "records.jsonl has another entry here");
+                                checker.find(
+                                    index,
+                                    Damage::EntryChanged,
+                                    "records.jsonl has another entry here",
+                                );
                             }
-                            None => checker.find(index, Damage::PayloadMissing, "records.jsonl has no line for it"),
+                            None => checker.find(
+                                index,
+                                Damage::PayloadMissing,
+                                "records.jsonl has no line for it",
+                            ),
                         }
                     }
                 }

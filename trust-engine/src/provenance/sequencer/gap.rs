@@ -27,10 +27,6 @@ struct Missing {
 }
 
 impl Gap {
-    pub(super) fn is_empty(&self) -> bool {
-        self.missing.is_empty()
-    }
-
     pub(super) fn clear(&mut self) {
         self.missing.clear();
     }
@@ -38,7 +34,8 @@ impl Gap {
     /// Counts the verdicts of a submission that did not reach the log.
     pub(super) fn count(&mut self, submission: &Submission, now: Timestamp) {
         for draft in submission.drafts.iter().filter(|_| submission.given) {
-            let known = self.missing.contains_key(&draft.organization) || self.missing.len() < MAX_ORGANIZATIONS;
+            let known =
+                self.missing.contains_key(&draft.organization) || self.missing.len() < MAX_ORGANIZATIONS;
             let organization = if known { draft.organization.clone() } else { OrganizationId::default() };
             let missing = self.missing.entry(organization).or_insert_with(|| Missing {
                 from: now,

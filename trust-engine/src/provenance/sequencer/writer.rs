@@ -107,7 +107,8 @@ impl Writer {
         if !self.settings.linger.is_zero() && self.queue.len() < self.settings.max_batch {
             std::thread::sleep(self.settings.linger);
         }
-        let size = |submission: &Submission| submission.drafts.iter().map(|d| d.payload.bytes.len()).sum::<usize>();
+        let size =
+            |submission: &Submission| submission.drafts.iter().map(|d| d.payload.bytes.len()).sum::<usize>();
         let mut bytes = size(&first);
         let mut entries = first.drafts.len();
         let mut batch = vec![first];
@@ -143,11 +144,13 @@ impl Writer {
             match commit {
                 Ok(Committed::Yes) => return self.landed(head, frontier, batch, receipts),
                 Ok(Committed::Conflict(places)) => {
-                    let outdated: Vec<usize> = places.iter().filter_map(|at| owners.get(*at).copied()).collect();
+                    let outdated: Vec<usize> =
+                        places.iter().filter_map(|at| owners.get(*at).copied()).collect();
                     let mut rest = Vec::with_capacity(batch.len());
                     for (place, submission) in batch.into_iter().enumerate() {
                         if outdated.contains(&place) {
-                            let error = Error::new(ErrorKind::Conflict, "it was changed by someone else meanwhile");
+                            let error =
+                                Error::new(ErrorKind::Conflict, "it was changed by someone else meanwhile");
                             submission.answer(&Err(error));
                         } else {
                             rest.push(submission);
@@ -196,7 +199,9 @@ impl Writer {
     ) {
         for pause in SETTLING {
             match block_on(self.settings.store.claim(self.settings.shard)) {
-                Ok(head) if head.same_tree(&prepared.0) => return self.landed(head, prepared.1, batch, receipts),
+                Ok(head) if head.same_tree(&prepared.0) => {
+                    return self.landed(head, prepared.1, batch, receipts);
+                }
                 Ok(head) if head.same_tree(&self.head) => {
                     self.head = head;
                     return self.lost(batch, &error);
@@ -211,7 +216,9 @@ impl Writer {
         self.set(DOWN);
         let unknown = Error::new(
             ErrorKind::Unavailable,
-            format!("the store failed and does not answer, so it is unknown whether the record is in the log ({error})"),
+            format!(
+                "the store failed and does not answer, so it is unknown whether the record is in the log ({error})"
+            ),
         );
         let mut kept = Vec::with_capacity(batch.len());
         for submission in batch {
@@ -295,7 +302,8 @@ impl Writer {
         }
         let covering = block_on(self.settings.store.checkpoints(stored.shard, stored.index + 1, 1))?;
         let signed = covering.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());
-        let signed = signed.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record's checkpoint is missing"))?;
+        let signed =
+            signed.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record's checkpoint is missing"))?;
         Ok(Some(Receipt {
             id: draft.id,
             index: stored.index,
@@ -313,7 +321,8 @@ fn answer_all(batch: Vec<Submission>, result: &Result<Receipt>) {
 }
 
 fn taken(id: Uuid) -> Error {
-    Error::new(ErrorKind::Conflict, format!("the id {id} is taken by a record with other content")).with("id", id)
+    Error::new(ErrorKind::Conflict, format!("the id {id} is taken by a record with other content"))
+        .with("id", id)
 }
 
 fn same_content(a: &Draft, b: &Draft) -> bool {
@@ -334,6 +343,9 @@ fn last_leaf(size: u64) -> crate::provenance::merkle::HashRange {
 }
 
 fn refuse(head: &Head, issue: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("{issue}; nothing is signed on top of it. Run `trust-engine log verify`"))
-        .with("size", head.size)
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("{issue}; nothing is signed on top of it. Run `trust-engine log verify`"),
+    )
+    .with("size", head.size)
 }

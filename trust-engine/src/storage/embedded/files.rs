@@ -44,7 +44,8 @@ pub(super) fn lock(path: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let issue = "the store is open already, in this process or in another one; it has one engine at a time";
+            let issue =
+                "the store is open already, in this process or in another one; it has one engine at a time";
             Err(Error::new(ErrorKind::Locked, issue))
         }
         Err(TryLockError::Error(error)) => Err(from_io(error, path.display())),

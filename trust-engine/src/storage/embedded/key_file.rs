@@ -25,7 +25,8 @@ pub(crate) fn read(folder: &Path) -> Result<Option<Ed25519Signer>> {
         Err(error) => return Err(from_io(error, path.display())),
     };
     if is_open_to_others(&path)? {
-        let issue = format!("{} can be read by others; make it readable by its owner only (0600)", path.display());
+        let issue =
+            format!("{} can be read by others; make it readable by its owner only (0600)", path.display());
         return Err(Error::new(ErrorKind::Key, issue));
     }
     Ed25519Signer::parse(&text).map(Some).map_err(|error| error.with("file", path.display()))

@@ -9,8 +9,8 @@
 //! ```
 
 mod files;
-mod tables;
 pub(crate) mod key_file;
+mod tables;
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,10 @@ const FORMAT_VERSION: u32 = 1;
 pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
     let at = |error: Error| error.with("folder", folder.display());
     if folder.is_file() {
-        return Err(at(Error::new(ErrorKind::Foreign, format!("{} is a file, not a folder", folder.display()))));
+        return Err(at(Error::new(
+            ErrorKind::Foreign,
+            format!("{} is a file, not a folder", folder.display()),
+        )));
     }
     fs::create_dir_all(folder).map_err(|error| at(from_io(error, folder.display())))?;
     let begun = check_format(folder).map_err(at)?;
@@ -67,9 +70,13 @@ fn check_format(folder: &Path) -> Result<bool> {
                 Some(FORMAT_VERSION) => Ok(true),
                 Some(newer) if newer > FORMAT_VERSION => Err(Error::new(
                     ErrorKind::Unsupported,
-                    format!("the store has format {newer}; this version reads formats up to {FORMAT_VERSION}"),
+                    format!(
+                        "the store has format {newer}; this version reads formats up to {FORMAT_VERSION}"
+                    ),
                 )),
-                _ => Err(foreign(format!("{} does not name a store's format", folder.join(FORMAT).display()))),
+                _ => {
+                    Err(foreign(format!("{} does not name a store's format", folder.join(FORMAT).display())))
+                }
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -40,7 +40,9 @@ impl Tables {
     fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
         match &*self.open.read() {
             Some(open) => act(open),
-            None => Err(Error::new(ErrorKind::Unavailable, "the store failed and could not be opened again yet")),
+            None => {
+                Err(Error::new(ErrorKind::Unavailable, "the store failed and could not be opened again yet"))
+            }
         }
     }
 }
@@ -55,13 +57,17 @@ impl Open {
             .map_err(|error| translate(error, "the store cannot be opened"))?;
         let keyspaces = Table::ALL.into_iter().map(|table| {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(16 * MIB);
-            database.keyspace(table.name(), options).map_err(|error| translate(error, "a table cannot be opened"))
+            database
+                .keyspace(table.name(), options)
+                .map_err(|error| translate(error, "a table cannot be opened"))
         });
         Ok(Self { keyspaces: keyspaces.collect::<Result<_>>()?, database })
     }
 
     fn table(&self, table: Table) -> Result<&Keyspace> {
-        self.keyspaces.get(table as usize).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the store lacks a table"))
+        self.keyspaces
+            .get(table as usize)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the store lacks a table"))
     }
 }
 
@@ -72,19 +78,28 @@ impl Kv for Tables {
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.with(|open| {
-            let value = open.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
+            let value =
+                open.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
             Ok(value.map(|value| value.to_vec()))
         })
     }
 
-    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>> {
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Pair>> {
         if from >= to {
             return Ok(Vec::new());
         }
         self.with(|open| {
             let range = open.table(table)?.range(from..to);
             let owned = |guard: fjall::Guard| {
-                let pair = guard.into_inner().map_err(|error| translate(error, "the store cannot be read"))?;
+                let pair =
+                    guard.into_inner().map_err(|error| translate(error, "the store cannot be read"))?;
                 Ok((pair.0.to_vec(), pair.1.to_vec()))
             };
             if descending {
@@ -119,7 +134,9 @@ impl Kv for Tables {
         let mut attempt = Open::new(&self.path);
         for _ in 0..20 {
             match attempt {
-                Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(Duration::from_millis(10)),
+                Err(error) if error.kind() == ErrorKind::Locked => {
+                    std::thread::sleep(Duration::from_millis(10))
+                }
                 _ => break,
             }
             attempt = Open::new(&self.path);
@@ -134,7 +151,9 @@ fn translate(error: fjall::Error, what: &str) -> Error {
     match error {
         fjall::Error::Io(error) => from_io(error, what),
         fjall::Error::Storage(fjall::LsmError::Io(error)) => from_io(error, what),
-        fjall::Error::Locked => Error::new(ErrorKind::Locked, format!("{what}: its database is open elsewhere")),
+        fjall::Error::Locked => {
+            Error::new(ErrorKind::Locked, format!("{what}: its database is open elsewhere"))
+        }
         fjall::Error::Poisoned => {
             Error::new(ErrorKind::Unavailable, format!("{what}: an earlier write failed")).caused_by(error)
         }

@@ -17,7 +17,8 @@ const CHUNK: usize = 512;
 impl<K: Kv> KvStore<K> {
     /// Entries come first and indexes after them, so that a reader never meets an index row without its entry.
     pub(super) fn log_puts(batch: Batch) -> Vec<Put> {
-        let mut puts = Vec::with_capacity(batch.appends.len() * 6 + batch.hashes.len() + batch.changes.len() + 8);
+        let mut puts =
+            Vec::with_capacity(batch.appends.len() * 6 + batch.hashes.len() + batch.changes.len() + 8);
         let mut indexes = Vec::with_capacity(batch.appends.len() * 4);
         if batch.head.size > batch.previous.size {
             let note = batch.head.note.into_bytes();
@@ -34,13 +35,21 @@ impl<K: Kv> KvStore<K> {
             put(Table::ByClass, keys::indexed(&class, index), Vec::new());
             if let Some(agent) = &entry.agent {
                 let key = keys::indexed(&keys::agent(&entry.organization, agent), index);
-                put(Table::ByAgent, key, vec![keys::kind_code(entry.kind), keys::decision_code(entry.decision)]);
+                put(
+                    Table::ByAgent,
+                    key,
+                    vec![keys::kind_code(entry.kind), keys::decision_code(entry.decision)],
+                );
             }
             if let Some(parent) = &entry.parent {
                 put(Table::ByParent, keys::indexed(parent.id.as_bytes(), index), Vec::new());
             }
             puts.push(Put { table: Table::Entries, key: keys::index(index), value: append.bytes });
-            puts.push(Put { table: Table::Payloads, key: keys::index(index), value: join_payload(&append.payload) });
+            puts.push(Put {
+                table: Table::Payloads,
+                key: keys::index(index),
+                value: join_payload(&append.payload),
+            });
         }
         for run in batch.hashes {
             let bytes: Vec<u8> = run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
@@ -73,7 +82,9 @@ impl<K: Kv> KvStore<K> {
                 "tree hashes {}..{end} of level {} are missing or misplaced",
                 range.start, range.level
             );
-            return Err(Error::new(ErrorKind::Corrupt, issue).with("level", range.level).with("index", range.start));
+            return Err(Error::new(ErrorKind::Corrupt, issue)
+                .with("level", range.level)
+                .with("index", range.start));
         }
         Ok(hashes)
     }
@@ -81,14 +92,21 @@ impl<K: Kv> KvStore<K> {
     pub(super) fn read_records(&self, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
         let to = keys::index(u64::MAX);
         let entries = self.kv.range(Table::Entries, &keys::index(start), &to, false, limit)?;
-        let end = entries.last().and_then(|(key, _)| keys::trailing_index(key)).map_or(start, |last| last + 1);
-        let payloads =
-            self.kv.range(Table::Payloads, &keys::index(start), &keys::index(end), false, limit.saturating_mul(2))?;
+        let end =
+            entries.last().and_then(|(key, _)| keys::trailing_index(key)).map_or(start, |last| last + 1);
+        let payloads = self.kv.range(
+            Table::Payloads,
+            &keys::index(start),
+            &keys::index(end),
+            false,
+            limit.saturating_mul(2),
+        )?;
         let mut payloads = payloads.into_iter().peekable();
         let mut records = Vec::with_capacity(entries.len());
         for (key, entry) in entries {
             while payloads.next_if(|(other, _)| *other < key).is_some() {}
-            let payload = payloads.next_if(|(other, _)| *other == key).map(|(_, value)| split_payload(&value));
+            let payload =
+                payloads.next_if(|(other, _)| *other == key).map(|(_, value)| split_payload(&value));
             let index = keys::trailing_index(&key).unwrap_or(u64::MAX);
             records.push(StoredRecord { shard: 0, index, entry, payload: payload.transpose()? });
         }
@@ -139,7 +157,10 @@ impl<K: Kv> KvStore<K> {
     fn only_shard_zero(&self, range: &ShardRange) -> Result<()> {
         match range.shard {
             0 => Ok(()),
-            other => Err(Error::invalid("shard", format!("is {other}; the {} store has only shard 0", self.kv.name()))),
+            other => Err(Error::invalid(
+                "shard",
+                format!("is {other}; the {} store has only shard 0", self.kv.name()),
+            )),
         }
     }
 
@@ -176,7 +197,9 @@ impl<K: Kv> KvStore<K> {
     fn read_entry(&self, index: u64) -> Result<Entry> {
         match self.kv.get(Table::Entries, &keys::index(index))? {
             Some(bytes) => Entry::parse(&bytes).map_err(|error| error.with("index", index)),
-            None => Err(Error::new(ErrorKind::Corrupt, format!("entry {index} is missing")).with("index", index)),
+            None => {
+                Err(Error::new(ErrorKind::Corrupt, format!("entry {index} is missing")).with("index", index))
+            }
         }
     }
 
@@ -239,7 +262,10 @@ impl<K: Kv> KvStore<K> {
                 _ => true,
             };
             found.extend(
-                pairs.iter().filter(|(_, value)| passes(value)).filter_map(|(key, _)| keys::trailing_index(key)),
+                pairs
+                    .iter()
+                    .filter(|(_, value)| passes(value))
+                    .filter_map(|(key, _)| keys::trailing_index(key)),
             );
         }
         found.sort_unstable();
@@ -272,14 +298,19 @@ impl Streams {
     fn choose(filter: &Filter) -> Self {
         let prefixes = match (&filter.parent, &filter.organization, &filter.agent) {
             (Some(parent), _, _) => vec![(Table::ByParent, parent.as_bytes().to_vec())],
-            (None, Some(organization), Some(agent)) => vec![(Table::ByAgent, keys::agent(organization, agent))],
+            (None, Some(organization), Some(agent)) => {
+                vec![(Table::ByAgent, keys::agent(organization, agent))]
+            }
             (None, Some(organization), None) => {
-                let kinds = RecordType::ALL.into_iter().filter(|kind| filter.kind.is_none_or(|want| want == *kind));
+                let kinds =
+                    RecordType::ALL.into_iter().filter(|kind| filter.kind.is_none_or(|want| want == *kind));
                 kinds
                     .flat_map(|kind| {
                         let decisions = keys::DECISIONS.into_iter();
-                        let decisions = decisions.filter(|d| filter.decision.is_none() || *d == filter.decision);
-                        decisions.map(move |decision| (Table::ByClass, keys::class(organization, kind, decision)))
+                        let decisions =
+                            decisions.filter(|d| filter.decision.is_none() || *d == filter.decision);
+                        decisions
+                            .map(move |decision| (Table::ByClass, keys::class(organization, kind, decision)))
                     })
                     .collect()
             }

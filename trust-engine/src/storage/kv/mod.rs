@@ -96,7 +96,14 @@ pub(super) trait Kv: Send + Sync + 'static {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Pairs with `from` ≤ key < `to`, ascending or descending, at most `limit`.
-    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>>;
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Pair>>;
 
     /// Sets all keys, durably, or none. After an error the outcome is unknown until [`recover`](Self::recover).
     fn write(&self, puts: Vec<Put>) -> Result<()>;

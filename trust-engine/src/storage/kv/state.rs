@@ -14,7 +14,10 @@ const CHUNK: usize = 1024;
 
 impl<K: Kv> KvStore<K> {
     /// What the changes write, or the places of those made from an outdated version.
-    pub(super) fn state_puts(&self, changes: &[StateChange]) -> Result<std::result::Result<Vec<Put>, Vec<usize>>> {
+    pub(super) fn state_puts(
+        &self,
+        changes: &[StateChange],
+    ) -> Result<std::result::Result<Vec<Put>, Vec<usize>>> {
         let mut conflicts = Vec::new();
         // Versions as they are after the changes before.
         let mut agents: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
@@ -43,7 +46,10 @@ impl<K: Kv> KvStore<K> {
                     if holds {
                         policy = Some(new.version);
                     }
-                    (Put { table: Table::Policies, key: keys::index(new.version), value: encode(new)? }, holds)
+                    (
+                        Put { table: Table::Policies, key: keys::index(new.version), value: encode(new)? },
+                        holds,
+                    )
                 }
             };
             if holds { puts.push(put) } else { conflicts.push(place) }
@@ -91,7 +97,12 @@ impl<K: Kv> KvStore<K> {
         pairs.iter().map(|(_, bytes)| decode(bytes, "a policy")).collect()
     }
 
-    pub(super) fn read_stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+    pub(super) fn read_stats(
+        &self,
+        organization: Option<&OrganizationId>,
+        from: i64,
+        to: i64,
+    ) -> Result<Counters> {
         let (mut start, end) = match organization {
             Some(organization) => (keys::stats(organization, from), keys::stats(organization, to)),
             None => (Vec::new(), vec![0xFF]),

@@ -35,7 +35,10 @@ impl<K: Kv> KvStore<K> {
     fn only_shard(&self, shard: Shard) -> Result<()> {
         match shard {
             0 => Ok(()),
-            _ => Err(Error::invalid("shard", format!("is {shard}; the {} store has only shard 0", self.kv.name()))),
+            _ => Err(Error::invalid(
+                "shard",
+                format!("is {shard}; the {} store has only shard 0", self.kv.name()),
+            )),
         }
     }
 }
@@ -141,6 +144,7 @@ pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::new(ErrorKind::Corrupt, format!("{what} cannot be read: {error}")).caused_by(error))
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, format!("{what} cannot be read: {error}")).caused_by(error)
+    })
 }

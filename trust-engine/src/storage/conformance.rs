@@ -1,0 +1,358 @@
+//! The contract of [`Store`], as a suite that runs on every adapter.
+//!
+//! Every line of the *Behavior* lists is checked here. Run it on an adapter of your own with a function that gives a
+//! fresh, empty store each time. It panics at the first breach, as a test does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test suite: a breach is a panic"
+)]
+
+use std::sync::Arc;
+
+use pollster::block_on;
+use uuid::Uuid;
+
+use super::*;
+use crate::ErrorKind;
+use crate::agent::{AgentStatus, Creation};
+use crate::provenance::{Frontier, Parent};
+
+/// Runs the whole suite.
+pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
+    claims_raise_the_epoch_and_fence_older_writers(&*fresh());
+    a_commit_is_all_or_nothing_and_then_visible(&*fresh());
+    outdated_state_changes_are_named_and_nothing_is_written(&*fresh());
+    changes_of_one_agent_apply_one_after_the_other(&*fresh());
+    agents_of_organizations_are_kept_apart_and_listed_once(&*fresh());
+    policies_keep_every_version(&*fresh());
+    statistics_add_up(&*fresh());
+    hashes_are_whole_or_an_error(&*fresh());
+    checkpoints_are_kept_for_every_head(&*fresh());
+    scans_find_exactly_what_the_filter_says(&*fresh());
+}
+
+/// A writer that builds correct batches.
+struct Log {
+    head: Head,
+    frontier: Frontier,
+    next: u128,
+}
+
+impl Log {
+    fn claim(store: &dyn Store) -> Self {
+        Self { head: block_on(store.claim(0)).unwrap(), frontier: Frontier::default(), next: 0 }
+    }
+
+    fn entry(
+        &mut self,
+        organization: &str,
+        agent: Option<&str>,
+        kind: RecordType,
+        decision: Option<Decision>,
+    ) -> Entry {
+        self.next += 1;
+        Entry {
+            agent: agent.map(|agent| AgentId::parse(agent).unwrap()),
+            decision,
+            id: Uuid::from_u128(self.next),
+            organization: OrganizationId::parse(organization).unwrap(),
+            parent: None,
+            payload: payload(self.next).commitment(),
+            policy: None,
+            reason_code: None,
+            time: Timestamp::from_micros(i64::try_from(self.next).unwrap() * 10),
+            kind,
+            v: 1,
+        }
+    }
+
+    fn batch(&self, entries: &[Entry]) -> (Batch, Frontier) {
+        let mut frontier = self.frontier.clone();
+        let mut hashes: Vec<HashRun> = Vec::new();
+        let mut appends = Vec::new();
+        for entry in entries {
+            let bytes = entry.to_bytes();
+            frontier.push(Hash::leaf(&bytes), |level, start, hash| {
+                hashes.push(HashRun { level, start, hashes: vec![hash] });
+            });
+            let payload = payload(entry.id.as_u128());
+            appends.push(Append { entry: entry.clone(), bytes, payload });
+        }
+        let size = frontier.size();
+        let time = entries.last().map_or(self.head.time, |entry| entry.time);
+        let note = format!("note of size {size}");
+        let head = Head { size, root: frontier.root(), time, note, ..self.head.clone() };
+        let batch =
+            Batch { previous: self.head.clone(), head, appends, hashes, changes: vec![], stats: vec![] };
+        (batch, frontier)
+    }
+
+    fn commit(&mut self, store: &dyn Store, entries: &[Entry]) {
+        let (batch, frontier) = self.batch(entries);
+        let head = batch.head.clone();
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+        (self.head, self.frontier) = (head, frontier);
+    }
+
+    fn commit_changes(&self, store: &dyn Store, changes: Vec<StateChange>) -> Committed {
+        let (mut batch, _) = self.batch(&[]);
+        batch.head = batch.previous.clone();
+        batch.changes = changes;
+        block_on(store.commit(batch)).unwrap()
+    }
+}
+
+fn payload(seed: u128) -> Payload {
+    let mut salt = [7; 32];
+    salt[..16].copy_from_slice(&seed.to_be_bytes());
+    Payload { salt, bytes: format!("{{\"n\":{seed}}}").into_bytes() }
+}
+
+fn agent(organization: &str, id: &str, version: u64) -> Agent {
+    Agent {
+        id: AgentId::parse(id).unwrap(),
+        organization: OrganizationId::parse(organization).unwrap(),
+        tier: format!("T{version}"),
+        score: None,
+        status: AgentStatus::Active,
+        attestations: vec![],
+        creation: Creation::Fresh,
+        creator: None,
+        parent: None,
+        version,
+        registered_at: Timestamp::from_micros(1),
+        changed_at: Timestamp::from_micros(1),
+    }
+}
+
+fn set(expected: Option<u64>, agent: &Agent) -> StateChange {
+    StateChange::Agent { expected, agent: Box::new(agent.clone()) }
+}
+
+fn claims_raise_the_epoch_and_fence_older_writers(store: &dyn Store) {
+    assert_eq!(block_on(store.head(0)).unwrap(), Head::empty(0));
+    let mut old = Log::claim(store);
+    assert_eq!(old.head, Head { epoch: 1, ..Head::empty(0) });
+    let entry = old.entry("o", None, RecordType::Gap, None);
+    old.commit(store, &[entry]);
+    let new = block_on(store.claim(0)).unwrap();
+    assert_eq!(new, Head { epoch: 2, ..old.head.clone() });
+    let entry = old.entry("o", None, RecordType::Gap, None);
+    let (batch, _) = old.batch(&[entry]);
+    assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
+    assert_eq!(block_on(store.head(0)).unwrap(), new, "a fenced commit changes nothing");
+}
+
+fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let entries: Vec<Entry> =
+        (0..3).map(|_| log.entry("o", Some("a"), RecordType::Alert, Some(Decision::Deny))).collect();
+    log.commit(store, &entries);
+    let records = block_on(store.records(0, 0, 10)).unwrap();
+    assert_eq!(records.len(), 3);
+    for (index, (record, entry)) in records.iter().zip(&entries).enumerate() {
+        assert_eq!(record.index, index as u64);
+        assert_eq!(record.entry, entry.to_bytes());
+        assert_eq!(record.payload.as_ref(), Some(&payload(entry.id.as_u128())));
+        assert_eq!(block_on(store.record_by_id(entry.id)).unwrap().as_ref(), Some(record));
+    }
+    assert_eq!(block_on(store.record_by_id(Uuid::from_u128(999))).unwrap(), None);
+    assert_eq!(block_on(store.records(0, 1, 1)).unwrap(), records[1..2]);
+    // Built on another head than the stored one.
+    let mut stale = Log { head: log.head.clone(), frontier: Frontier::default(), next: 50 };
+    stale.head.size = 1;
+    let entry = stale.entry("o", None, RecordType::Gap, None);
+    let (batch, _) = stale.batch(std::slice::from_ref(&entry));
+    assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
+    assert_eq!(block_on(store.record_by_id(entry.id)).unwrap(), None);
+    assert_eq!(block_on(store.head(0)).unwrap(), log.head);
+}
+
+fn outdated_state_changes_are_named_and_nothing_is_written(store: &dyn Store) {
+    let log = Log::claim(store);
+    assert_eq!(log.commit_changes(store, vec![set(None, &agent("o", "a", 1))]), Committed::Yes);
+    let changes = vec![
+        set(None, &agent("o", "b", 1)),
+        set(None, &agent("o", "a", 1)),
+        set(Some(7), &agent("o", "a", 8)),
+        set(Some(1), &agent("o", "c", 2)),
+    ];
+    assert_eq!(log.commit_changes(store, changes), Committed::Conflict(vec![1, 2, 3]));
+    let o = OrganizationId::parse("o").unwrap();
+    assert_eq!(block_on(store.agent(&o, &AgentId::parse("b").unwrap())).unwrap(), None);
+    assert_eq!(block_on(store.agent(&o, &AgentId::parse("a").unwrap())).unwrap(), Some(agent("o", "a", 1)));
+}
+
+fn changes_of_one_agent_apply_one_after_the_other(store: &dyn Store) {
+    let log = Log::claim(store);
+    let changes = vec![set(None, &agent("o", "a", 1)), set(Some(1), &agent("o", "a", 2))];
+    assert_eq!(log.commit_changes(store, changes), Committed::Yes);
+    let changes = vec![set(Some(2), &agent("o", "a", 3)), set(Some(2), &agent("o", "a", 3))];
+    assert_eq!(log.commit_changes(store, changes), Committed::Conflict(vec![1]));
+    let o = OrganizationId::parse("o").unwrap();
+    let stored = block_on(store.agent(&o, &AgentId::parse("a").unwrap())).unwrap();
+    assert_eq!(stored.map(|agent| agent.version), Some(2));
+}
+
+fn agents_of_organizations_are_kept_apart_and_listed_once(store: &dyn Store) {
+    let log = Log::claim(store);
+    // Ids and organizations that are prefixes of one another.
+    let names = [("o", "a"), ("o", "ab"), ("o", "b"), ("oa", "a"), ("p", "a")];
+    let changes = names.iter().map(|(o, a)| set(None, &agent(o, a, 1))).collect();
+    assert_eq!(log.commit_changes(store, changes), Committed::Yes);
+    let o = OrganizationId::parse("o").unwrap();
+    let mut seen = Vec::new();
+    let mut after: Option<AgentId> = None;
+    loop {
+        let page = block_on(store.agents(&o, after.as_ref(), 2)).unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        seen.extend(page.into_iter().map(|agent| agent.id.to_string()));
+    }
+    assert_eq!(seen, ["a", "ab", "b"]);
+    let q = OrganizationId::parse("q").unwrap();
+    assert_eq!(block_on(store.agent(&q, &AgentId::parse("a").unwrap())).unwrap(), None);
+}
+
+fn policies_keep_every_version(store: &dyn Store) {
+    let log = Log::claim(store);
+    assert_eq!(block_on(store.policy()).unwrap(), None);
+    let policy = |version: u64| StoredPolicy {
+        version,
+        hash: Hash::leaf(&version.to_be_bytes()),
+        document: format!("{{\"v\":{version}}}"),
+        since: Timestamp::from_micros(5),
+    };
+    let install = |expected, version| StateChange::Policy { expected, policy: Box::new(policy(version)) };
+    assert_eq!(log.commit_changes(store, vec![install(0, 1)]), Committed::Yes);
+    assert_eq!(log.commit_changes(store, vec![install(0, 1)]), Committed::Conflict(vec![0]));
+    assert_eq!(log.commit_changes(store, vec![install(1, 2)]), Committed::Yes);
+    assert_eq!(block_on(store.policy()).unwrap(), Some(policy(2)));
+    assert_eq!(block_on(store.policies(u64::MAX, 10)).unwrap(), [policy(2), policy(1)]);
+    assert_eq!(block_on(store.policies(2, 10)).unwrap(), [policy(1)]);
+}
+
+fn statistics_add_up(store: &dyn Store) {
+    let log = Log::claim(store);
+    let add = |organization: &str, bucket: i64, name: &str, count: u64| {
+        let (mut batch, _) = log.batch(&[]);
+        batch.head = batch.previous.clone();
+        let organization = OrganizationId::parse(organization).unwrap();
+        batch.stats = vec![StatsDelta { organization, bucket, counters: [(name.to_owned(), count)].into() }];
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+    };
+    add("o", 300, "x", 1);
+    add("o", 300, "x", 2);
+    add("o", 600, "y", 5);
+    add("p", 300, "x", 10);
+    let o = OrganizationId::parse("o").unwrap();
+    let sum = |organization: Option<&OrganizationId>, from, to| {
+        block_on(store.stats(organization, from, to)).unwrap()
+    };
+    assert_eq!(sum(Some(&o), 0, 900), [("x".to_owned(), 3), ("y".to_owned(), 5)].into());
+    assert_eq!(sum(Some(&o), 300, 600), [("x".to_owned(), 3)].into());
+    assert_eq!(sum(None, 0, i64::MAX).get("x"), Some(&13));
+    assert_eq!(sum(Some(&o), 900, 1200), Counters::new());
+}
+
+fn hashes_are_whole_or_an_error(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let entries: Vec<Entry> = (0..600).map(|_| log.entry("o", None, RecordType::Gap, None)).collect();
+    for chunk in entries.chunks(170) {
+        log.commit(store, chunk);
+    }
+    let leaves: Vec<Hash> = entries.iter().map(|entry| Hash::leaf(&entry.to_bytes())).collect();
+    let range = |level, start, count| HashRange { level, start, count };
+    for (start, count) in [(0, 256), (256, 256), (512, 88), (599, 1), (100, 28), (384, 64)] {
+        let found = block_on(store.hashes(0, &[range(0, start, count)])).unwrap();
+        assert_eq!(found, [leaves[start as usize..(start + count) as usize].to_vec()]);
+    }
+    assert_eq!(block_on(store.hashes(0, &[range(1, 0, 2)])).unwrap()[0].len(), 2);
+    for beyond in [range(0, 512, 89), range(1, 2, 1), range(2, 0, 1)] {
+        assert_eq!(
+            block_on(store.hashes(0, &[beyond])).unwrap_err().kind(),
+            ErrorKind::Corrupt,
+            "{beyond:?}"
+        );
+    }
+}
+
+fn checkpoints_are_kept_for_every_head(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    for size in [2, 1, 3] {
+        let entries: Vec<Entry> = (0..size).map(|_| log.entry("o", None, RecordType::Gap, None)).collect();
+        log.commit(store, &entries);
+    }
+    let sizes = |from, limit| -> Vec<u64> {
+        block_on(store.checkpoints(0, from, limit)).unwrap().into_iter().map(|(size, _)| size).collect()
+    };
+    assert_eq!(sizes(0, 10), [2, 3, 6]);
+    assert_eq!(sizes(3, 1), [3]);
+    assert_eq!(sizes(4, 10), [6]);
+    assert_eq!(block_on(store.checkpoints(0, 6, 1)).unwrap()[0].1, "note of size 6");
+}
+
+fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let mut all: Vec<Entry> = Vec::new();
+    for round in 0..40u32 {
+        let mut batch = Vec::new();
+        for i in 0..(1 + round % 7) {
+            let pick = round * 7 + i;
+            let organization = ["o", "oo", "p"][(pick % 3) as usize];
+            let agent = [None, Some("a"), Some("ab"), Some("b")][(pick % 4) as usize];
+            let kind = RecordType::ALL[(pick % 9) as usize];
+            let decision = [None, Some(Decision::Allow), Some(Decision::Deny), Some(Decision::Escalate)];
+            let mut entry = log.entry(organization, agent, kind, decision[(pick / 2 % 4) as usize]);
+            if pick % 5 == 4 {
+                let parent = &all[all.len() / 2];
+                entry.parent = Some(Parent { id: parent.id, leaf: Hash::leaf(&parent.to_bytes()) });
+            }
+            batch.push(entry);
+        }
+        log.commit(store, &batch);
+        all.extend(batch);
+    }
+    let o = Some(OrganizationId::parse("o").unwrap());
+    let a = Some(AgentId::parse("a").unwrap());
+    let parent = all.iter().find_map(|entry| entry.parent).map(|parent| parent.id);
+    let (early, late) = (all[20].time, all[90].time);
+    let none = Filter::default;
+    let filters = [
+        none(),
+        Filter { organization: o.clone(), ..none() },
+        Filter { organization: o.clone(), agent: a.clone(), ..none() },
+        Filter { organization: o.clone(), kind: Some(RecordType::Alert), ..none() },
+        Filter { organization: o.clone(), decision: Some(Decision::Deny), ..none() },
+        Filter { organization: o.clone(), agent: a.clone(), decision: Some(Decision::Allow), ..none() },
+        Filter { organization: o.clone(), agent: a, from: Some(early), to: Some(late), ..none() },
+        Filter { from: Some(early), to: Some(late), ..none() },
+        Filter { from: Some(late), to: Some(early), ..none() },
+        Filter { parent, ..none() },
+        Filter { organization: o, parent, kind: Some(RecordType::Gap), ..none() },
+    ];
+    for filter in filters {
+        for newest_first in [true, false] {
+            for limit in [1, 3, 1000] {
+                let mut wanted: Vec<Vec<u8>> =
+                    all.iter().filter(|entry| filter.accepts(entry)).map(Entry::to_bytes).collect();
+                if newest_first {
+                    wanted.reverse();
+                }
+                let mut ranges = vec![ShardRange { shard: 0, start: 0, end: log.head.size }];
+                let mut found = Vec::new();
+                while !ranges.is_empty() {
+                    let scan = Scan { filter: filter.clone(), ranges, newest_first, limit };
+                    let page = block_on(store.scan(&scan)).unwrap();
+                    assert!(page.records.len() <= limit);
+                    found.extend(page.records.into_iter().map(|record| record.entry));
+                    ranges = page.rest;
+                }
+                assert_eq!(found, wanted, "{filter:?} newest_first={newest_first} limit={limit}");
+            }
+        }
+    }
+}
