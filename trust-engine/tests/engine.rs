@@ -10,8 +10,7 @@ use trust_engine::provenance::Ed25519Signer;
 use trust_engine::storage::{FailingStore, Fault};
 use trust_engine::{
     AgentChange, AgentStatus, Decision, ErrorKind, GateRequest, ManualClock, NewAgent, NewRecord, Options,
-    OrganizationId, Policy, PolicyDocument, Query, ReasonCode, RecordType, Recorded, TimeRange, recompute,
-    verify,
+    OrganizationId, PolicyDocument, Query, ReasonCode, RecordType, Recorded, TimeRange, recompute, verify,
 };
 
 fn on_every_store(test: impl Fn(Options)) {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::provenance::checkpoint::Checkpoint;
 use crate::provenance::entry::{Entry, MAX_ENTRY_BYTES, Parent};
 use crate::provenance::hash::Hash;
-use crate::provenance::merkle::{Frontier, TILE_WIDTH};
+use crate::provenance::merkle::Frontier;
 use crate::provenance::record::{Receipt, SignedCheckpoint};
 use crate::provenance::tally::Tally;
 use crate::storage::{Append, Batch, HashRun, Head};
@@ -132,11 +132,15 @@ impl Builder {
     }
 }
 
-/// Adds a hash to the run that it continues, unless that would cross the edge of a tile.
+/// Most hashes per stored run: 2 KiB. A value that never fills a page of the disk cannot be lost whole by a torn
+/// write, so a store's journal recognises its damaged tail.
+const RUN: u64 = 64;
+
+/// Adds a hash to the run that it continues, unless that would cross a multiple of the run's length.
 fn push_hash(runs: &mut Vec<HashRun>, level: u8, index: u64, hash: Hash) {
     let last = runs.iter_mut().rev().take(4).find(|run| run.level == level);
     match last {
-        Some(run) if run.start + run.hashes.len() as u64 == index && !index.is_multiple_of(TILE_WIDTH) => {
+        Some(run) if run.start + run.hashes.len() as u64 == index && !index.is_multiple_of(RUN) => {
             run.hashes.push(hash);
         }
         _ => runs.push(HashRun { level, start: index, hashes: vec![hash] }),

@@ -1,0 +1,126 @@
+//! `trust-engine log`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use pollster::block_on;
+use serde_json::json;
+use trust_engine::blocking::Engine;
+use trust_engine::provenance::{Report, SignedCheckpoint, check_export, check_store, export};
+use trust_engine::{Options, VerifierKey, storage};
+use uuid::Uuid;
+
+use crate::{Failure, output};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Verify a store or an exported folder: recompute everything.
+    Verify {
+        /// The store or the exported folder.
+        folder: PathBuf,
+        /// The log's verifier key (name+id+key). Without it, the one in the folder: that finds damage, not forgery.
+        #[arg(long)]
+        key: Option<String>,
+        /// A checkpoint that was kept earlier: catches a log that was rolled back or rewritten.
+        #[arg(long)]
+        since: Option<PathBuf>,
+    },
+    /// Print the tlog-proof of a record.
+    Prove {
+        /// The store.
+        folder: PathBuf,
+        /// The record's id.
+        id: Uuid,
+    },
+    /// Export a store's log: a C2SP tlog-tiles folder with checkpoint and key, and JSON Lines.
+    Export {
+        /// The store.
+        folder: PathBuf,
+        /// An empty or new folder.
+        to: PathBuf,
+    },
+}
+
+/// True if nothing is wrong.
+pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
+    match command {
+        Command::Verify { folder, key, since } => verify(folder, key.as_deref(), since.as_deref(), as_json),
+        Command::Prove { folder, id } => {
+            must_be_store(folder)?;
+            let engine = Engine::open(Options::embedded(folder))?;
+            let log = engine.log().fleet_wide();
+            let (record, proof) = (log.get(*id)?, log.prove(*id)?);
+            if as_json {
+                let entry = String::from_utf8_lossy(record.entry_bytes()).into_owned();
+                output::json(&json!({ "entry": entry, "proof": proof.to_string() }));
+            } else {
+                print!("{proof}");
+            }
+            Ok(true)
+        }
+        Command::Export { folder, to } => {
+            must_be_store(folder)?;
+            let key = verifier_key(folder, None)?;
+            let store = storage::embedded(folder)?;
+            let exported = block_on(export(&*store, 0, &key, to, &mut output::progress("export")))?;
+            if as_json {
+                output::json(&json!({ "entries": exported.entries, "files": exported.files }));
+            } else {
+                println!("{} entries exported to {}", exported.entries, to.display());
+            }
+            Ok(true)
+        }
+    }
+}
+
+fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool) -> Result<bool, Failure> {
+    let key = verifier_key(folder, key)?;
+    let since = since.map(read_checkpoint).transpose()?;
+    let report = if storage::is_embedded_store(folder) {
+        let store = storage::embedded(folder)?;
+        block_on(check_store(&*store, 0, &key, since.as_ref(), &mut output::progress("verify")))?
+    } else {
+        check_export(folder, &key, since.as_ref())?
+    };
+    if as_json {
+        output::json(&to_json(&report))
+    } else {
+        println!("{report}")
+    }
+    Ok(report.is_clean())
+}
+
+fn to_json(report: &Report) -> serde_json::Value {
+    let finding = |finding: &trust_engine::provenance::Finding| json!({ "index": finding.index, "damage": finding.damage.to_string(), "detail": finding.detail });
+    json!({
+        "origin": report.origin,
+        "clean": report.is_clean(),
+        "entries": report.entries,
+        "payloads": report.payloads,
+        "checkpoints": report.checkpoints,
+        "firstBadIndex": report.first_bad_index(),
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+fn must_be_store(folder: &Path) -> Result<(), Failure> {
+    if storage::is_embedded_store(folder) {
+        return Ok(());
+    }
+    Err(format!("{} holds no store", folder.display()).into())
+}
+
+fn verifier_key(folder: &Path, given: Option<&str>) -> Result<VerifierKey, Failure> {
+    if let Some(key) = given {
+        return Ok(key.parse()?);
+    }
+    let file = folder.join("verifier.key");
+    let text =
+        std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}; give --key", file.display()))?;
+    Ok(text.parse()?)
+}
+
+fn read_checkpoint(file: &Path) -> Result<SignedCheckpoint, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(SignedCheckpoint::parse(&text).map_err(|issue| format!("{}: {issue}", file.display()))?)
+}

@@ -1,0 +1,68 @@
+//! The `trust-engine` command: try it, check a policy, verify a log.
+
+mod demo;
+mod gate;
+mod log;
+mod output;
+mod policy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Errors of any kind, as the command prints them.
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "A trust engine for AI agents: role gates and a provable record of every decision"
+)]
+struct Cli {
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the main job on a fresh store: register, decide, tamper, verify.
+    Demo {
+        /// Keep the store in this folder (empty or new) instead of a temporary one.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+    /// Evaluate a role gate on a store and record the verdict.
+    Gate(gate::Arguments),
+    /// Work on policy documents.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Work on a log.
+    #[command(subcommand)]
+    Log(log::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Demo { folder } => demo::run(folder, cli.json),
+        Command::Gate(arguments) => gate::run(&arguments, cli.json),
+        Command::Policy(command) => policy::run(&command, cli.json),
+        Command::Log(command) => log::run(&command, cli.json),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            if cli.json {
+                output::json(&serde_json::json!({ "error": error.to_string() }));
+            } else {
+                eprintln!("error: {error}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `trust-engine policy`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::json;
+use trust_engine::Policy;
+
+use crate::{Failure, output};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Check a YAML or JSON policy and report every mistake.
+    Check {
+        /// The document.
+        file: PathBuf,
+    },
+}
+
+/// True if the policy has no mistakes.
+pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
+    let Command::Check { file } = command;
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    match Policy::parse(&text) {
+        Ok(policy) => {
+            let document = policy.document();
+            let (tiers, roles, rules) = (document.tiers.len(), document.roles.len(), document.rules.len());
+            if as_json {
+                let hash = policy.hash().to_string();
+                output::json(
+                    &json!({ "valid": true, "hash": hash, "tiers": tiers, "roles": roles, "rules": rules }),
+                );
+            } else {
+                println!("{}: valid, {tiers} tiers, {roles} roles, {rules} rules", file.display());
+                println!("hash {}", policy.hash());
+            }
+            Ok(true)
+        }
+        Err(errors) => {
+            if as_json {
+                output::json(&json!({ "valid": false, "errors": errors }));
+            } else {
+                for error in errors.iter() {
+                    println!("{}:{error}", file.display());
+                }
+                println!("{} mistakes", errors.len());
+            }
+            Ok(false)
+        }
+    }
+}
