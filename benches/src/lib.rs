@@ -1,1 +1,1 @@
-//! Benches.
+//! Benches of trust-engine; see `benches/`.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use trust_engine::blocking::Engine;
-use trust_engine::provenance::check_export;
+use trust_engine::provenance::{check_export, push_bundled, split_bundle};
 use trust_engine::{
     AgentChange, AgentStatus, GateRequest, NewAgent, Options, PolicyDocument, TimeRange, Verdict, verify,
 };
@@ -137,13 +137,19 @@ fn agent_of(tier: &str) -> String {
 /// Rewrites the first denial in the exported entries, and gives its index.
 fn tamper(folder: &Path) -> Result<u64, Failure> {
     let bundle = folder.join("tile/entries/000");
-    let mut bytes = std::fs::read(&bundle)?;
-    let entries = trust_engine::provenance::split_bundle(&bytes).ok_or("the bundle is cut off")?;
-    let (from, to) = (br#""decision":"DENY""#, br#""decision":"ALLO""#);
-    let place = entries.iter().position(|entry| entry.windows(from.len()).any(|part| part == from));
+    let bytes = std::fs::read(&bundle)?;
+    let entries = split_bundle(&bytes).ok_or("the bundle is cut off")?;
+    let denial = r#""decision":"DENY""#;
+    let place = entries.iter().position(|entry| String::from_utf8_lossy(entry).contains(denial));
     let place = place.ok_or("there is no denial in the first bundle")?;
-    let at = bytes.windows(from.len()).position(|part| part == from).ok_or("there is no denial")?;
-    bytes.splice(at..at + from.len(), to.iter().copied());
-    std::fs::write(&bundle, bytes)?;
+    let mut forged = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let text = std::str::from_utf8(entry)?;
+        let text = if at == place { text.replace(denial, r#""decision":"ALLOW""#) } else { text.to_owned() };
+        if !push_bundled(&mut forged, text.as_bytes()) {
+            return Err("the forged entry is too long".into());
+        }
+    }
+    std::fs::write(&bundle, forged)?;
     Ok(place as u64)
 }

@@ -1,0 +1,78 @@
+//! Killed at random points, the embedded store loses nothing that was acknowledged.
+//!
+//! The test runs itself as a child that records and prints the id of every record after its receipt came; the parent
+//! kills it, opens the store and looks for every printed id. 8 kills by default, 100 with `TRUST_ENGINE_HEAVY=1`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use trust_engine::blocking::Engine;
+use trust_engine::{GateRequest, NewAgent, Options};
+
+const STORE: &str = "TRUST_ENGINE_CRASH_STORE";
+
+#[test]
+fn a_killed_writer_loses_no_acknowledged_record() {
+    if let Ok(folder) = std::env::var(STORE) {
+        write_until_killed(&folder);
+    }
+    let heavy = std::env::var("TRUST_ENGINE_HEAVY").is_ok();
+    let kills = if heavy { 100 } else { 8 };
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut acknowledged: Vec<uuid::Uuid> = Vec::new();
+    for kill in 0..kills {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["a_killed_writer_loses_no_acknowledged_record", "--exact", "--nocapture"])
+            .env(STORE, &store)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reader = std::thread::spawn(move || {
+            let mut ids = Vec::new();
+            while let Some(Ok(line)) = lines.next() {
+                // A line that the kill cut off was not read to its end.
+                ids.extend(
+                    line.strip_prefix("ack ").and_then(|id| id.strip_suffix('.')?.parse::<uuid::Uuid>().ok()),
+                );
+            }
+            ids
+        });
+        // Some kills hit the opening and the recovery, most the writing.
+        std::thread::sleep(Duration::from_millis(20 + (kill * 7919) % 380));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        acknowledged.extend(reader.join().unwrap());
+        let engine = Engine::open(Options::embedded(&store)).unwrap();
+        let report = engine.log().verify(None).unwrap();
+        assert!(report.is_clean(), "after kill {kill}: {report}");
+        for id in &acknowledged {
+            engine
+                .log()
+                .get(*id)
+                .unwrap_or_else(|error| panic!("after kill {kill}, {id} is missing: {error}"));
+        }
+    }
+    assert!(!acknowledged.is_empty(), "the child was always killed before it recorded anything");
+    println!("{kills} kills, {} acknowledged records, none missing", acknowledged.len());
+}
+
+fn write_until_killed(folder: &str) -> ! {
+    let engine = Engine::open(Options::embedded(folder)).unwrap();
+    // May be there from an earlier life.
+    let _ = engine.agents().register(NewAgent::new("a").tier("TRUSTED"));
+    loop {
+        let tickets: Vec<_> =
+            (0..40).map(|_| engine.decide_gate(&GateRequest::new("a", "CODE_EXECUTOR")).unwrap().1).collect();
+        for ticket in tickets {
+            let receipt = ticket.wait().unwrap().unwrap();
+            // The full stop marks a whole line.
+            println!("ack {}.", receipt.id());
+        }
+        std::io::stdout().flush().unwrap();
+    }
+}
