@@ -16,9 +16,10 @@ fn policy(rules: usize) -> Arc<Policy> {
     let mut document = serde_json::to_value(PolicyDocument::published_default().unwrap()).unwrap();
     document["rules"] = (0..rules)
         .map(|n| {
+            let effect = ["ALLOW", "DENY", "ESCALATE"][n % 3];
             let action = ["read", "write", "delete", "run"][n % 4];
             serde_json::json!({
-                "id": format!("r{n}"), "effect": ["ALLOW", "DENY", "ESCALATE"][n % 3],
+                "id": format!("r{n}"), "effect": effect,
                 "when": {"actions": [action], "resources": [format!("team{n}/*")]}
             })
         })
