@@ -107,9 +107,10 @@ impl<'a> Checker<'a> {
         });
     }
 
-    /// Tree hashes above the leaves that became final with the last entry: (tile level, index, hash).
+    /// Tree hashes above the leaves that became final with the last entry: (tile level, index, hash). None once a
+    /// root has failed to match: what stands above a wrong leaf is wrong too, and would only hide where.
     pub(super) fn completed(&self) -> &[(u8, u64, Hash)] {
-        &self.completed
+        if self.rooted.is_some() { &self.completed } else { &[] }
     }
 
     /// The payload of the last entry.

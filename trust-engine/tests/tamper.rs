@@ -1,0 +1,133 @@
+//! Damage inside the embedded store's database, made behind the engine's back: verification names the first bad entry.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use trust_engine::provenance::{Damage, Report, check_store};
+use trust_engine::{Decision, NewRecord, Options, RecordType, VerifierKey, blocking::Engine, storage};
+
+const ENTRIES: u64 = 300;
+
+/// A closed store with 300 entries, its key, and the checkpoint of its end.
+fn store(folder: &Path) -> (VerifierKey, trust_engine::provenance::SignedCheckpoint) {
+    let engine = Engine::open(Options::embedded(folder)).unwrap();
+    for n in 1..ENTRIES {
+        engine
+            .log()
+            .record(NewRecord::new(RecordType::Alert, format!("a{}", n % 3), Decision::Deny))
+            .unwrap();
+    }
+    let result = (engine.verifier_key(), engine.log().checkpoint().unwrap().unwrap());
+    engine.close();
+    result
+}
+
+type Change<'a> = &'a dyn Fn(&dyn Fn(&str) -> fjall::Keyspace);
+
+fn tampered(change: Change<'_>) -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, _) = store(folder.path());
+    {
+        let database = Database::builder(folder.path().join("db")).open().unwrap();
+        change(&|name| database.keyspace(name, KeyspaceCreateOptions::default).unwrap());
+        database.persist(PersistMode::SyncAll).unwrap();
+    }
+    let store = storage::embedded(folder.path()).unwrap();
+    pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap()
+}
+
+fn key(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
+}
+
+fn assert_first(report: &Report, index: u64, damage: Damage) {
+    assert_eq!(report.first_bad_index(), Some(index), "{report}");
+    assert!(report.findings.iter().any(|f| f.index == index && f.damage == damage), "{report}");
+}
+
+#[test]
+fn an_untouched_store_is_clean() {
+    let report = tampered(&|_| {});
+    assert!(report.is_clean() && report.entries == ENTRIES && report.payloads == ENTRIES, "{report}");
+}
+
+#[test]
+fn a_changed_byte_of_any_entry_is_found_at_its_index() {
+    for index in [0, 1, 100, 255, 256, ENTRIES - 1] {
+        let report = tampered(&|open| {
+            let entries = open("entries");
+            let mut bytes = entries.get(key(index)).unwrap().unwrap().to_vec();
+            bytes[40] ^= 1;
+            entries.insert(key(index), bytes).unwrap();
+        });
+        assert_first(&report, index, Damage::EntryChanged);
+    }
+}
+
+#[test]
+fn a_changed_or_dropped_payload_is_found_at_its_index() {
+    let report = tampered(&|open| {
+        let payloads = open("payloads");
+        let mut bytes = payloads.get(key(7)).unwrap().unwrap().to_vec();
+        bytes[33] ^= 1;
+        payloads.insert(key(7), bytes).unwrap();
+    });
+    assert_first(&report, 7, Damage::PayloadChanged);
+    let report = tampered(&|open| open("payloads").remove(key(9)).unwrap());
+    assert_first(&report, 9, Damage::PayloadMissing);
+}
+
+#[test]
+fn a_dropped_entry_is_found_at_its_index() {
+    let report = tampered(&|open| open("entries").remove(key(120)).unwrap());
+    assert_first(&report, 120, Damage::EntryMissing);
+}
+
+#[test]
+fn swapped_entries_are_found_at_the_first_of_them() {
+    let report = tampered(&|open| {
+        let entries = open("entries");
+        let (a, b) = (entries.get(key(30)).unwrap().unwrap(), entries.get(key(200)).unwrap().unwrap());
+        entries.insert(key(30), b).unwrap();
+        entries.insert(key(200), a).unwrap();
+    });
+    assert_first(&report, 30, Damage::EntryMoved);
+}
+
+#[test]
+fn a_truncated_log_is_found_where_it_ends_and_is_not_written_on() {
+    let report =
+        tampered(&|open| (250..ENTRIES).for_each(|index| open("entries").remove(key(index)).unwrap()));
+    assert_first(&report, 250, Damage::EntryMissing);
+}
+
+#[test]
+fn an_entry_changed_together_with_its_tree_hash_is_found_by_its_checkpoint() {
+    let report = tampered(&|open| {
+        let (entries, hashes) = (open("entries"), open("hashes"));
+        let mut bytes = entries.get(key(60)).unwrap().unwrap().to_vec();
+        let at = bytes.windows(4).position(|part| part == b"DENY").unwrap();
+        bytes.splice(at..at + 4, *b"ALLOW");
+        let leaf = trust_engine::provenance::Hash::leaf(&bytes);
+        entries.insert(key(60), bytes).unwrap();
+        hashes.insert([&[0u8][..], &key(60)].concat(), leaf.as_bytes()).unwrap();
+    });
+    assert_first(&report, 60, Damage::RootMismatch);
+}
+
+#[test]
+fn a_log_rolled_back_to_an_older_copy_is_found_by_a_kept_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::memory()).unwrap();
+    let record = || NewRecord::new(RecordType::Alert, "a", Decision::Deny);
+    engine.log().record(record()).unwrap();
+    let out = folder.path().join("out");
+    engine.log().export(&out).unwrap();
+    engine.log().record(record()).unwrap();
+    let kept = engine.log().checkpoint().unwrap().unwrap();
+    let report = trust_engine::provenance::check_export(&out, &engine.verifier_key(), Some(&kept)).unwrap();
+    assert_first(&report, 2, Damage::RolledBack);
+    assert!(engine.log().verify(Some(&kept)).unwrap().is_clean());
+}
