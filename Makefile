@@ -10,7 +10,7 @@ test:
 	$(CARGO) test --workspace --exclude store-choice --all-features
 
 test-heavy: test
-	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features -- --nocapture crash
+	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features --test crash -- --nocapture
 
 lint:
 	$(CARGO) fmt --all --check

@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,7 +36,7 @@ impl Drop for Mount {
 fn a_full_disk_loses_nothing_acknowledged_and_work_goes_on_after_space_returns() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mount) = Mount::new(folder.path(), "256m") else {
-        println!("NOT RUN: the full-disk test needs the right to mount a tmpfs");
+        writeln!(std::io::stderr(), "NOT RUN: the full-disk test needs the right to mount a tmpfs").unwrap();
         return;
     };
     // The journal takes its space in advance, so the disk must have room for it before it fills.
@@ -79,7 +80,7 @@ fn a_full_disk_loses_nothing_acknowledged_and_work_goes_on_after_space_returns()
 fn a_read_only_folder_is_refused_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mount) = Mount::new(folder.path(), "64m,ro") else {
-        println!("NOT RUN: the read-only test needs the right to mount a tmpfs");
+        writeln!(std::io::stderr(), "NOT RUN: the read-only test needs the right to mount a tmpfs").unwrap();
         return;
     };
     let error = Engine::open(Options::embedded(folder.path().join("store"))).unwrap_err();
