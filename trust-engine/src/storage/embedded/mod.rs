@@ -5,11 +5,14 @@
 //! LOCK           locked while the store is open
 //! signing.key    the log's private key, mode 0600 (absent where the host brings its own signer)
 //! verifier.key   the log's public key
+//! MARK           size and root of the last commit, to notice a database that lost its end
 //! db/            the tables, kept by fjall
 //! ```
 
 mod files;
 pub(crate) mod key_file;
+mod mark;
+mod parts;
 mod tables;
 
 use std::fs;
@@ -22,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result, from_io};
 
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
+const MARK: &str = "MARK";
 const DATABASE: &str = "db";
 const FORMAT_NAME: &str = "trust-engine store";
 const FORMAT_VERSION: u32 = 1;
@@ -43,7 +47,8 @@ pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
     fs::create_dir_all(folder).map_err(|error| at(from_io(error, folder.display())))?;
     let begun = check_format(folder).map_err(at)?;
     let lock = files::lock(&folder.join(LOCK)).map_err(at)?;
-    let tables = tables::Tables::open(&folder.join(DATABASE), lock).map_err(at)?;
+    let mark = mark::MarkFile::open(&folder.join(MARK), !begun).map_err(at)?;
+    let tables = tables::Tables::open(&folder.join(DATABASE), mark, lock).map_err(at)?;
     if !begun {
         let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");
         files::write_durably(&folder.join(FORMAT), format.as_bytes(), 0o644).map_err(at)?;
@@ -88,7 +93,7 @@ fn check_format(folder: &Path) -> Result<bool> {
             for file in inside {
                 let name = file.map_err(|error| from_io(error, folder.display()))?.file_name();
                 let name = name.to_string_lossy();
-                let ours = [LOCK, DATABASE, key_file::PRIVATE, key_file::PUBLIC, "lost+found"];
+                let ours = [LOCK, MARK, DATABASE, key_file::PRIVATE, key_file::PUBLIC, "lost+found"];
                 if !ours.contains(&&*name) && !name.ends_with(files::UNFINISHED) {
                     let issue = format!("{} holds {name}, which is not part of a store", folder.display());
                     return Err(foreign(issue));

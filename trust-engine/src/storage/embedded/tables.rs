@@ -4,15 +4,18 @@
 //! the database and opens it again, which replays the journal; what was durable is there afterwards, nothing else is.
 
 use std::fs::File;
+use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::RwLock;
 
+use super::mark::MarkFile;
+use super::parts;
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::kv::{Kv, Pair, Put, Table};
+use crate::storage::kv::{Kv, Mark, Pair, Put, Table};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -21,6 +24,9 @@ pub(super) struct Tables {
     open: RwLock<Option<Open>>,
     /// Set by a failed write, until the database was opened again.
     failed: AtomicBool,
+    mark: MarkFile,
+    /// Counts commits, so that marks take turns.
+    commits: AtomicU64,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -32,14 +38,15 @@ struct Open {
 }
 
 impl Tables {
-    pub(super) fn open(path: &Path, lock: File) -> Result<Self> {
-        let open = RwLock::new(Some(Open::new(path)?));
-        Ok(Self { path: path.to_owned(), open, failed: AtomicBool::new(false), _lock: lock })
+    pub(super) fn open(path: &Path, mark: MarkFile, lock: File) -> Result<Self> {
+        let open = RwLock::new(Some(guarded(|| Open::new(path))?));
+        let (failed, commits) = (AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Self { path: path.to_owned(), open, failed, mark, commits, _lock: lock })
     }
 
     fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
         match &*self.open.read() {
-            Some(open) => act(open),
+            Some(open) => guarded(|| act(open)),
             None => {
                 Err(Error::new(ErrorKind::Unavailable, "the store failed and could not be opened again yet"))
             }
@@ -69,6 +76,16 @@ impl Open {
             .get(table as usize)
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the store lacks a table"))
     }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let value =
+            self.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn join(&self, table: Table, key: &[u8], value: Vec<u8>) -> Result<Vec<u8>> {
+        parts::join(table, key, value, |part| self.get(Table::Parts, part))
+    }
 }
 
 impl Kv for Tables {
@@ -78,9 +95,8 @@ impl Kv for Tables {
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.with(|open| {
-            let value =
-                open.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
-            Ok(value.map(|value| value.to_vec()))
+            let value = open.get(table, key)?;
+            value.map(|value| open.join(table, key, value)).transpose()
         })
     }
 
@@ -100,7 +116,9 @@ impl Kv for Tables {
             let owned = |guard: fjall::Guard| {
                 let pair =
                     guard.into_inner().map_err(|error| translate(error, "the store cannot be read"))?;
-                Ok((pair.0.to_vec(), pair.1.to_vec()))
+                let key = pair.0.to_vec();
+                let value = open.join(table, &key, pair.1.to_vec())?;
+                Ok((key, value))
             };
             if descending {
                 range.rev().take(limit).map(owned).collect()
@@ -114,7 +132,11 @@ impl Kv for Tables {
         let result = self.with(|open| {
             let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
             for put in puts {
-                batch.insert(open.table(put.table)?, put.key, put.value);
+                let (value, rest) = parts::split(put.table, &put.key, put.value);
+                batch.insert(open.table(put.table)?, put.key, value);
+                for (key, part) in rest {
+                    batch.insert(open.table(Table::Parts)?, key, part);
+                }
             }
             batch.commit().map_err(|error| translate(error, "the store cannot be written"))
         });
@@ -124,6 +146,14 @@ impl Kv for Tables {
         result
     }
 
+    fn set_mark(&self, mark: &Mark) -> Result<()> {
+        self.mark.write(mark, self.commits.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn mark(&self) -> Result<Option<Mark>> {
+        self.mark.read()
+    }
+
     fn recover(&self) -> Result<()> {
         let mut open = self.open.write();
         if open.is_some() && !self.failed.load(Ordering::Acquire) {
@@ -131,7 +161,7 @@ impl Kv for Tables {
         }
         *open = None;
         // The database's threads may hold its files for a moment after the last handle is gone.
-        let mut attempt = Open::new(&self.path);
+        let mut attempt = guarded(|| Open::new(&self.path));
         for _ in 0..20 {
             match attempt {
                 Err(error) if error.kind() == ErrorKind::Locked => {
@@ -139,7 +169,7 @@ impl Kv for Tables {
                 }
                 _ => break,
             }
-            attempt = Open::new(&self.path);
+            attempt = guarded(|| Open::new(&self.path));
         }
         *open = Some(attempt?);
         self.failed.store(false, Ordering::Release);
@@ -147,10 +177,25 @@ impl Kv for Tables {
     }
 }
 
+/// fjall asserts what it finds in its files, so damage can also show as a panic.
+fn guarded<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Whatever was left half-done is inside fjall, and after such damage the store is not used any more.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or_else(|cause| {
+        let said = cause.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
+        Err(Error::new(ErrorKind::Corrupt, format!("the database's files are damaged: {said}")))
+    })
+}
+
 fn translate(error: fjall::Error, what: &str) -> Error {
     match error {
-        fjall::Error::Io(error) => from_io(error, what),
-        fjall::Error::Storage(fjall::LsmError::Io(error)) => from_io(error, what),
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => match error.kind() {
+            // The disk did its part; what the files say makes no sense.
+            Io::NotFound | Io::UnexpectedEof | Io::InvalidData | Io::InvalidInput => {
+                Error::new(ErrorKind::Corrupt, format!("{what}: {error}")).caused_by(error)
+            }
+            _ => from_io(error, what),
+        },
         fjall::Error::Locked => {
             Error::new(ErrorKind::Locked, format!("{what}: its database is open elsewhere"))
         }

@@ -6,8 +6,16 @@ mod state;
 mod store;
 
 use crate::error::Result;
+use crate::provenance::Hash;
 
 pub(super) use store::KvStore;
+
+/// How far the log had come when it was last committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) size: u64,
+    pub(super) root: Hash,
+}
 
 /// A table of keys in byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +47,12 @@ pub(super) enum Table {
     Policies,
     /// (Organization, bucket) → counters.
     Stats,
+    /// What an engine keeps for itself.
+    Parts,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Meta,
         Self::Entries,
         Self::Payloads,
@@ -56,6 +66,7 @@ impl Table {
         Self::Agents,
         Self::Policies,
         Self::Stats,
+        Self::Parts,
     ];
 
     #[cfg(feature = "embedded")]
@@ -74,6 +85,7 @@ impl Table {
             Self::Agents => "agents",
             Self::Policies => "policies",
             Self::Stats => "stats",
+            Self::Parts => "parts",
         }
     }
 }
@@ -110,4 +122,14 @@ pub(super) trait Kv: Send + Sync + 'static {
 
     /// Makes the engine usable again after an error; what was durable is there afterwards, and nothing is pending.
     fn recover(&self) -> Result<()>;
+
+    /// Remembers a committed head where damage to the tables cannot reach it.
+    fn set_mark(&self, _: &Mark) -> Result<()> {
+        Ok(())
+    }
+
+    /// The head remembered last; `None` if there is none or the engine cannot lose its end.
+    fn mark(&self) -> Result<Option<Mark>> {
+        Ok(None)
+    }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{Kv, Put, Table, keys};
+use super::{Kv, Mark, Put, Table, keys};
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
@@ -54,6 +54,9 @@ impl<K: Kv> Store for KvStore<K> {
         let _writing = self.writing.lock();
         self.kv.recover()?;
         let mut head = self.read_head()?;
+        if let Some(mark) = self.kv.mark()? {
+            check_mark(&mark, &head)?;
+        }
         head.epoch += 1;
         self.kv.write(vec![put_head(&head)?])?;
         Ok(head)
@@ -75,12 +78,14 @@ impl<K: Kv> Store for KvStore<K> {
             Err(conflicts) => return Ok(Committed::Conflict(conflicts)),
         };
         self.stats_puts(&batch.stats, &mut state)?;
+        let mark = Mark { size: batch.head.size, root: batch.head.root };
         let head = put_head(&batch.head)?;
         let mut puts = Self::log_puts(batch);
         puts.append(&mut state);
         // Last, so that whoever reads the head finds everything that it vouches for.
         puts.push(head);
         self.kv.write(puts)?;
+        self.kv.set_mark(&mark)?;
         Ok(Committed::Yes)
     }
 
@@ -131,6 +136,23 @@ impl<K: Kv> Store for KvStore<K> {
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
         self.read_stats(organization, from, to)
     }
+}
+
+/// A head may be ahead of the mark, which is written after it, and never behind.
+fn check_mark(mark: &Mark, head: &Head) -> Result<()> {
+    let issue = if head.size < mark.size {
+        format!(
+            "the database ends at entry {}, but {} entries were acknowledged: it was damaged or set back to an older copy",
+            head.size, mark.size
+        )
+    } else if head.size == mark.size && head.root != mark.root {
+        format!("the database holds another log of {} entries than the one that was acknowledged", head.size)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Corrupt, format!("{issue}; nothing is signed on top of it"))
+        .with("stored", head.size)
+        .with("acknowledged", mark.size))
 }
 
 fn put_head(head: &Head) -> Result<Put> {

@@ -1,0 +1,83 @@
+//! Long values in parts.
+//!
+//! fjall recognises the torn end of its journal by a row's header. A value longer than a page of the disk can lose a
+//! whole page to a power cut and keep its header, and then the database refuses to open although nothing acknowledged
+//! is lost. So no stored value fills a page: a row of exactly [`PART`] bytes goes on in the table `parts`, until a part
+//! is shorter.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::kv::{Pair, Table};
+
+/// Length of every part but the last.
+pub(super) const PART: usize = 2048;
+
+/// The row's own part, and the rows of the table `parts` that continue it.
+pub(super) fn split(table: Table, key: &[u8], mut value: Vec<u8>) -> (Vec<u8>, Vec<Pair>) {
+    if value.len() < PART {
+        return (value, Vec::new());
+    }
+    let rest = value.split_off(PART);
+    let mut parts: Vec<_> = (0..)
+        .zip(rest.chunks(PART))
+        .map(|(number, part)| (part_key(table, key, number), part.to_vec()))
+        .collect();
+    if rest.len().is_multiple_of(PART) {
+        // The end is always marked by a short part, so that a lost part is noticed.
+        parts.push((part_key(table, key, (rest.len() / PART) as u32), Vec::new()));
+    }
+    (value, parts)
+}
+
+/// The whole value of a row.
+pub(super) fn join(
+    table: Table,
+    key: &[u8],
+    mut value: Vec<u8>,
+    part: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<Vec<u8>> {
+    if value.len() < PART {
+        return Ok(value);
+    }
+    for number in 0.. {
+        let missing = || {
+            Error::new(ErrorKind::Corrupt, format!("a value of the table {} has lost its end", table.name()))
+        };
+        let next = part(&part_key(table, key, number))?.ok_or_else(missing)?;
+        value.extend_from_slice(&next);
+        if next.len() < PART {
+            break;
+        }
+    }
+    Ok(value)
+}
+
+fn part_key(table: Table, key: &[u8], number: u32) -> Vec<u8> {
+    [&[table as u8], key, &number.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_value_of_any_length_comes_back_whole_or_not_at_all() {
+        for length in [0, 1, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART, 3 * PART, 5 * PART + 7] {
+            let value: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let (row, parts) = split(Table::Payloads, b"key", value.clone());
+            assert!(row.len() <= PART && parts.iter().all(|(_, part)| part.len() <= PART));
+            let stored: BTreeMap<_, _> = parts.iter().cloned().collect();
+            let read = |stored: &BTreeMap<Vec<u8>, Vec<u8>>| {
+                join(Table::Payloads, b"key", row.clone(), |key| Ok(stored.get(key).cloned()))
+            };
+            assert_eq!(read(&stored).unwrap(), value);
+            for (key, _) in &parts {
+                let mut torn = stored.clone();
+                torn.remove(key);
+                assert!(read(&torn).is_err(), "{length}: a lost part went unnoticed");
+            }
+        }
+    }
+}
