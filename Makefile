@@ -4,13 +4,16 @@ CARGO ?= cargo
 .PHONY: demo test test-heavy lint bench
 
 demo:
-	$(CARGO) run --quiet --release -p trust-engine --features cli -- demo
+	$(CARGO) run --release -p trust-engine --features cli -- demo
 
 test:
 	$(CARGO) test --workspace --exclude store-choice --all-features
+	trust-engine/tests/interop/run python node
 
+# Minutes, not seconds: a hundred kills, a thousand damaged stores, and the verifier that needs Go.
 test-heavy: test
-	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features --test crash -- --nocapture
+	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features --test crash --test damage -- --nocapture
+	trust-engine/tests/interop/run go
 
 lint:
 	$(CARGO) fmt --all --check

@@ -1,6 +1,6 @@
 //! Records per second: a gate decided, signed and committed, many in flight. Prints one line per store.
 //!
-//! `TRUST_ENGINE_BENCH_RECORDS` sets how many (200,000 by default).
+//! `TRUST_ENGINE_BENCH_RECORDS` sets how many (200,000 by default), `TRUST_ENGINE_BENCH_STORE` picks one store.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -10,14 +10,23 @@ use std::time::Instant;
 use trust_engine::blocking::Engine;
 use trust_engine::{Decision, GateRequest, NewAgent, NewRecord, Options, RecordType};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const IN_FLIGHT: usize = 1024;
 
 fn main() {
     let records =
         std::env::var("TRUST_ENGINE_BENCH_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000);
-    run("memory", &Engine::open(Options::memory()).unwrap(), records);
-    let folder = tempfile::tempdir().unwrap();
-    run("embedded", &Engine::open(Options::embedded(folder.path())).unwrap(), records);
+    let store = std::env::var("TRUST_ENGINE_BENCH_STORE").ok();
+    let wanted = |name| store.as_deref().is_none_or(|store| store == name);
+    if wanted("memory") {
+        run("memory", &Engine::open(Options::memory()).unwrap(), records);
+    }
+    if wanted("embedded") {
+        let folder = tempfile::tempdir().unwrap();
+        run("embedded", &Engine::open(Options::embedded(folder.path())).unwrap(), records);
+    }
 }
 
 fn run(name: &str, engine: &Engine, records: usize) {

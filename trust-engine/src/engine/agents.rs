@@ -119,7 +119,7 @@ impl<'a> Agents<'a> {
         &self,
         before: Option<Agent>,
         after: Agent,
-        code: &str,
+        code: &'static str,
         actor: Option<&str>,
         reason: Option<&str>,
     ) -> Result<AgentReceipt> {
@@ -129,7 +129,7 @@ impl<'a> Agents<'a> {
             organization: self.organization.clone(),
             agent: Some(after.id.clone()),
             decision: None,
-            reason_code: Some(code.to_owned()),
+            reason_code: Some(code.into()),
             policy: Some(self.engine.snapshot().hash()),
             payload: body.to_string().into_bytes(),
         };

@@ -153,7 +153,7 @@ impl Engine {
             organization: organization.clone(),
             agent: Some(id),
             decision: Some(evaluation.decision()),
-            reason_code: Some(evaluation.reason_code().as_str().to_owned()),
+            reason_code: Some(evaluation.reason_code().as_str().into()),
             policy: Some(policy.hash()),
             payload: GatePayload::bytes(&evaluation, request, agent, authority)?,
         };

@@ -167,7 +167,7 @@ impl<'a> Log<'a> {
             organization,
             agent: Some(agent),
             decision: Some(record.decision()),
-            reason_code: record.code().map(str::to_owned),
+            reason_code: record.code().map(|code| code.to_owned().into()),
             policy: Some(self.engine.snapshot().hash()),
             payload: record.payload_json(),
         };

@@ -10,6 +10,7 @@ mod payload;
 mod policies;
 mod stats;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -122,7 +123,7 @@ impl Engine {
             policy: content.policy,
             parent: ParentOf::Nothing,
             commitment: payload.commitment(),
-            payload,
+            payload: Arc::new(payload),
             gate: None,
         }
     }
@@ -148,7 +149,7 @@ struct Content {
     organization: OrganizationId,
     agent: Option<AgentId>,
     decision: Option<Decision>,
-    reason_code: Option<String>,
+    reason_code: Option<Cow<'static, str>>,
     policy: Option<PolicyHash>,
     payload: Vec<u8>,
 }

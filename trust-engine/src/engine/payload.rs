@@ -1,5 +1,6 @@
 //! What a recorded gate verdict keeps, and how it is recomputed from that.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub(super) struct GatePayload<'a> {
 #[serde(rename_all = "camelCase")]
 struct Recomputable {
     decision: Decision,
-    reason_code: String,
+    reason_code: Cow<'static, str>,
     evaluated_at: Timestamp,
 }
 
@@ -73,7 +74,7 @@ impl<'a> GatePayload<'a> {
             escalation_path: evaluation.escalation_path(),
             verdict: Recomputable {
                 decision: evaluation.decision(),
-                reason_code: evaluation.reason_code().as_str().to_owned(),
+                reason_code: evaluation.reason_code().as_str().into(),
                 evaluated_at: evaluation.evaluated_at(),
             },
             inputs: request,
@@ -88,7 +89,10 @@ impl<'a> GatePayload<'a> {
             trace: evaluation.trace(),
             engine: ENGINE,
         };
-        serde_json::to_vec(&payload)
+        // Growing step by step would copy it four times.
+        let mut bytes = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut bytes, &payload)
+            .map(|()| bytes)
             .map_err(|error| Error::invalid("context", "is not valid JSON").caused_by(error))
     }
 }

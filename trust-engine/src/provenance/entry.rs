@@ -4,6 +4,7 @@
 //! are stored, hashed and shown to verifiers, who never have to produce them again. Whatever may have to be erased
 //! one day (reasons, inputs, context) is in the payload, which the entry only commits to.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -132,7 +133,7 @@ pub struct Entry {
     pub policy: Option<PolicyHash>,
     /// Why, as a stable word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason_code: Option<String>,
+    pub reason_code: Option<Cow<'static, str>>,
     /// When it entered the log; never before the entry in front of it.
     pub time: Timestamp,
     /// What it is about.

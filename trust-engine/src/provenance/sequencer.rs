@@ -9,6 +9,7 @@ mod batch;
 mod gap;
 mod writer;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -61,10 +62,10 @@ pub(crate) struct Draft {
     pub(crate) organization: OrganizationId,
     pub(crate) agent: Option<AgentId>,
     pub(crate) decision: Option<Decision>,
-    pub(crate) reason_code: Option<String>,
+    pub(crate) reason_code: Option<Cow<'static, str>>,
     pub(crate) policy: Option<PolicyHash>,
     pub(crate) parent: ParentOf,
-    pub(crate) payload: Payload,
+    pub(crate) payload: Arc<Payload>,
     /// The payload's commitment, taken on the caller's thread.
     pub(crate) commitment: Hash,
     /// Set for the engine's own gate verdicts.

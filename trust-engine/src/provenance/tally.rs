@@ -18,12 +18,12 @@ pub(crate) struct Counted {
 }
 
 /// Counts by organization and bucket.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     rows: HashMap<(OrganizationId, i64), Row>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Row {
     records: HashMap<RecordType, u64>,
     gates: HashMap<(Decision, bool), u64>,
@@ -45,6 +45,15 @@ impl Tally {
         let row = self.row(organization, time);
         *row.gates.entry((gate.decision, recorded)).or_default() += 1;
         *row.tiers.entry(Arc::clone(&gate.tier)).or_default() += 1;
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (key, row) in other.rows {
+            let into = self.rows.entry(key).or_default();
+            row.records.into_iter().for_each(|(kind, n)| *into.records.entry(kind).or_default() += n);
+            row.gates.into_iter().for_each(|(gate, n)| *into.gates.entry(gate).or_default() += n);
+            row.tiers.into_iter().for_each(|(tier, n)| *into.tiers.entry(tier).or_default() += n);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

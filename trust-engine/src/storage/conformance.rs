@@ -79,7 +79,7 @@ impl Log {
                 hashes.push(HashRun { level, start, hashes: vec![hash] });
             });
             let payload = payload(entry.id.as_u128());
-            appends.push(Append { entry: entry.clone(), bytes, payload });
+            appends.push(Append { entry: entry.clone(), bytes, payload: std::sync::Arc::new(payload) });
         }
         let size = frontier.size();
         let time = entries.last().map_or(self.head.time, |entry| entry.time);

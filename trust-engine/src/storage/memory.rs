@@ -5,9 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use super::Store;
-use super::kv::{Kv, KvStore, Pair, Put, Table};
+use super::kv::{Kv, KvStore, Pair, Puts, Table};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An empty store in memory; nothing of it survives the process.
@@ -15,7 +16,8 @@ pub fn memory() -> Arc<dyn Store> {
     Arc::new(KvStore::new(MemoryKv::default()))
 }
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Keys are mostly short: kept in the tree's nodes, they are compared without following a pointer.
+type Rows = BTreeMap<SmallVec<[u8; 32]>, Box<[u8]>>;
 
 #[derive(Default)]
 struct MemoryKv {
@@ -36,7 +38,7 @@ impl Kv for MemoryKv {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.table(table)?.read().get(key).cloned())
+        Ok(self.table(table)?.read().get(key).map(|value| value.to_vec()))
     }
 
     fn range(
@@ -52,7 +54,7 @@ impl Kv for MemoryKv {
         }
         let table = self.table(table)?.read();
         let range = table.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        let owned = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        let owned = |(key, value): (&SmallVec<[u8; 32]>, &Box<[u8]>)| (key.to_vec(), value.to_vec());
         Ok(if descending {
             range.rev().take(limit).map(owned).collect()
         } else {
@@ -60,10 +62,10 @@ impl Kv for MemoryKv {
         })
     }
 
-    fn write(&self, puts: Vec<Put>) -> Result<()> {
+    fn write(&self, puts: &Puts) -> Result<()> {
         // A reader may see a batch half-way; the store orders the puts so that it never matters.
-        for put in puts {
-            self.table(put.table)?.write().insert(put.key, put.value);
+        for (table, key, value) in puts.iter() {
+            self.table(table)?.write().insert(SmallVec::from_slice(key), value.into());
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod kv;
 mod memory;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ pub struct Append {
     /// Its exact bytes.
     pub bytes: Vec<u8>,
     /// Its payload.
-    pub payload: Payload,
+    pub payload: Arc<Payload>,
 }
 
 /// A run of tree hashes to store; it never crosses the edge of a tile.

@@ -127,7 +127,7 @@ impl Builder {
         let index = self.frontier.size();
         let hashes = &mut self.hashes;
         self.frontier.push(leaf, |level, index, hash| push_hash(hashes, level, index, hash));
-        self.appends.push(Append { entry, bytes, payload: draft.payload.clone() });
+        self.appends.push(Append { entry, bytes, payload: Arc::clone(&draft.payload) });
         Ok(Placed { id: draft.id, index, leaf })
     }
 }

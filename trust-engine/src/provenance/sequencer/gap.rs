@@ -1,6 +1,7 @@
 //! Verdicts that were given and then could not be recorded: counted, and written down on recovery.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -71,7 +72,7 @@ impl Gap {
                 policy: None,
                 parent: ParentOf::Nothing,
                 commitment: payload.commitment(),
-                payload,
+                payload: Arc::new(payload),
                 gate: None,
             }
         };

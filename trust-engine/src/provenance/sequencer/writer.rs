@@ -18,6 +18,7 @@ use crate::provenance::hash::Hash;
 use crate::provenance::merkle::{Frontier, frontier_plan};
 use crate::provenance::note::VerifierKey;
 use crate::provenance::record::{Receipt, SignedCheckpoint};
+use crate::provenance::tally::Tally;
 use crate::storage::{Committed, Head, StoredRecord};
 
 /// Most payload bytes per commit; a batch always holds at least one submission.
@@ -40,6 +41,8 @@ pub(super) struct Writer {
     head: Head,
     frontier: Frontier,
     gap: Gap,
+    /// Counts of verdicts that are not recorded, until a commit has carried them.
+    uncounted: Tally,
     /// A batch whose callers were told that its outcome is unknown.
     unsettled: Option<(Head, Frontier, Vec<Submission>)>,
 }
@@ -77,7 +80,16 @@ impl Writer {
                 _ => return Err(refuse(&head, "the last entry is not the one that was signed")),
             }
         }
-        Ok(Self { settings, shared, queue, head, frontier, gap: Gap::default(), unsettled: None })
+        Ok(Self {
+            settings,
+            shared,
+            queue,
+            head,
+            frontier,
+            gap: Gap::default(),
+            uncounted: Tally::default(),
+            unsettled: None,
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -127,11 +139,12 @@ impl Writer {
         }
         let mut batch = self.without_known(batch);
         loop {
-            let tally = std::mem::take(&mut *self.shared.unrecorded.lock());
+            self.uncounted.merge(std::mem::take(&mut *self.shared.unrecorded.lock()));
             let gaps = self.gap.drafts(&self.settings, self.settings.clock.now());
-            if batch.is_empty() && gaps.is_empty() && tally.is_empty() {
+            if batch.is_empty() && gaps.is_empty() && self.uncounted.is_empty() {
                 return;
             }
+            let tally = self.uncounted.clone();
             let prepared = prepare(&self.settings, &self.head, &self.frontier, &gaps, &batch, tally);
             let (prepared, commit) = match prepared {
                 Ok(Prepared { batch, head, frontier, receipts, owners }) => {
@@ -176,10 +189,16 @@ impl Writer {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.head = head;
         self.frontier = frontier;
-        self.gap.clear();
+        self.carried();
         for (submission, receipt) in batch.into_iter().zip(receipts) {
             submission.answer(&Ok(receipt));
         }
+    }
+
+    /// A commit has written down what was owed.
+    fn carried(&mut self) {
+        self.gap.clear();
+        self.uncounted = Tally::default();
     }
 
     /// The batch is certainly not in the log.
@@ -241,7 +260,7 @@ impl Writer {
             Some((prepared, frontier, _)) if head.same_tree(&prepared) => {
                 self.head = head;
                 self.frontier = frontier;
-                self.gap.clear();
+                self.carried();
             }
             Some((_, _, lost)) if head.same_tree(&self.head) => {
                 self.head = head;

@@ -11,6 +11,7 @@
 
 mod files;
 pub(crate) mod key_file;
+mod manifest;
 mod mark;
 mod parts;
 mod tables;

@@ -6,26 +6,21 @@
 //! is shorter.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::kv::{Pair, Table};
+use crate::storage::kv::Table;
 
 /// Length of every part but the last.
 pub(super) const PART: usize = 2048;
 
+/// Key and value of a row that continues another.
+type Part<'a> = (Vec<u8>, &'a [u8]);
+
 /// The row's own part, and the rows of the table `parts` that continue it.
-pub(super) fn split(table: Table, key: &[u8], mut value: Vec<u8>) -> (Vec<u8>, Vec<Pair>) {
-    if value.len() < PART {
-        return (value, Vec::new());
-    }
-    let rest = value.split_off(PART);
-    let mut parts: Vec<_> = (0..)
-        .zip(rest.chunks(PART))
-        .map(|(number, part)| (part_key(table, key, number), part.to_vec()))
-        .collect();
-    if rest.len().is_multiple_of(PART) {
-        // The end is always marked by a short part, so that a lost part is noticed.
-        parts.push((part_key(table, key, (rest.len() / PART) as u32), Vec::new()));
-    }
-    (value, parts)
+pub(super) fn split<'a>(table: Table, key: &[u8], value: &'a [u8]) -> (&'a [u8], Vec<Part<'a>>) {
+    let Some((own, rest)) = value.split_at_checked(PART) else { return (value, Vec::new()) };
+    // The end is always marked by a short part, if need be an empty one, so that a lost part is noticed.
+    let end = rest.len().is_multiple_of(PART).then_some(&[][..]);
+    let parts = rest.chunks(PART).chain(end);
+    (own, (0..).zip(parts).map(|(number, part)| (part_key(table, key, number), part)).collect())
 }
 
 /// The whole value of a row.
@@ -66,11 +61,12 @@ mod tests {
     fn a_value_of_any_length_comes_back_whole_or_not_at_all() {
         for length in [0, 1, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART, 3 * PART, 5 * PART + 7] {
             let value: Vec<u8> = (0..length).map(|n| n as u8).collect();
-            let (row, parts) = split(Table::Payloads, b"key", value.clone());
+            let (row, parts) = split(Table::Payloads, b"key", &value);
             assert!(row.len() <= PART && parts.iter().all(|(_, part)| part.len() <= PART));
-            let stored: BTreeMap<_, _> = parts.iter().cloned().collect();
+            let stored: BTreeMap<_, _> =
+                parts.iter().map(|(key, part)| (key.clone(), part.to_vec())).collect();
             let read = |stored: &BTreeMap<Vec<u8>, Vec<u8>>| {
-                join(Table::Payloads, b"key", row.clone(), |key| Ok(stored.get(key).cloned()))
+                join(Table::Payloads, b"key", row.to_vec(), |key| Ok(stored.get(key).cloned()))
             };
             assert_eq!(read(&stored).unwrap(), value);
             for (key, _) in &parts {

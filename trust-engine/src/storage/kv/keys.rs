@@ -14,24 +14,26 @@ pub(super) const HEAD: &[u8] = b"head";
 pub(super) const DECISIONS: [Option<Decision>; 4] =
     [None, Some(Decision::Allow), Some(Decision::Deny), Some(Decision::Escalate)];
 
-pub(super) fn index(index: u64) -> Vec<u8> {
-    index.to_be_bytes().to_vec()
+pub(super) fn index(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
 }
 
 pub(super) fn hash(level: u8, start: u64) -> Vec<u8> {
     [&[level][..], &start.to_be_bytes()].concat()
 }
 
-pub(super) fn agent(organization: &OrganizationId, agent: &AgentId) -> Vec<u8> {
-    [organization.as_str().as_bytes(), &[0], agent.as_str().as_bytes(), &[0]].concat()
+/// The parts of an agent's key.
+pub(super) fn agent<'a>(organization: &'a OrganizationId, agent: &'a AgentId) -> [&'a [u8]; 4] {
+    [organization.as_str().as_bytes(), &[0], agent.as_str().as_bytes(), &[0]]
 }
 
 pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
     [organization.as_str().as_bytes(), &[0]].concat()
 }
 
-pub(super) fn class(organization: &OrganizationId, kind: RecordType, decision: Option<Decision>) -> Vec<u8> {
-    [organization.as_str().as_bytes(), &[0, kind_code(kind), decision_code(decision)]].concat()
+/// What follows the organization in the key of a class.
+pub(super) fn class(kind: RecordType, decision: Option<Decision>) -> [u8; 3] {
+    [0, kind_code(kind), decision_code(decision)]
 }
 
 pub(super) fn time(time: Timestamp, index: u64) -> Vec<u8> {

@@ -3,59 +3,57 @@
 use uuid::Uuid;
 
 use super::store::KvStore;
-use super::{Kv, Pair, Put, Table, keys};
+use super::{Kv, Pair, Puts, Table, keys};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::OrganizationId;
+use crate::policy::Decision;
 use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType, TILE_WIDTH};
-use crate::storage::{Batch, Filter, Scan, Scanned, ShardRange, StoredRecord};
+use crate::storage::{Append, Batch, Filter, Scan, Scanned, ShardRange, StoredRecord};
 
 /// Index rows that one scan looks at before it gives back a short page.
 const SCAN_BUDGET: usize = 50_000;
 /// Index rows read at a time, growing from a page's worth so that short pages stay cheap.
 const CHUNK: usize = 512;
+/// About what the keys of a record's rows take together.
+const ROW_BYTES: usize = 256;
 
 impl<K: Kv> KvStore<K> {
     /// Entries come first and indexes after them, so that a reader never meets an index row without its entry.
-    pub(super) fn log_puts(batch: Batch) -> Vec<Put> {
-        let mut puts =
-            Vec::with_capacity(batch.appends.len() * 6 + batch.hashes.len() + batch.changes.len() + 8);
-        let mut indexes = Vec::with_capacity(batch.appends.len() * 4);
-        if batch.head.size > batch.previous.size {
-            let note = batch.head.note.into_bytes();
-            indexes.push(Put { table: Table::Checkpoints, key: keys::index(batch.head.size), value: note });
+    pub(super) fn log_puts(batch: &Batch) -> Puts {
+        let size = |append: &Append| append.bytes.len() + append.payload.bytes.len() + ROW_BYTES;
+        let bytes: usize = batch.appends.iter().map(size).sum();
+        let mut puts = Puts::with_capacity(batch.appends.len() * 8 + 16, bytes + 4096);
+        let indexed = || (batch.previous.size..).zip(&batch.appends);
+        for (index, append) in indexed() {
+            let key = keys::index(index);
+            puts.put(Table::Entries, &[&key], &[&append.bytes]);
+            puts.put(Table::Payloads, &[&key], &[&append.payload.salt, &append.payload.bytes]);
         }
-        for (index, append) in (batch.previous.size..).zip(batch.appends) {
-            let mut put = |table, key, value| indexes.push(Put { table, key, value });
-            let entry = &append.entry;
-            if index == batch.previous.size {
-                put(Table::ByTime, keys::time(entry.time, index), Vec::new());
-            }
-            put(Table::ById, entry.id.as_bytes().to_vec(), keys::index(index));
-            let class = keys::class(&entry.organization, entry.kind, entry.decision);
-            put(Table::ByClass, keys::indexed(&class, index), Vec::new());
+        for run in &batch.hashes {
+            let bytes: Vec<u8> = run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            puts.put(Table::Hashes, &[&keys::hash(run.level, run.start)], &[&bytes]);
+        }
+        if let Some(first) = batch.appends.first() {
+            let size = keys::index(batch.head.size);
+            puts.put(Table::Checkpoints, &[&size], &[batch.head.note.as_bytes()]);
+            puts.put(Table::ByTime, &[&keys::time(first.entry.time, batch.previous.size)], &[]);
+        }
+        for (index, append) in indexed() {
+            let (entry, index) = (&append.entry, keys::index(index));
+            let organization = entry.organization.as_str().as_bytes();
+            puts.put(Table::ById, &[entry.id.as_bytes()], &[&index]);
+            let class = keys::class(entry.kind, entry.decision);
+            puts.put(Table::ByClass, &[organization, &class, &index], &[]);
             if let Some(agent) = &entry.agent {
-                let key = keys::indexed(&keys::agent(&entry.organization, agent), index);
-                put(
-                    Table::ByAgent,
-                    key,
-                    vec![keys::kind_code(entry.kind), keys::decision_code(entry.decision)],
-                );
+                let [a, b, c, d] = keys::agent(&entry.organization, agent);
+                let codes = [keys::kind_code(entry.kind), keys::decision_code(entry.decision)];
+                puts.put(Table::ByAgent, &[a, b, c, d, &index], &[&codes]);
             }
             if let Some(parent) = &entry.parent {
-                put(Table::ByParent, keys::indexed(parent.id.as_bytes(), index), Vec::new());
+                puts.put(Table::ByParent, &[parent.id.as_bytes(), &index], &[]);
             }
-            puts.push(Put { table: Table::Entries, key: keys::index(index), value: append.bytes });
-            puts.push(Put {
-                table: Table::Payloads,
-                key: keys::index(index),
-                value: join_payload(&append.payload),
-            });
         }
-        for run in batch.hashes {
-            let bytes: Vec<u8> = run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-            puts.push(Put { table: Table::Hashes, key: keys::hash(run.level, run.start), value: bytes });
-        }
-        puts.append(&mut indexes);
         puts
     }
 
@@ -299,7 +297,7 @@ impl Streams {
         let prefixes = match (&filter.parent, &filter.organization, &filter.agent) {
             (Some(parent), _, _) => vec![(Table::ByParent, parent.as_bytes().to_vec())],
             (None, Some(organization), Some(agent)) => {
-                vec![(Table::ByAgent, keys::agent(organization, agent))]
+                vec![(Table::ByAgent, keys::agent(organization, agent).concat())]
             }
             (None, Some(organization), None) => {
                 let kinds =
@@ -310,7 +308,7 @@ impl Streams {
                         let decisions =
                             decisions.filter(|d| filter.decision.is_none() || *d == filter.decision);
                         decisions
-                            .map(move |decision| (Table::ByClass, keys::class(organization, kind, decision)))
+                            .map(move |decision| (Table::ByClass, class_key(organization, kind, decision)))
                     })
                     .collect()
             }
@@ -329,8 +327,8 @@ impl Streams {
     }
 }
 
-fn join_payload(payload: &Payload) -> Vec<u8> {
-    [&payload.salt[..], &payload.bytes].concat()
+fn class_key(organization: &OrganizationId, kind: RecordType, decision: Option<Decision>) -> Vec<u8> {
+    [organization.as_str().as_bytes(), &keys::class(kind, decision)].concat()
 }
 
 fn split_payload(value: &[u8]) -> Result<Payload> {

@@ -2,12 +2,14 @@
 
 mod keys;
 mod log;
+mod puts;
 mod state;
 mod store;
 
 use crate::error::Result;
 use crate::provenance::Hash;
 
+pub(super) use puts::Puts;
 pub(super) use store::KvStore;
 
 /// How far the log had come when it was last committed.
@@ -93,14 +95,6 @@ impl Table {
 /// A key and its value.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
 
-/// One key to set.
-#[derive(Debug)]
-pub(super) struct Put {
-    pub(super) table: Table,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
-}
-
 /// An ordered key–value engine.
 pub(super) trait Kv: Send + Sync + 'static {
     fn name(&self) -> &'static str;
@@ -117,8 +111,8 @@ pub(super) trait Kv: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Pair>>;
 
-    /// Sets all keys, durably, or none. After an error the outcome is unknown until [`recover`](Self::recover).
-    fn write(&self, puts: Vec<Put>) -> Result<()>;
+    /// Sets all rows, durably, or none. After an error the outcome is unknown until [`recover`](Self::recover).
+    fn write(&self, puts: &Puts) -> Result<()>;
 
     /// Makes the engine usable again after an error; what was durable is there afterwards, and nothing is pending.
     fn recover(&self) -> Result<()>;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::store::{KvStore, decode, encode};
-use super::{Kv, Put, Table, keys};
+use super::{Kv, Puts, Table, keys};
 use crate::agent::Agent;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
@@ -13,51 +13,46 @@ use crate::storage::{Counters, StateChange, StatsDelta, StoredPolicy};
 const CHUNK: usize = 1024;
 
 impl<K: Kv> KvStore<K> {
-    /// What the changes write, or the places of those made from an outdated version.
+    /// Adds what the changes write, or gives the places of those made from an outdated version.
     pub(super) fn state_puts(
         &self,
         changes: &[StateChange],
-    ) -> Result<std::result::Result<Vec<Put>, Vec<usize>>> {
+        puts: &mut Puts,
+    ) -> Result<std::result::Result<(), Vec<usize>>> {
         let mut conflicts = Vec::new();
         // Versions as they are after the changes before.
         let mut agents: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         let mut policy: Option<u64> = None;
-        let mut puts = Vec::with_capacity(changes.len());
         for (place, change) in changes.iter().enumerate() {
-            let (put, holds) = match change {
+            let holds = match change {
                 StateChange::Agent { expected, agent } => {
-                    let key = keys::agent(&agent.organization, &agent.id);
+                    let key = keys::agent(&agent.organization, &agent.id).concat();
                     let current = match agents.get(&key) {
                         Some(version) => Some(*version),
                         None => self.read_agent(&agent.organization, &agent.id)?.map(|agent| agent.version),
                     };
-                    let holds = current == *expected;
-                    if holds {
-                        agents.insert(key.clone(), agent.version);
-                    }
-                    (Put { table: Table::Agents, key, value: encode(agent)? }, holds)
+                    puts.put(Table::Agents, &[&key], &[&encode(agent)?]);
+                    agents.insert(key, agent.version);
+                    current == *expected
                 }
                 StateChange::Policy { expected, policy: new } => {
                     let current = match policy {
                         Some(version) => version,
                         None => self.read_policies(u64::MAX, 1)?.first().map_or(0, |policy| policy.version),
                     };
-                    let holds = current == *expected;
-                    if holds {
-                        policy = Some(new.version);
-                    }
-                    (
-                        Put { table: Table::Policies, key: keys::index(new.version), value: encode(new)? },
-                        holds,
-                    )
+                    puts.put(Table::Policies, &[&keys::index(new.version)], &[&encode(new)?]);
+                    policy = Some(new.version);
+                    current == *expected
                 }
             };
-            if holds { puts.push(put) } else { conflicts.push(place) }
+            if !holds {
+                conflicts.push(place);
+            }
         }
-        Ok(if conflicts.is_empty() { Ok(puts) } else { Err(conflicts) })
+        Ok(if conflicts.is_empty() { Ok(()) } else { Err(conflicts) })
     }
 
-    pub(super) fn stats_puts(&self, deltas: &[StatsDelta], puts: &mut Vec<Put>) -> Result<()> {
+    pub(super) fn stats_puts(&self, deltas: &[StatsDelta], puts: &mut Puts) -> Result<()> {
         for delta in deltas {
             let key = keys::stats(&delta.organization, delta.bucket);
             let mut counters: Counters = match self.kv.get(Table::Stats, &key)? {
@@ -65,13 +60,13 @@ impl<K: Kv> KvStore<K> {
                 None => Counters::new(),
             };
             add(&mut counters, &delta.counters);
-            puts.push(Put { table: Table::Stats, key, value: encode(&counters)? });
+            puts.put(Table::Stats, &[&key], &[&encode(&counters)?]);
         }
         Ok(())
     }
 
     pub(super) fn read_agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
-        let bytes = self.kv.get(Table::Agents, &keys::agent(organization, id))?;
+        let bytes = self.kv.get(Table::Agents, &keys::agent(organization, id).concat())?;
         bytes.map(|bytes| decode(&bytes, "an agent")).transpose()
     }
 
@@ -84,7 +79,7 @@ impl<K: Kv> KvStore<K> {
         let prefix = keys::organization(organization);
         let from = match after {
             // The key after an agent's: its own with one more byte.
-            Some(id) => [&keys::agent(organization, id)[..], &[0]].concat(),
+            Some(id) => [&keys::agent(organization, id).concat()[..], &[0]].concat(),
             None => prefix.clone(),
         };
         let to = [&prefix[..], &[0xFF]].concat();

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{Kv, Mark, Put, Table, keys};
+use super::{Kv, Mark, Puts, Table, keys};
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
@@ -58,7 +58,9 @@ impl<K: Kv> Store for KvStore<K> {
             check_mark(&mark, &head)?;
         }
         head.epoch += 1;
-        self.kv.write(vec![put_head(&head)?])?;
+        let mut puts = Puts::default();
+        put_head(&head, &mut puts)?;
+        self.kv.write(&puts)?;
         Ok(head)
     }
 
@@ -73,19 +75,15 @@ impl<K: Kv> Store for KvStore<K> {
         if head.epoch != batch.previous.epoch || !head.same_tree(&batch.previous) {
             return Ok(Committed::Fenced);
         }
-        let mut state = match self.state_puts(&batch.changes)? {
-            Ok(puts) => puts,
-            Err(conflicts) => return Ok(Committed::Conflict(conflicts)),
-        };
-        self.stats_puts(&batch.stats, &mut state)?;
-        let mark = Mark { size: batch.head.size, root: batch.head.root };
-        let head = put_head(&batch.head)?;
-        let mut puts = Self::log_puts(batch);
-        puts.append(&mut state);
+        let mut puts = Self::log_puts(&batch);
+        if let Err(conflicts) = self.state_puts(&batch.changes, &mut puts)? {
+            return Ok(Committed::Conflict(conflicts));
+        }
+        self.stats_puts(&batch.stats, &mut puts)?;
         // Last, so that whoever reads the head finds everything that it vouches for.
-        puts.push(head);
-        self.kv.write(puts)?;
-        self.kv.set_mark(&mark)?;
+        put_head(&batch.head, &mut puts)?;
+        self.kv.write(&puts)?;
+        self.kv.set_mark(&Mark { size: batch.head.size, root: batch.head.root })?;
         Ok(Committed::Yes)
     }
 
@@ -155,8 +153,9 @@ fn check_mark(mark: &Mark, head: &Head) -> Result<()> {
         .with("acknowledged", mark.size))
 }
 
-fn put_head(head: &Head) -> Result<Put> {
-    Ok(Put { table: Table::Meta, key: keys::HEAD.to_vec(), value: encode(head)? })
+fn put_head(head: &Head, puts: &mut Puts) -> Result<()> {
+    puts.put(Table::Meta, &[keys::HEAD], &[&encode(head)?]);
+    Ok(())
 }
 
 /// State is stored as JSON: it outlives versions of this crate.

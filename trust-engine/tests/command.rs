@@ -1,0 +1,116 @@
+//! The command, as a shell sees it: what it prints with `--json`, and its exit codes (0 yes, 1 no, 2 error).
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Exit code and the JSON that was printed.
+fn run(arguments: &[&str]) -> (i32, Value) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_trust-engine")).arg("--json").args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?} {output:?}"));
+    (output.status.code().unwrap(), json)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The store that a demo leaves behind.
+fn demo_store(folder: &Path) -> PathBuf {
+    let kept = folder.join("demo");
+    let (code, json) = run(&["demo", "--folder", text(&kept)]);
+    assert_eq!((code, &json["passed"]), (0, &Value::Bool(true)), "{json}");
+    assert!(json["entries"].as_u64().unwrap() > 400 && json["logVerified"] == true, "{json}");
+    kept.join("store")
+}
+
+#[test]
+fn a_gate_answers_by_exit_code_and_its_record_is_proved_exported_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let gate = |agent: &str, more: &[&str]| {
+        run(&[&["gate", "--store", text(&store), "--agent", agent, "--role", "DATA_ANALYST"], more].concat())
+    };
+    let (code, allowed) = gate("agent_trusted", &["--resource", "dataset_001", "--action", "read"]);
+    assert_eq!((code, allowed["decision"].as_str()), (0, Some("ALLOW")), "{allowed}");
+    let (code, denied) = gate("agent_unknown", &[]);
+    assert_eq!((code, denied["decision"].as_str()), (1, Some("DENY")), "{denied}");
+    assert_eq!(gate("new", &["--tier", "VERIFIED"]).0, 1, "a mere claim was believed");
+    assert_eq!(gate("new", &["--tier", "VERIFIED", "--assert"]).0, 0);
+    let (code, refused) = gate("a\u{7}", &[]);
+    assert!(code == 2 && refused["error"].as_str().unwrap().contains("control character"), "{refused}");
+
+    let id = denied["provenanceId"].as_str().unwrap();
+    let (code, proved) = run(&["log", "prove", text(&store), id]);
+    let key: trust_engine::VerifierKey =
+        std::fs::read_to_string(store.join("verifier.key")).unwrap().parse().unwrap();
+    let (entry, proof) = (proved["entry"].as_str().unwrap(), proved["proof"].as_str().unwrap());
+    assert_eq!(code, 0);
+    trust_engine::verify::record(entry.as_bytes(), proof, &key).unwrap();
+    assert_eq!(run(&["log", "prove", text(&store), &uuid::Uuid::nil().to_string()]).0, 2);
+
+    let out = folder.path().join("out");
+    let (code, exported) = run(&["log", "export", text(&store), text(&out)]);
+    assert_eq!(code, 0, "{exported}");
+    let kept = folder.path().join("kept");
+    std::fs::copy(out.join("checkpoint"), &kept).unwrap();
+    for folder in [&store, &out] {
+        let (code, report) = run(&["log", "verify", text(folder), "--since", text(&kept)]);
+        assert_eq!(
+            (code, &report["clean"], &report["entries"]),
+            (0, &Value::Bool(true), &exported["entries"])
+        );
+    }
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let stranger = std::fs::read_to_string(demo_store(&other).join("verifier.key")).unwrap();
+    assert_ne!(
+        run(&["log", "verify", text(&out), "--key", stranger.trim()]).0,
+        0,
+        "any key verifies the log"
+    );
+
+    let bundle = out.join("tile/entries/000");
+    let mut bytes = std::fs::read(&bundle).unwrap();
+    // In the entry 0: two bytes of length, then its JSON.
+    bytes[40] ^= 1;
+    std::fs::write(&bundle, bytes).unwrap();
+    let (code, report) = run(&["log", "verify", text(&out)]);
+    assert_eq!((code, &report["firstBadIndex"]), (1, &Value::from(0)), "{report}");
+}
+
+#[test]
+fn a_policy_with_ten_mistakes_is_answered_with_all_ten_and_their_places() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let (code, json) = run(&["policy", "check", text(&vectors.join("policy-mistakes.yaml"))]);
+    let errors = json["errors"].as_array().unwrap();
+    assert_eq!((code, json["valid"].as_bool()), (1, Some(false)));
+    assert!(errors.len() >= 10, "{} mistakes", errors.len());
+    assert!(
+        errors.iter().all(|error| error["line"].as_u64() > Some(0) && error["column"].as_u64() > Some(0)),
+        "{json}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_an_error_and_creates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    for arguments in [
+        &["gate", "--store", text(&missing), "--agent", "a", "--role", "READER"][..],
+        &["log", "verify", text(&missing)],
+        &["log", "prove", text(&missing), "00000000-0000-0000-0000-000000000000"],
+        &["log", "export", text(&missing), text(&folder.path().join("out"))],
+        &["policy", "check", text(&missing)],
+    ] {
+        let (code, json) = run(arguments);
+        assert!(code == 2 && json["error"].as_str().unwrap().contains("missing"), "{arguments:?}: {json}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
