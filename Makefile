@@ -1,7 +1,7 @@
 # The only entry points a newcomer needs: make demo, make test, make bench, make lint.
 CARGO ?= cargo
 
-.PHONY: demo test test-heavy lint bench
+.PHONY: demo test test-heavy lint bench fuzz
 
 demo:
 	$(CARGO) run --release -p trust-engine --features cli -- demo
@@ -22,3 +22,10 @@ lint:
 
 bench:
 	$(CARGO) bench -p trust-engine-benches
+
+# Needs `cargo install cargo-fuzz`. Sanitizers are a nightly feature of the compiler, hence RUSTC_BOOTSTRAP.
+FUZZ_SECONDS ?= 60
+fuzz:
+	cd trust-engine && for target in policy log gate; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --target-dir ../target/fuzz $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+		-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 || exit 1; done

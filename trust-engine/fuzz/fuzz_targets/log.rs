@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(proof.to_string(), text);
     }
     if let Ok(key) = text.parse::<VerifierKey>() {
-        assert_eq!(key.to_string().parse::<VerifierKey>().as_ref(), Ok(&key));
+        assert_eq!(key.to_string().parse::<VerifierKey>().ok(), Some(key));
     }
     if let Ok(key) = KEY.parse::<VerifierKey>() {
         // Nobody has signed anything with it.
