@@ -1,0 +1,69 @@
+//! What CI holds against regressions: instructions, which repeat exactly, not seconds.
+//!
+//! Each limit is about a tenth above what was counted when it was set (valgrind 3.19, rustc 1.95, x86-64).
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::exit, reason = "a bench")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use gungraun::prelude::*;
+use gungraun::{
+    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use trust_engine::gate::{decide, evaluate};
+use trust_engine::provenance::{Frontier, Hash};
+use trust_engine::{GateRequest, Policy, Timestamp};
+use trust_engine_benches::{policy, requests, subject};
+
+type Given = (Arc<Policy>, Vec<(GateRequest, &'static str)>);
+
+fn given(rules: usize) -> Given {
+    (policy(rules), requests(rules))
+}
+
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
+    config
+}
+
+const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+#[library_benchmark]
+#[bench::rules_10(args = (10), setup = given, config = at_most(256 * 1_000))]
+#[bench::rules_1000(args = (1000), setup = given, config = at_most(256 * 1_000))]
+fn decide_256_gates((policy, requests): Given) -> Given {
+    for (request, tier) in &requests {
+        black_box(decide(&policy, &subject(tier), black_box(request), NOW));
+    }
+    (policy, requests)
+}
+
+#[library_benchmark]
+#[bench::rules_10(args = (10), setup = given, config = at_most(256 * 1_000))]
+fn evaluate_256_gates((policy, requests): Given) -> Given {
+    for (request, tier) in &requests {
+        black_box(evaluate(&policy, &subject(tier), black_box(request), NOW));
+    }
+    (policy, requests)
+}
+
+#[library_benchmark]
+#[bench::entries(args = (330), config = at_most(1_000 * 20_000))]
+fn append_1000_leaves(bytes: usize) -> Frontier {
+    let entry = vec![b'e'; bytes];
+    let mut frontier = Frontier::default();
+    for _ in 0..1000 {
+        frontier.push(Hash::leaf(black_box(&entry)), |_, _, hash| {
+            black_box(hash);
+        });
+    }
+    frontier
+}
+
+library_benchmark_group!(
+    name = hot_paths,
+    benchmarks = [decide_256_gates, evaluate_256_gates, append_1000_leaves]
+);
+main!(library_benchmark_groups = hot_paths);
