@@ -1,14 +1,21 @@
 # The only entry points a newcomer needs: make demo, make test, make bench, make lint.
 CARGO ?= cargo
 
-.PHONY: demo test test-heavy lint bench fuzz
+.PHONY: demo test test-heavy lint bench fuzz instructions
 
 demo:
 	$(CARGO) run --release -p trust-engine --features cli -- demo
 
 test:
 	$(CARGO) test --workspace --exclude store-choice --all-features
+	$(CARGO) run --quiet -p trust-engine-example >/dev/null
 	trust-engine/tests/interop/run python node
+
+# Fails where a hot path takes more instructions than its limit. Needs valgrind and gungraun-runner.
+instructions:
+	@if command -v valgrind >/dev/null && command -v gungraun-runner >/dev/null; then \
+		$(CARGO) bench -p trust-engine-benches --features instructions --bench instructions; \
+	else echo "NOT RUN: instruction counts (valgrind; cargo install --locked gungraun-runner --version 0.20.0)"; fi
 
 # Minutes, not seconds: a hundred kills, a thousand damaged stores, and the verifier that needs Go.
 test-heavy: test
@@ -19,6 +26,8 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude store-choice --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p trust-engine --no-deps --all-features
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features --offline check bans licenses sources; \
+	else echo "NOT RUN: cargo-deny (cargo install --locked cargo-deny)"; fi
 
 bench:
 	$(CARGO) bench -p trust-engine-benches

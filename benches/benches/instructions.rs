@@ -7,7 +7,6 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use gungraun::prelude::*;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
@@ -28,14 +27,13 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-
 #[library_benchmark]
 #[bench::rules_10(args = (10), setup = given, config = at_most(256 * 1_000))]
 #[bench::rules_1000(args = (1000), setup = given, config = at_most(256 * 1_000))]
 fn decide_256_gates((policy, requests): Given) -> Given {
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
     for (request, tier) in &requests {
-        black_box(decide(&policy, &subject(tier), black_box(request), NOW));
+        black_box(decide(&policy, &subject(tier), black_box(request), now));
     }
     (policy, requests)
 }
@@ -43,8 +41,9 @@ fn decide_256_gates((policy, requests): Given) -> Given {
 #[library_benchmark]
 #[bench::rules_10(args = (10), setup = given, config = at_most(256 * 1_000))]
 fn evaluate_256_gates((policy, requests): Given) -> Given {
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
     for (request, tier) in &requests {
-        black_box(evaluate(&policy, &subject(tier), black_box(request), NOW));
+        black_box(evaluate(&policy, &subject(tier), black_box(request), now));
     }
     (policy, requests)
 }

@@ -154,7 +154,7 @@ impl FromStr for SignedNote {
     type Err = &'static str;
 
     fn from_str(note: &str) -> std::result::Result<Self, &'static str> {
-        if note.chars().any(|c| c.is_control() && c != '\n') {
+        if note.bytes().any(|byte| byte < 0x20 && byte != b'\n') {
             return Err("the note has control characters");
         }
         let split = note.rfind("\n\n").ok_or("the note has no empty line before its signatures")?;
@@ -174,7 +174,7 @@ fn parse_line(line: &str) -> Option<NoteSignature> {
     let (name, blob) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     let blob = STANDARD.decode(blob).ok()?;
     let (key_id, signature) = blob.split_first_chunk::<4>()?;
-    if name.is_empty() || name.contains('+') || signature.is_empty() {
+    if name.is_empty() || name.contains(|c: char| c == '+' || c.is_whitespace()) || signature.is_empty() {
         return None;
     }
     Some(NoteSignature { name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })

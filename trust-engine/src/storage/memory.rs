@@ -16,8 +16,10 @@ pub fn memory() -> Arc<dyn Store> {
     Arc::new(KvStore::new(MemoryKv::default()))
 }
 
-/// Keys are mostly short: kept in the tree's nodes, they are compared without following a pointer.
-type Rows = BTreeMap<SmallVec<[u8; 32]>, Box<[u8]>>;
+/// Mostly short: kept in the tree's nodes, they are compared without following a pointer.
+type Key = SmallVec<[u8; 32]>;
+type Value = Box<[u8]>;
+type Rows = BTreeMap<Key, Value>;
 
 #[derive(Default)]
 struct MemoryKv {
@@ -54,7 +56,7 @@ impl Kv for MemoryKv {
         }
         let table = self.table(table)?.read();
         let range = table.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        let owned = |(key, value): (&SmallVec<[u8; 32]>, &Box<[u8]>)| (key.to_vec(), value.to_vec());
+        let owned = |(key, value): (&Key, &Value)| (key.to_vec(), value.to_vec());
         Ok(if descending {
             range.rev().take(limit).map(owned).collect()
         } else {

@@ -1,0 +1,67 @@
+//! A gateway in front of a fleet of agents: it asks before each action, and an auditor checks one answer afterwards.
+//!
+//! `cargo run -p trust-engine-example`
+
+use std::error::Error;
+
+use trust_engine::blocking::Engine;
+use trust_engine::{
+    AgentChange, AgentStatus, Decision, GateRequest, NewAgent, Options, PolicyDocument, verify,
+};
+
+/// Readers may read everything; only the release team may write to production, and never without a reason to escalate.
+const POLICY: &str = r"
+policyFormat: 1
+name: release-team
+tiers: [{ name: GUEST }, { name: MEMBER }, { name: RELEASER }]
+roles:
+  - { name: READER, minimumTier: GUEST }
+  - { name: DEPLOYER, minimumTier: RELEASER }
+rules:
+  - id: production-needs-a-second-pair-of-eyes
+    effect: ESCALATE
+    reason: production is changed by two people
+    escalationPath: release-managers
+    when: { roles: [DEPLOYER], environments: [production] }
+  - { id: anything-else, effect: ALLOW }
+defaultEffect: DENY
+";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let policy = PolicyDocument::parse(POLICY)?;
+    let engine = Engine::open(Options::embedded(folder.path()).policy(policy))?;
+
+    let agents = engine.agents();
+    agents.register(NewAgent::new("agent_docs").tier("GUEST").created_by("ops"))?;
+    agents.register(NewAgent::new("agent_ship").tier("RELEASER").created_by("ops"))?;
+
+    let read = GateRequest::new("agent_docs", "READER").resource("handbook").action("read");
+    let deploy = GateRequest::new("agent_ship", "DEPLOYER").resource("api").action("deploy");
+    for request in [
+        read.clone(),
+        GateRequest::new("agent_docs", "DEPLOYER").resource("api").action("deploy"),
+        deploy.clone().environment("staging"),
+        deploy.clone().environment("production"),
+    ] {
+        println!("{}", engine.evaluate_gate(&request)?);
+    }
+
+    // What an agent is decides from the next request on.
+    let suspended = AgentChange::of_version(1).status(AgentStatus::Suspended).changed_by("ops");
+    agents.change("agent_ship", suspended)?;
+    let verdict = engine.evaluate_gate(&deploy.environment("staging"))?;
+    println!("{verdict}\n{}", verdict.trace());
+    if verdict.decision() != Decision::Deny {
+        return Err("a suspended agent was let through".into());
+    }
+
+    // An auditor has the entry, the proof and the log's public key, and needs nothing else of ours.
+    let log = engine.log();
+    let (record, proof) = (log.get(verdict.id())?, log.prove(verdict.id())?.to_string());
+    let key = engine.verifier_key().to_string();
+    let proved = verify::record(record.entry_bytes(), &proof, &key.parse()?)?;
+    println!("\nentry {} of the log {} proves it:\n{proof}", proved.index, proved.checkpoint.origin);
+    engine.close();
+    Ok(())
+}
