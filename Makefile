@@ -26,7 +26,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude store-choice --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p trust-engine --no-deps --all-features
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features --offline check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features check bans licenses sources; \
 	else echo "NOT RUN: cargo-deny (cargo install --locked cargo-deny)"; fi
 
 bench:

@@ -1,5 +1,6 @@
 //! What CI holds against regressions: instructions, which repeat exactly, not seconds.
 //!
+//! valgrind knows no SHA instructions, so a leaf costs far more here than on a processor.
 //! Each limit is about a tenth above what was counted when it was set (valgrind 3.19, rustc 1.95, x86-64).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::exit, reason = "a bench")]
@@ -28,8 +29,8 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::rules_10(args = (10), setup = given, config = at_most(256 * 1_000))]
-#[bench::rules_1000(args = (1000), setup = given, config = at_most(256 * 1_000))]
+#[bench::rules_10(args = (10), setup = given, config = at_most(195_000))]
+#[bench::rules_1000(args = (1000), setup = given, config = at_most(230_000))]
 fn decide_256_gates((policy, requests): Given) -> Given {
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     for (request, tier) in &requests {
@@ -39,7 +40,7 @@ fn decide_256_gates((policy, requests): Given) -> Given {
 }
 
 #[library_benchmark]
-#[bench::rules_10(args = (10), setup = given, config = at_most(256 * 1_000))]
+#[bench::rules_10(args = (10), setup = given, config = at_most(240_000))]
 fn evaluate_256_gates((policy, requests): Given) -> Given {
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     for (request, tier) in &requests {
@@ -49,7 +50,7 @@ fn evaluate_256_gates((policy, requests): Given) -> Given {
 }
 
 #[library_benchmark]
-#[bench::entries(args = (330), config = at_most(1_000 * 20_000))]
+#[bench::entries(args = (330), config = at_most(30_000_000))]
 fn append_1000_leaves(bytes: usize) -> Frontier {
     let entry = vec![b'e'; bytes];
     let mut frontier = Frontier::default();

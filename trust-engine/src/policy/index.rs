@@ -52,6 +52,8 @@ pub(crate) struct RuleIndex {
     /// 64-bit words per set.
     words: usize,
     sets: Vec<u64>,
+    /// The words of each set that are not all zero lie between these; few sets of a large policy are wide.
+    spans: Vec<Span>,
     roles: Vec<SetId>,
     tiers: Vec<SetId>,
     actions: ByName,
@@ -134,6 +136,7 @@ impl RuleIndex {
         let Builder { words, sets, .. } = builder;
         Self {
             words,
+            spans: sets.chunks(words.max(1)).map(Span::of).collect(),
             sets,
             roles,
             tiers,
@@ -164,17 +167,21 @@ impl RuleIndex {
         hits: &Hits,
         mut accept: impl FnMut(usize, Option<&Residual>) -> bool,
     ) -> Option<usize> {
-        let role = self.words_of(hits.role);
-        let tier = self.words_of(hits.tier);
-        let action = self.words_of(hits.action);
-        let resource = self.words_of(hits.resource);
-        let general = self.words_of(self.general);
-        let environment = self.words_of(hits.environment);
-        let organization = self.words_of(hits.organization);
+        let every = [hits.role, hits.tier, hits.action, hits.environment, hits.organization];
+        let either = self.span(hits.resource).union(self.span(self.general));
+        let span = every.into_iter().fold(either, |span, set| span.intersection(self.span(set)));
+        let words_of = |set| self.words_of(set).get(span.start..span.end).unwrap_or_default();
+        let role = words_of(hits.role);
+        let tier = words_of(hits.tier);
+        let action = words_of(hits.action);
+        let resource = words_of(hits.resource);
+        let general = words_of(self.general);
+        let environment = words_of(hits.environment);
+        let organization = words_of(hits.organization);
         let words =
             role.iter().zip(tier).zip(action).zip(resource).zip(general).zip(environment).zip(organization);
         for (at, ((((((role, tier), action), resource), general), environment), organization)) in
-            words.enumerate()
+            (span.start..).zip(words)
         {
             let mut candidates = role & tier & action & (resource | general) & environment & organization;
             while candidates != 0 {
@@ -197,9 +204,41 @@ impl RuleIndex {
         self.residuals.get(rule).and_then(Option::as_ref)
     }
 
+    fn span(&self, set: SetId) -> Span {
+        self.spans.get(set.0 as usize).copied().unwrap_or_default()
+    }
+
     fn words_of(&self, set: SetId) -> &[u64] {
         let start = set.0 as usize * self.words;
         self.sets.get(start..start + self.words).unwrap_or_default()
+    }
+}
+
+/// A range of words; empty where `start` is not below `end`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    /// From the first to the last word with a member.
+    fn of(words: &[u64]) -> Self {
+        let member = |word: &u64| *word != 0;
+        let start = words.iter().position(member).unwrap_or(0);
+        Self { start, end: words.iter().rposition(member).map_or(0, |last| last + 1) }
+    }
+
+    fn union(self, other: Self) -> Self {
+        match (self.end, other.end) {
+            (0, _) => other,
+            (_, 0) => self,
+            _ => Self { start: self.start.min(other.start), end: self.end.max(other.end) },
+        }
+    }
+
+    fn intersection(self, other: Self) -> Self {
+        Self { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
 }
 

@@ -66,10 +66,11 @@ fn request<'a>(case: &'a Case, ask: &Ask) -> Result<Request<'a>> {
 /// The policy as a document of the policy language.
 pub fn document(policy: &GatePolicy) -> Value {
     let tier = |rank: &usize| policy.tiers.get(*rank);
-    let roles = policy.roles.iter().map(|role| json!({"name": role.name, "minimumTier": tier(&role.minimum)}));
-    let rules = policy.rules.iter().enumerate().map(|(n, rule)| {
-        json!({"id": format!("r{n}"), "effect": rule.effect, "when": conditions(policy, rule)})
-    });
+    let roles =
+        policy.roles.iter().map(|role| json!({"name": role.name, "minimumTier": tier(&role.minimum)}));
+    let rules = policy.rules.iter().enumerate().map(
+        |(n, rule)| json!({"id": format!("r{n}"), "effect": rule.effect, "when": conditions(policy, rule)}),
+    );
     json!({
         "policyFormat": 1,
         "name": "peers",

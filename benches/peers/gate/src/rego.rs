@@ -13,6 +13,8 @@ use crate::Result;
 use crate::model::{Ask, Case, GatePolicy, GateRule, Glob};
 
 const ENTRY: &str = "data.gate.decision";
+/// Most links of one chain.
+const LINKS: usize = 8;
 
 /// A virtual machine with one policy loaded.
 pub struct Rego {
@@ -78,20 +80,40 @@ fn request(case: &Case, ask: &Ask) -> Result<Value> {
     Ok(Value::from_json_str(&input.to_string())?)
 }
 
-/// The policy in Rego.
+/// The policy in Rego: the kernel, then the rules in order, then the default.
 pub fn text(policy: &GatePolicy) -> String {
     let mut out = String::from(
-        "package gate\nimport rego.v1\n\n\
-         permitted if input.tier >= data.minimum[input.role]\n\n\
-         decision := \"DENY\" if not permitted\n",
+        "package gate\nimport rego.v1\n\npermitted if input.tier >= data.minimum[input.role]\n\n",
     );
+    let mut chain: Vec<(String, String)> = Vec::new();
     for rule in &policy.rules {
-        for body in bodies(rule) {
-            let _ = writeln!(out, "else := \"{}\" if {{ {body} }}", rule.effect);
-        }
+        chain.extend(bodies(rule).into_iter().map(|body| (quoted(rule.effect.as_str()), body)));
     }
-    let _ = writeln!(out, "else := \"{}\"", policy.default);
+    // The compiler has 255 registers for one rule, so a long chain is a chain of chains.
+    let mut level = 0;
+    while chain.len() > LINKS {
+        let parts = chain.chunks(LINKS).enumerate().map(|(at, links)| {
+            let name = format!("part_{level}_{at}");
+            write_chain(&mut out, &name, links);
+            // Not `verdict := part`: in RVM 0.14.1 an undefined part would end the chain instead of this link.
+            (name.clone(), name)
+        });
+        chain = parts.collect();
+        level += 1;
+    }
+    chain.insert(0, (quoted("DENY"), "not permitted".into()));
+    chain.push((quoted(policy.default.as_str()), "true".into()));
+    write_chain(&mut out, "decision", &chain);
     out
+}
+
+/// The first link whose body holds gives the value.
+fn write_chain(out: &mut String, name: &str, links: &[(String, String)]) {
+    for (at, (value, body)) in links.iter().enumerate() {
+        let start = if at == 0 { name } else { "else" };
+        let _ = writeln!(out, "{start} := {value} if {{ {body} }}");
+    }
+    out.push('\n');
 }
 
 /// One body per glob: an `else` with the same value means "or".
@@ -102,16 +124,18 @@ fn bodies(rule: &GateRule) -> Vec<String> {
     {
         common.extend(list.as_ref().map(|list| any_of(name, list.iter().map(|one| quoted(one)).collect())));
     }
-    common.extend(
-        rule.tiers.as_ref().map(|list| any_of("tier", list.iter().map(usize::to_string).collect())),
-    );
+    common
+        .extend(rule.tiers.as_ref().map(|list| any_of("tier", list.iter().map(usize::to_string).collect())));
     for name in rule.attestations.iter().flatten() {
         common.push(format!("input.attestations[{}]", quoted(name)));
     }
     let Some(globs) = &rule.resources else {
         return vec![if common.is_empty() { "true".into() } else { common.join("; ") }];
     };
-    globs.iter().map(|glob| common.iter().cloned().chain(matches(glob)).collect::<Vec<_>>().join("; ")).collect()
+    globs
+        .iter()
+        .map(|glob| common.iter().cloned().chain(matches(glob)).collect::<Vec<_>>().join("; "))
+        .collect()
 }
 
 fn any_of(name: &str, values: Vec<String>) -> String {

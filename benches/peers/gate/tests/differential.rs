@@ -96,8 +96,8 @@ fn all_engines_agree_on_random_policies() {
 
 #[test]
 fn all_engines_agree_on_what_the_bench_measures() {
-    for rules in [0, 10, 100, 1000] {
-        let answers = assert_agreement(&format!("{rules} rules"), &workload::case(rules.max(1)).unwrap());
+    for rules in [1, 10, 100, 1000] {
+        let answers = assert_agreement(&format!("{rules} rules"), &workload::case(rules).unwrap());
         let allowed = answers.iter().filter(|answers| answers.cedar).count();
         assert!((20..236).contains(&allowed), "{allowed} of 256 allowed");
     }

@@ -19,6 +19,8 @@ use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::storage::kv::{Kv, Mark, Pair, Puts, Table};
 
 const MIB: u64 = 1024 * 1024;
+/// Memory that rows may take before they are in the tables' files: more than all active memtables can hold.
+const MAX_UNFLUSHED: u64 = 256 * MIB;
 
 pub(super) struct Tables {
     path: PathBuf,
@@ -81,6 +83,17 @@ impl Open {
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the store lacks a table"))
     }
 
+    /// Slows writers down while flushes lag behind: fjall bounds each table's share of memory and journal only once
+    /// its workers come to run, which a machine busy with other things can put off for long.
+    fn wait_for_flushes(&self) {
+        for _ in 0..100 {
+            if self.database.write_buffer_size() <= MAX_UNFLUSHED {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let value =
             self.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
@@ -134,6 +147,7 @@ impl Kv for Tables {
 
     fn write(&self, puts: &Puts) -> Result<()> {
         let result = self.with(|open| {
+            open.wait_for_flushes();
             let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
             for (table, key, value) in puts.iter() {
                 let (value, rest) = parts::split(table, key, value);

@@ -57,32 +57,35 @@ impl<K: Kv> KvStore<K> {
         puts
     }
 
-    pub(super) fn read_hashes(&self, range: &HashRange) -> Result<Vec<Hash>> {
-        // A run begins at the edge of its tile or later, so everything of the range lies between edge and end.
-        let tile = range.start / TILE_WIDTH * TILE_WIDTH;
-        let end = range.start.saturating_add(range.count);
-        let (from, to) = (keys::hash(range.level, tile), keys::hash(range.level, end));
+    /// A proof asks for up to eight ranges of one tile, one after the other; each tile is read once.
+    pub(super) fn read_hashes(&self, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
+        let mut last: Option<((u8, u64), Vec<Hash>)> = None;
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let tile = (range.level, range.start / TILE_WIDTH * TILE_WIDTH);
+            let hashes = match last.take() {
+                Some((read, hashes)) if read == tile => hashes,
+                _ => self.read_tile(tile.0, tile.1)?,
+            };
+            let start = (range.start - tile.1) as usize;
+            let wanted = start.checked_add(range.count as usize).and_then(|end| hashes.get(start..end));
+            found.push(wanted.ok_or_else(|| missing_hashes(range))?.to_vec());
+            last = Some((tile, hashes));
+        }
+        Ok(found)
+    }
+
+    /// What is stored of the tile that begins at `start`, up to its first gap.
+    fn read_tile(&self, level: u8, start: u64) -> Result<Vec<Hash>> {
+        let (from, to) = (keys::hash(level, start), keys::hash(level, start.saturating_add(TILE_WIDTH)));
         let runs = self.kv.range(Table::Hashes, &from, &to, false, TILE_WIDTH as usize)?;
-        let mut next = tile;
-        let mut hashes = Vec::with_capacity(range.count as usize);
+        let mut hashes = Vec::with_capacity(TILE_WIDTH as usize);
         for (key, value) in runs {
-            let start = keys::trailing_index(&key).unwrap_or(u64::MAX);
             let (chunks, rest) = value.as_chunks::<32>();
-            if start != next || !rest.is_empty() {
+            if keys::trailing_index(&key) != Some(start + hashes.len() as u64) || !rest.is_empty() {
                 break;
             }
-            next += chunks.len() as u64;
-            let wanted = (start..).zip(chunks).filter(|(index, _)| (range.start..end).contains(index));
-            hashes.extend(wanted.map(|(_, chunk)| Hash::from_bytes(*chunk)));
-        }
-        if hashes.len() as u64 != range.count {
-            let issue = format!(
-                "tree hashes {}..{end} of level {} are missing or misplaced",
-                range.start, range.level
-            );
-            return Err(Error::new(ErrorKind::Corrupt, issue)
-                .with("level", range.level)
-                .with("index", range.start));
+            hashes.extend(chunks.iter().map(|chunk| Hash::from_bytes(*chunk)));
         }
         Ok(hashes)
     }
@@ -325,6 +328,13 @@ impl Streams {
     fn accepts(&self, kind: u8, decision: u8) -> bool {
         self.kind.is_none_or(|wanted| wanted == kind) && self.decision.is_none_or(|wanted| wanted == decision)
     }
+}
+
+fn missing_hashes(range: &HashRange) -> Error {
+    let end = range.start.saturating_add(range.count);
+    let issue =
+        format!("tree hashes {}..{end} of level {} are missing or misplaced", range.start, range.level);
+    Error::new(ErrorKind::Corrupt, issue).with("level", range.level).with("index", range.start)
 }
 
 fn class_key(organization: &OrganizationId, kind: RecordType, decision: Option<Decision>) -> Vec<u8> {

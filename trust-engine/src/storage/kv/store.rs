@@ -89,7 +89,7 @@ impl<K: Kv> Store for KvStore<K> {
 
     async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
         self.only_shard(shard)?;
-        ranges.iter().map(|range| self.read_hashes(range)).collect()
+        self.read_hashes(ranges)
     }
 
     async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
