@@ -10,7 +10,8 @@ use trust_engine::provenance::Ed25519Signer;
 use trust_engine::storage::{FailingStore, Fault};
 use trust_engine::{
     AgentChange, AgentStatus, Decision, ErrorKind, GateRequest, ManualClock, NewAgent, NewRecord, Options,
-    OrganizationId, PolicyDocument, Query, ReasonCode, RecordType, Recorded, TimeRange, recompute, verify,
+    OrganizationId, PolicyDocument, Query, ReasonCode, RecordType, Recorded, RecordingMode, TimeRange,
+    recompute, verify,
 };
 
 fn on_every_store(test: impl Fn(Options)) {
@@ -354,6 +355,24 @@ fn statistics_count_by_decision_tier_and_type() {
         let other = engine.stats(TimeRange::All, Some(&organization("acme"))).unwrap();
         assert_eq!(other.role_gates.total, 0);
     });
+}
+
+#[test]
+fn counts_of_unrecorded_verdicts_survive_a_commit_that_fails() {
+    let store = Arc::new(FailingStore::new(trust_engine::storage::memory()));
+    let mut policy = PolicyDocument::published_default().unwrap();
+    policy.recording.gates.mode = RecordingMode::None;
+    let options = Options::store(store.clone()).signer(Arc::new(Ed25519Signer::from_seed(&[9; 32])));
+    let engine = Engine::open(options.deployment("test").policy(policy)).unwrap();
+    engine.decide_gate(&GateRequest::new("a", "READER")).unwrap();
+    let record = || engine.log().record(NewRecord::new(RecordType::Alert, "a", Decision::Deny));
+    store.fail_commits([Fault::Lost]);
+    record().unwrap_err();
+    engine.decide_gate(&GateRequest::new("a", "READER")).unwrap();
+    record().unwrap();
+    record().unwrap();
+    let gates = engine.stats(TimeRange::All, None).unwrap().role_gates;
+    assert_eq!((gates.total, gates.unrecorded), (2, 2));
 }
 
 #[test]

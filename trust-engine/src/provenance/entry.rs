@@ -146,6 +146,11 @@ pub struct Entry {
 impl Entry {
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_at(&self.time.to_string())
+    }
+
+    /// The canonical bytes, given the text of the time: the entries of a batch share one.
+    pub(crate) fn to_bytes_at(&self, time: &str) -> Vec<u8> {
         let mut out = String::with_capacity(448);
         out.push('{');
         if let Some(agent) = &self.agent {
@@ -182,7 +187,7 @@ impl Entry {
             push_string(&mut out, code);
         }
         // Writing to a String cannot fail.
-        let _ = write!(out, ",\"time\":\"{}\",\"type\":\"{}\",\"v\":{}}}", self.time, self.kind, self.v);
+        let _ = write!(out, ",\"time\":\"{time}\",\"type\":\"{}\",\"v\":{}}}", self.kind, self.v);
         out.into_bytes()
     }
 

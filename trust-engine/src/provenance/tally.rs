@@ -1,7 +1,9 @@
 //! Counting what a commit adds to the statistics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::entry::RecordType;
 use crate::clock::Timestamp;
@@ -20,19 +22,23 @@ pub(crate) struct Counted {
 /// Counts by organization and bucket.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    rows: HashMap<(OrganizationId, i64), Row>,
+    rows: HashMap<OrganizationId, BTreeMap<i64, Row>, RandomState>,
 }
 
+/// One bucket. Types, decisions and tiers are few, so they are places in arrays and not looked up.
 #[derive(Clone, Debug, Default)]
 struct Row {
-    records: HashMap<RecordType, u64>,
-    gates: HashMap<(Decision, bool), u64>,
-    tiers: HashMap<Arc<str>, u64>,
+    records: [u64; RecordType::ALL.len()],
+    /// Recorded and unrecorded verdicts by decision.
+    gates: [[u64; 2]; DECISIONS.len()],
+    tiers: Vec<(Arc<str>, u64)>,
 }
+
+const DECISIONS: [Decision; 3] = [Decision::Allow, Decision::Deny, Decision::Escalate];
 
 impl Tally {
     pub(crate) fn record(&mut self, organization: &OrganizationId, time: Timestamp, kind: RecordType) {
-        *self.row(organization, time).records.entry(kind).or_default() += 1;
+        add(&mut self.row(organization, time).records, kind as usize, 1);
     }
 
     pub(crate) fn gate(
@@ -43,16 +49,19 @@ impl Tally {
         recorded: bool,
     ) {
         let row = self.row(organization, time);
-        *row.gates.entry((gate.decision, recorded)).or_default() += 1;
-        *row.tiers.entry(Arc::clone(&gate.tier)).or_default() += 1;
+        let place = DECISIONS.iter().position(|decision| *decision == gate.decision).unwrap_or_default();
+        if let Some(counts) = row.gates.get_mut(place) {
+            add(counts, usize::from(!recorded), 1);
+        }
+        row.tier(&gate.tier, 1);
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
-        for (key, row) in other.rows {
-            let into = self.rows.entry(key).or_default();
-            row.records.into_iter().for_each(|(kind, n)| *into.records.entry(kind).or_default() += n);
-            row.gates.into_iter().for_each(|(gate, n)| *into.gates.entry(gate).or_default() += n);
-            row.tiers.into_iter().for_each(|(tier, n)| *into.tiers.entry(tier).or_default() += n);
+        for (organization, buckets) in other.rows {
+            let into = self.rows.entry(organization).or_default();
+            for (bucket, row) in buckets {
+                into.entry(bucket).or_default().merge(&row);
+            }
         }
     }
 
@@ -62,28 +71,60 @@ impl Tally {
 
     /// As rows to add to the store's. The names of the counters are read back by [`Stats`](crate::Stats).
     pub(crate) fn deltas(&self) -> Vec<StatsDelta> {
-        let delta = |((organization, bucket), row): (&(OrganizationId, i64), &Row)| {
-            let mut counters = Counters::new();
-            for (kind, count) in &row.records {
-                counters.insert(format!("records.{kind}"), *count);
-            }
-            for ((decision, recorded), count) in &row.gates {
-                *counters.entry(format!("gates.{decision}")).or_default() += count;
-                if !recorded {
-                    *counters.entry("gates.unrecorded".to_owned()).or_default() += count;
-                }
-            }
-            for (tier, count) in &row.tiers {
-                counters.insert(format!("tiers.{tier}"), *count);
-            }
-            StatsDelta { organization: organization.clone(), bucket: *bucket, counters }
+        let rows = self.rows.iter().flat_map(|(organization, buckets)| {
+            buckets.iter().map(move |(bucket, row)| (organization, bucket, row))
+        });
+        let delta = |(organization, bucket, row): (&OrganizationId, &i64, &Row)| StatsDelta {
+            organization: organization.clone(),
+            bucket: *bucket,
+            counters: row.counters(),
         };
-        self.rows.iter().map(delta).collect()
+        rows.map(delta).collect()
     }
 
     fn row(&mut self, organization: &OrganizationId, time: Timestamp) -> &mut Row {
         let seconds = time.micros().div_euclid(1_000_000);
         let bucket = seconds - seconds.rem_euclid(STATS_BUCKET_SECONDS);
-        self.rows.entry((organization.clone(), bucket)).or_default()
+        self.rows.entry(organization.clone()).or_default().entry(bucket).or_default()
+    }
+}
+
+impl Row {
+    fn tier(&mut self, name: &Arc<str>, count: u64) {
+        match self.tiers.iter_mut().find(|(tier, _)| tier == name) {
+            Some((_, sum)) => *sum += count,
+            None => self.tiers.push((Arc::clone(name), count)),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.records.iter().enumerate().for_each(|(place, count)| add(&mut self.records, place, *count));
+        for (counts, others) in self.gates.iter_mut().zip(&other.gates) {
+            others.iter().enumerate().for_each(|(place, count)| add(counts, place, *count));
+        }
+        other.tiers.iter().for_each(|(tier, count)| self.tier(tier, *count));
+    }
+
+    fn counters(&self) -> Counters {
+        let mut counters = Counters::new();
+        for (kind, count) in RecordType::ALL.iter().zip(self.records).filter(|(_, count)| *count > 0) {
+            counters.insert(format!("records.{kind}"), count);
+        }
+        for (decision, [recorded, unrecorded]) in DECISIONS.iter().zip(self.gates) {
+            if recorded + unrecorded > 0 {
+                counters.insert(format!("gates.{decision}"), recorded + unrecorded);
+            }
+            if unrecorded > 0 {
+                *counters.entry("gates.unrecorded".to_owned()).or_default() += unrecorded;
+            }
+        }
+        counters.extend(self.tiers.iter().map(|(tier, count)| (format!("tiers.{tier}"), *count)));
+        counters
+    }
+}
+
+fn add(counts: &mut [u64], place: usize, count: u64) {
+    if let Some(sum) = counts.get_mut(place) {
+        *sum += count;
     }
 }

@@ -35,7 +35,13 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     // Entry times never go back, whatever the clock does.
     let time = settings.clock.now().max(head.time);
-    let mut builder = Builder { time, frontier: frontier.clone(), appends: Vec::new(), hashes: Vec::new() };
+    let mut builder = Builder {
+        time,
+        time_text: time.to_string(),
+        frontier: frontier.clone(),
+        appends: Vec::with_capacity(gaps.len() + submissions.len()),
+        hashes: Vec::new(),
+    };
     for gap in gaps {
         builder.append(gap, None)?;
         tally.record(&gap.organization, time, gap.kind);
@@ -96,6 +102,7 @@ struct Placed {
 
 struct Builder {
     time: Timestamp,
+    time_text: String,
     frontier: Frontier,
     appends: Vec<Append>,
     hashes: Vec<HashRun>,
@@ -121,7 +128,7 @@ impl Builder {
             kind: draft.kind,
             v: 1,
         };
-        let bytes = entry.to_bytes();
+        let bytes = entry.to_bytes_at(&self.time_text);
         debug_assert!(bytes.len() <= MAX_ENTRY_BYTES, "ids and codes are bounded far below this");
         let leaf = Hash::leaf(&bytes);
         let index = self.frontier.size();
