@@ -2,25 +2,18 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::query::{Page, Query};
 use super::{Content, Engine, SHARD};
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{AgentId, OrganizationId};
-use crate::policy::Decision;
+use crate::ids::OrganizationId;
 use crate::provenance::{
-    Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record,
-    RecordType, Report, SignedCheckpoint, Submission, check_store, export,
+    Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, Report,
+    SignedCheckpoint, Submission, check_store, export,
 };
-use crate::storage::{Filter, Scan, ShardRange, StoredRecord};
+use crate::storage::{ShardRange, StoredRecord};
 
-/// Most records per page.
-const MAX_PAGE: usize = 1000;
 /// Most ancestors in a chain.
 const MAX_CHAIN: usize = 100;
 
@@ -30,98 +23,6 @@ pub struct Log<'a> {
     engine: &'a Engine,
     /// `None`: fleet-wide.
     organization: Option<OrganizationId>,
-}
-
-/// Which records to find. What is not set does not restrict.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    agent: Option<String>,
-    kind: Option<RecordType>,
-    decision: Option<Decision>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-    parent: Option<Uuid>,
-    oldest_first: bool,
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
-
-impl Query {
-    /// Everything, newest first.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// Records about an agent.
-    #[must_use]
-    pub fn agent(mut self, agent: impl Into<String>) -> Self {
-        self.agent = Some(agent.into());
-        self
-    }
-    /// Records of a type.
-    #[must_use]
-    pub fn kind(mut self, kind: RecordType) -> Self {
-        self.kind = Some(kind);
-        self
-    }
-    /// Records with a decision.
-    #[must_use]
-    pub fn decision(mut self, decision: Decision) -> Self {
-        self.decision = Some(decision);
-        self
-    }
-    /// Records at or after a time.
-    #[must_use]
-    pub fn from(mut self, from: Timestamp) -> Self {
-        self.from = Some(from);
-        self
-    }
-    /// Records before a time.
-    #[must_use]
-    pub fn to(mut self, to: Timestamp) -> Self {
-        self.to = Some(to);
-        self
-    }
-    /// Records that follow from another.
-    #[must_use]
-    pub fn parent(mut self, parent: Uuid) -> Self {
-        self.parent = Some(parent);
-        self
-    }
-    /// Oldest first instead of newest first.
-    #[must_use]
-    pub fn oldest_first(mut self) -> Self {
-        self.oldest_first = true;
-        self
-    }
-    /// Records per page, 1 to 1,000; 20 by default.
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-    /// Goes on where a page ended. The rest of the query must be the same.
-    #[must_use]
-    pub fn after(mut self, cursor: impl Into<String>) -> Self {
-        self.cursor = Some(cursor.into());
-        self
-    }
-}
-
-/// A page of records.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// The records, in the order asked for; there may be fewer than asked for although there are more to come.
-    pub records: Vec<Record>,
-    /// Where to go on; `None`: that was all. Records that are committed meanwhile neither shift nor repeat anything.
-    pub next: Option<String>,
-}
-
-/// What a cursor holds: the parts of the log that are still to be searched, pinned at the first page.
-#[derive(Serialize, Deserialize)]
-struct Cursor {
-    /// Of the query, so that a cursor is not used for another one.
-    query: u64,
-    rest: Vec<ShardRange>,
 }
 
 impl<'a> Log<'a> {
@@ -224,42 +125,20 @@ impl<'a> Log<'a> {
     }
 
     async fn try_query(&self, query: &Query) -> Result<Page> {
-        let limit = query.limit.unwrap_or(20);
-        if !(1..=MAX_PAGE).contains(&limit) {
-            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to {MAX_PAGE}")));
+        let store = &self.engine.0.store;
+        let mut search = query.check(self.organization.clone())?;
+        if search.scan.ranges.is_empty() {
+            let head = store.head(SHARD).await?;
+            search.scan.ranges.push(ShardRange { shard: SHARD, start: 0, end: head.size });
         }
-        if let (Some(from), Some(to)) = (query.from, query.to)
-            && from > to
-        {
-            return Err(Error::invalid("from", format!("is {from}, after to, {to}")));
-        }
-        let filter = Filter {
-            organization: self.organization.clone(),
-            agent: query.agent.as_deref().map(AgentId::parse).transpose()?,
-            kind: query.kind,
-            decision: query.decision,
-            from: query.from,
-            to: query.to,
-            parent: query.parent,
-        };
-        let fingerprint = fingerprint(&filter, query.oldest_first);
-        let ranges = match &query.cursor {
-            Some(cursor) => resume(cursor, fingerprint)?,
-            None => {
-                let head = self.engine.0.store.head(SHARD).await?;
-                vec![ShardRange { shard: SHARD, start: 0, end: head.size }]
-            }
-        };
-        let scan = Scan { filter, ranges, newest_first: !query.oldest_first, limit };
-        let found = self.engine.0.store.scan(&scan).await?;
+        let found = store.scan(&search.scan).await?;
         let mut signed = Checkpoints::new(self.engine);
         let mut records = Vec::with_capacity(found.records.len());
         for stored in found.records {
             let entry = Entry::parse(&stored.entry)?;
             records.push(signed.complete(stored, entry).await?);
         }
-        let next = (!found.rest.is_empty()).then(|| suspend(fingerprint, found.rest)).transpose()?;
-        Ok(Page { records, next })
+        Ok(Page { records, next: search.cursor(found.rest)? })
     }
 
     /// A record and its ancestors, the record first, at most `depth` (1 to 100) ancestors.
@@ -385,32 +264,4 @@ impl<'a> Checkpoints<'a> {
         self.last = Some((stored.index..size, Arc::clone(&signed)));
         Ok(signed)
     }
-}
-
-/// 53 bits of a hash of the query, so that any JSON reader keeps them.
-fn fingerprint(filter: &Filter, oldest_first: bool) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(format!("{filter:?} {oldest_first}")).into();
-    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 11)
-}
-
-fn suspend(query: u64, rest: Vec<ShardRange>) -> Result<String> {
-    let json = serde_json::to_vec(&Cursor { query, rest });
-    let json = json.map_err(|error| Error::invalid("cursor", "cannot be written").caused_by(error))?;
-    Ok(URL_SAFE_NO_PAD.encode(json))
-}
-
-fn resume(cursor: &str, query: u64) -> Result<Vec<ShardRange>> {
-    let malformed = || Error::invalid("cursor", "is not one that a query gave");
-    if cursor.len() > 4096 {
-        return Err(malformed());
-    }
-    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| malformed())?;
-    let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| malformed())?;
-    if cursor.query != query {
-        return Err(Error::invalid("cursor", "belongs to another query"));
-    }
-    if cursor.rest.iter().any(|range| range.start > range.end) {
-        return Err(malformed());
-    }
-    Ok(cursor.rest)
 }

@@ -8,6 +8,7 @@ mod open;
 mod options;
 mod payload;
 mod policies;
+mod query;
 mod stats;
 
 use std::borrow::Cow;
@@ -26,10 +27,11 @@ use crate::storage::{Shard, StateChange, Store};
 
 pub use agents::{AgentReceipt, Agents};
 pub use gates::{Recorded, Verdict};
-pub use log::{Log, Page, Query};
+pub use log::Log;
 pub use options::Options;
 pub use payload::recompute;
 pub use policies::{Policies, PolicyVersion};
+pub use query::{Page, Query};
 pub use stats::{Stats, TimeRange};
 
 /// The one shard of stores that have one.
