@@ -19,5 +19,10 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Result};
 pub use gate::{Evaluation, GateRequest, ReasonCode};
 pub use ids::{AgentId, OrganizationId};
-pub use policy::*;
+pub use policy::{
+    AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
+    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, Policy, PolicyDocument, PolicyError,
+    PolicyErrors, PolicyHash, Precision, Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow,
+    Unregistered, WindowKind,
+};
 pub use provenance::{NewRecord, Receipt, Record, RecordType, Ticket, VerifierKey, verify};

@@ -17,6 +17,10 @@ mod window;
 mod wording;
 
 pub use compile::{Policy, PolicyHash};
-pub use document::*;
+pub use document::{
+    AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
+    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, Precision, Recording,
+    RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
+};
 pub use error::{PolicyError, PolicyErrors};
 pub(crate) use index::{Hits, Lookup, Residual};
