@@ -19,8 +19,8 @@ mod wording;
 pub use compile::{Policy, PolicyHash};
 pub use document::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
-    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, Precision, Recording,
-    RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
+    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT, PolicyDocument, Precision,
+    Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
 pub use error::{PolicyError, PolicyErrors};
 pub(crate) use index::{Hits, Lookup, Residual};

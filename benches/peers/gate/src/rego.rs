@@ -14,7 +14,7 @@ use crate::model::{Ask, Case, GatePolicy, GateRule, Glob};
 
 const ENTRY: &str = "data.gate.decision";
 /// Most links of one chain.
-const LINKS: usize = 2;
+const LINKS: usize = 8;
 
 /// A virtual machine with one policy loaded.
 pub struct Rego {
