@@ -21,6 +21,7 @@ instructions:
 test-heavy: test
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features --test crash --test damage -- --nocapture
 	trust-engine/tests/interop/run go
+	cd benches/peers/gate && $(CARGO) test --release --target-dir ../../../target/peers
 
 lint:
 	$(CARGO) fmt --all --check
@@ -31,6 +32,7 @@ lint:
 
 bench:
 	$(CARGO) bench -p trust-engine-benches
+	cd benches/peers/gate && $(CARGO) bench --target-dir ../../../target/peers
 
 # Needs `cargo install cargo-fuzz`. Sanitizers are a nightly feature of the compiler, hence RUSTC_BOOTSTRAP.
 FUZZ_SECONDS ?= 60

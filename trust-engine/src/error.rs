@@ -199,6 +199,8 @@ pub(crate) fn from_io(error: std::io::Error, what: impl fmt::Display) -> Error {
         Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
         Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
         Io::NotFound => ErrorKind::NotFound,
+        Io::InvalidInput | Io::InvalidFilename | Io::NotADirectory => ErrorKind::InvalidInput,
+        Io::InvalidData => ErrorKind::Corrupt,
         _ => ErrorKind::Unavailable,
     };
     Error::new(kind, format!("{what}: {error}")).caused_by(error)

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use trust_engine::blocking::Engine;
-use trust_engine::provenance::check_store;
+use trust_engine::provenance::{Damage, check_store};
 use trust_engine::{Decision, ErrorKind, NewRecord, Options, RecordType, VerifierKey, storage};
 
 const ENTRIES: u64 = 400;
@@ -77,7 +77,7 @@ impl Snapshot {
 fn a_database_set_back_to_an_older_copy_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live");
-    store(&live);
+    let key = store(&live);
     let old = Snapshot::of(&live.join("db"));
     let engine = Engine::open(Options::embedded(&live)).unwrap();
     record(&engine, 5);
@@ -87,8 +87,28 @@ fn a_database_set_back_to_an_older_copy_is_refused() {
     let error = Engine::open(Options::embedded(&live)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     assert!(error.to_string().contains("400") && error.to_string().contains("405"), "{error}");
+    let store = storage::embedded(&live).unwrap();
+    let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
+    let found = |finding: &trust_engine::provenance::Finding| finding.damage == Damage::RolledBack;
+    assert!(report.findings.iter().any(found), "{report}");
+    drop(store);
     // What is left can still be read and exported.
     assert_eq!(pollster::block_on(storage::embedded(&live).unwrap().head(0)).unwrap().size, ENTRIES);
+}
+
+#[test]
+fn a_store_whose_making_was_cut_off_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    fs::create_dir_all(live.join("db")).unwrap();
+    for file in ["LOCK", "MARK", "db/0.jnl"] {
+        fs::write(live.join(file), [0; 64]).unwrap();
+    }
+    let engine = Engine::open(Options::embedded(&live)).unwrap();
+    record(&engine, 3);
+    engine.close();
+    drop(engine);
+    assert!(Engine::open(Options::embedded(&live)).unwrap().log().verify(None).unwrap().is_clean());
 }
 
 #[test]

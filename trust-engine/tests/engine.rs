@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -427,4 +428,148 @@ fn an_export_verifies_and_every_tampering_is_named() {
     std::fs::write(&bundle, &bytes).unwrap();
     let other = Engine::open(Options::memory()).unwrap().verifier_key();
     assert!(!check_export(&out, &other, None).unwrap().is_clean());
+}
+
+/// Polls a future once and gives it up, as a timeout does.
+fn give_up<T>(future: impl Future<Output = T>) {
+    let mut future = std::pin::pin!(future);
+    let waker = std::task::Waker::noop();
+    assert!(future.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+}
+
+#[test]
+fn what_is_committed_is_in_force_even_if_nobody_waited_for_it() {
+    // The commit waits long enough to be given up.
+    let open = trust_engine::Engine::open(Options::memory().linger(Duration::from_millis(30)));
+    let engine = pollster::block_on(open).unwrap();
+    let gate =
+        || pollster::block_on(engine.evaluate_gate(&GateRequest::new("a", "READER"))).unwrap().allowed();
+    pollster::block_on(engine.agents().register(NewAgent::new("a").tier("TRUSTED"))).unwrap();
+    assert!(gate());
+    let revoke = AgentChange::of_version(1).status(AgentStatus::Suspended);
+    let agents = engine.agents();
+    give_up(agents.change("a", revoke));
+    // The next commit is behind the one that was given up.
+    gate();
+    assert!(!gate(), "the cache kept an agent that was suspended");
+
+    let active = AgentChange::of_version(2).status(AgentStatus::Active);
+    pollster::block_on(agents.change("a", active)).unwrap();
+    let mut closed = PolicyDocument::published_default().unwrap();
+    closed.default_effect = Decision::Deny;
+    let policies = engine.policy();
+    give_up(policies.swap(closed, "ops"));
+    gate();
+    assert!(!gate(), "the old policy decides although another one is in the log");
+}
+
+#[test]
+fn the_id_of_a_verdict_that_waits_for_its_commit_cannot_be_taken() {
+    let options = || Options::memory().linger(Duration::from_millis(50));
+    let engine = Engine::open(options()).unwrap();
+    let (verdict, ticket) = engine.decide_gate(&GateRequest::new("a", "READER")).unwrap();
+    let record = NewRecord::new(RecordType::Alert, "a", Decision::Deny).id(verdict.id());
+    assert_eq!(engine.log().record(record).unwrap_err().kind(), ErrorKind::Conflict);
+    ticket.wait().unwrap();
+    assert_eq!(engine.log().get(verdict.id()).unwrap().entry().kind, RecordType::RoleGate);
+    assert!(engine.log().verify(None).unwrap().is_clean());
+}
+
+#[test]
+fn a_lower_claim_escapes_no_rule() {
+    let mut policy = PolicyDocument::published_default().unwrap();
+    policy.rules = serde_json::from_value(serde_json::json!([
+        { "id": "trusted-are-frozen", "effect": "DENY", "when": { "tiers": ["TRUSTED"] } }
+    ]))
+    .unwrap();
+    let engine = Engine::open(Options::memory().policy(policy)).unwrap();
+    engine.agents().register(NewAgent::new("a").tier("TRUSTED")).unwrap();
+    for claim in ["BASIC", "VERIFIED", "TRUSTED"] {
+        let verdict = engine.evaluate_gate(&GateRequest::new("a", "READER").tier(claim)).unwrap();
+        assert_eq!(verdict.decision(), Decision::Deny, "claiming {claim}");
+        let record = engine.log().get(verdict.id()).unwrap();
+        let current = engine.policy().current();
+        assert!(recompute(&record.payload().unwrap().bytes, &current).unwrap().1);
+    }
+}
+
+#[test]
+fn unrecorded_verdicts_need_a_store_too_and_excess_claims_are_always_recorded() {
+    let store = trust_engine::storage::memory();
+    let mut policy = PolicyDocument::published_default().unwrap();
+    policy.recording.gates.mode = RecordingMode::None;
+    let open = || {
+        let signer = Arc::new(Ed25519Signer::from_seed(&[9; 32]));
+        Engine::open(Options::store(store.clone()).signer(signer).deployment("test").policy(policy.clone()))
+    };
+    let engine = open().unwrap();
+    engine.evaluate_gate(&GateRequest::new("a", "READER").tier("PRIVILEGED")).unwrap();
+    let signals = engine.log().query(&Query::new().kind(RecordType::Signal)).unwrap().records;
+    assert_eq!(signals.len(), 1);
+    for _ in 0..3000 {
+        engine.decide_gate(&GateRequest::new("a", "READER")).unwrap();
+    }
+    engine.close();
+    assert_eq!(engine.decide_gate(&GateRequest::new("a", "READER")).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(open().unwrap().stats(TimeRange::All, None).unwrap().role_gates.unrecorded, 3000);
+}
+
+#[test]
+fn a_log_that_is_written_on_is_verified_without_false_findings() {
+    on_every_store(|options| {
+        let engine = Engine::open(options).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    engine.evaluate_gate(&GateRequest::new("a", "READER")).unwrap();
+                }
+            });
+            for _ in 0..20 {
+                let report = engine.log().verify(None).unwrap();
+                assert!(report.is_clean(), "{report}");
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    });
+}
+
+#[test]
+fn an_export_with_more_or_other_lines_than_were_signed_is_not_clean() {
+    let engine = Engine::open(Options::memory()).unwrap();
+    (0..5).for_each(|_| drop(engine.evaluate_gate(&GateRequest::new("a", "READER")).unwrap()));
+    let key = engine.verifier_key();
+    let check = |change: &dyn Fn(&std::path::Path)| {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        engine.log().export(&out).unwrap();
+        change(&out);
+        trust_engine::provenance::check_export(&out, &key, None).unwrap()
+    };
+    assert!(check(&|_| ()).is_clean());
+    let lines = |out: &std::path::Path, change: &dyn Fn(Vec<String>) -> Vec<String>| {
+        let path = out.join("records.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = change(text.lines().map(str::to_owned).collect());
+        std::fs::write(path, changed.join("\n") + "\n").unwrap();
+    };
+    let twice = check(&|out| lines(out, &|all| [&all[..1], &all[..]].concat()));
+    assert!(!twice.is_clean());
+    let leaf = check(&|out| {
+        lines(out, &|all| all.iter().map(|l| l.replace("\"leaf\":\"", "\"leaf\":\"00")).collect())
+    });
+    assert!(!leaf.is_clean());
+    let longer = check(&|out| {
+        let bundle = out.join("tile/entries/000.p/6");
+        let mut bytes = std::fs::read(&bundle).unwrap();
+        assert!(trust_engine::provenance::push_bundled(&mut bytes, b"{}"));
+        std::fs::write(bundle, bytes).unwrap();
+    });
+    assert!(!longer.is_clean());
+    let endless = check(&|out| {
+        let path = out.join("checkpoint");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replacen("\n6\n", "\n18446744073709551615\n", 1)).unwrap();
+    });
+    assert!(!endless.is_clean());
 }

@@ -241,10 +241,21 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// The gate by its description: try every rule in order.
+/// The gate by its description: at the held tier, and at the claimed one if that is lower; the stricter counts.
 fn naive(document: &PolicyDocument, case: &Case) -> Decision {
+    let strictness = |decision: &Decision| {
+        [Decision::Allow, Decision::Escalate, Decision::Deny].iter().position(|d| d == decision)
+    };
+    [case.effective(), case.tier]
+        .map(|tier| naive_at(document, case, tier))
+        .into_iter()
+        .max_by_key(strictness)
+        .unwrap()
+}
+
+/// Try every rule in order.
+fn naive_at(document: &PolicyDocument, case: &Case, tier: usize) -> Decision {
     let role = &document.roles[case.role];
-    let tier = case.effective();
     let minimum = TIERS.iter().position(|name| *name == role.minimum_tier).unwrap();
     if !role.enabled || tier < minimum {
         return Decision::Deny;

@@ -118,6 +118,33 @@ fn an_entry_changed_together_with_its_tree_hash_is_found_by_its_checkpoint() {
 }
 
 #[test]
+fn a_forged_entry_is_named_whatever_else_is_damaged_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Options::embedded(folder.path())).unwrap();
+    let record = || NewRecord::new(RecordType::Alert, "a", Decision::Deny);
+    (0..5).for_each(|_| drop(engine.log().record(record()).unwrap()));
+    let key = engine.verifier_key();
+    engine.close();
+    drop(engine);
+    {
+        let database = Database::builder(folder.path().join("db")).open().unwrap();
+        let open = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default).unwrap();
+        let mut bytes = open("entries").get(self::key(2)).unwrap().unwrap().to_vec();
+        let at = bytes.windows(4).position(|part| part == b"DENY").unwrap();
+        bytes.splice(at..at + 4, *b"ALLOW");
+        let leaf = trust_engine::provenance::Hash::leaf(&bytes);
+        open("entries").insert(self::key(2), bytes).unwrap();
+        let run = [&[0u8][..], &self::key(2)].concat();
+        open("hashes").insert(run, leaf.as_bytes()).unwrap();
+        (2..5).for_each(|index| open("payloads").remove(self::key(index)).unwrap());
+        database.persist(PersistMode::SyncAll).unwrap();
+    }
+    let store = storage::embedded(folder.path()).unwrap();
+    let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
+    assert_first(&report, 2, Damage::RootMismatch);
+}
+
+#[test]
 fn a_log_rolled_back_to_an_older_copy_is_found_by_a_kept_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(Options::memory()).unwrap();

@@ -136,11 +136,12 @@ impl<'a> Agents<'a> {
         let draft = self.engine.draft(content, self.engine.now());
         let expected = before.map(|before| before.version);
         let change = StateChange::Agent { expected, agent: Box::new(after.clone()) };
-        let result = self.engine.commit(draft, Some(change)).await;
         let agent = Arc::new(after);
-        // The next decision reads it back, whether the commit is known to have happened or not.
-        self.engine.0.agents.forget(&self.organization, &agent.id);
-        Ok(AgentReceipt { agent, receipt: result? })
+        let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
+        // The next decision reads it back.
+        let landed = move || cache.forget(&changed.organization, &changed.id);
+        let receipt = self.engine.commit(draft, change, landed).await?;
+        Ok(AgentReceipt { agent, receipt })
     }
 
     fn not_found(&self, id: &AgentId) -> Error {

@@ -127,10 +127,12 @@ impl<'a> Log<'a> {
     async fn try_query(&self, query: &Query) -> Result<Page> {
         let store = &self.engine.0.store;
         let mut search = query.check(self.organization.clone())?;
+        let head = store.head(SHARD).await?;
         if search.scan.ranges.is_empty() {
-            let head = store.head(SHARD).await?;
             search.scan.ranges.push(ShardRange { shard: SHARD, start: 0, end: head.size });
         }
+        // A cursor comes from outside.
+        search.scan.ranges.iter_mut().for_each(|range| range.end = range.end.min(head.size));
         let found = store.scan(&search.scan).await?;
         let mut signed = Checkpoints::new(self.engine);
         let mut records = Vec::with_capacity(found.records.len());

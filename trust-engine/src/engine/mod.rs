@@ -61,8 +61,9 @@ struct Inner {
     // Declared first, dropped first: the writer ends before the store closes.
     sequencer: Sequencer,
     store: Arc<dyn Store>,
-    policy: ArcSwap<InForce>,
-    agents: agents::Cache,
+    // Shared with what follows from commits, which may come in after the engine is gone.
+    policy: Arc<ArcSwap<InForce>>,
+    agents: Arc<agents::Cache>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     authorities: BTreeSet<String>,
@@ -96,7 +97,7 @@ impl Engine {
         self.0.sequencer.verifier_key().clone()
     }
 
-    /// Commits what waits, then closes. Calls on any clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed)
+    /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed)
     /// afterwards where they would have to write.
     pub async fn close(&self) {
         self.0.sequencer.close().await;
@@ -130,10 +131,16 @@ impl Engine {
         }
     }
 
-    /// Commits a record together with a change of state.
-    async fn commit(&self, draft: Draft, change: Option<StateChange>) -> Result<Receipt> {
-        let (submission, ticket) = Submission::new(vec![draft], change, false);
-        self.0.sequencer.submit(submission).await?;
+    /// Commits a record together with a change of state. `landed` follows from the commit even if the caller gives up
+    /// waiting for it.
+    async fn commit(
+        &self,
+        draft: Draft,
+        change: StateChange,
+        landed: impl FnOnce() + Send + 'static,
+    ) -> Result<Receipt> {
+        let (submission, ticket) = Submission::new(vec![draft], Some(change), false);
+        self.0.sequencer.submit(submission.on_landing(landed)).await?;
         let receipt = ticket.committed().await?;
         receipt.ok_or_else(|| crate::Error::new(crate::ErrorKind::Closed, "the record was not committed"))
     }

@@ -1,5 +1,6 @@
 //! Opening: store, key, log, policy, in this order, each checked before the next.
 
+#[cfg(feature = "embedded")]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use super::options::Place;
 use super::{Engine, InForce, Inner, Options, SHARD, agents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::{Policy, PolicyDocument};
-use crate::provenance::{Ed25519Signer, Sequencer, Settings, SignedCheckpoint, Signer};
+#[cfg(feature = "embedded")]
+use crate::provenance::SignedCheckpoint;
+use crate::provenance::{Ed25519Signer, Sequencer, Settings, Signer};
 use crate::storage::{self, Store, StoredPolicy};
 
 impl Engine {
@@ -51,8 +54,8 @@ impl Engine {
         let engine = Self(Arc::new(Inner {
             sequencer,
             store,
-            policy: arc_swap::ArcSwap::from_pointee(InForce { version, policy: Arc::new(initial) }),
-            agents: agents::Cache::new(options.cached_agents),
+            policy: Arc::new(arc_swap::ArcSwap::from_pointee(InForce { version, policy: Arc::new(initial) })),
+            agents: Arc::new(agents::Cache::new(options.cached_agents)),
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,

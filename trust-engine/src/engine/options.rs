@@ -157,6 +157,9 @@ impl Options {
             value if (1..=max).contains(&value) => Ok(()),
             value => Err(Error::invalid(field, format!("is {value}; it must be 1 to {max}"))),
         };
+        if matches!(&self.place, Place::Embedded(folder) if folder.as_os_str().is_empty()) {
+            return Err(Error::invalid("folder", "is empty"));
+        }
         within("queue", self.queue, MAX_QUEUE)?;
         within("maxBatch", self.max_batch, 1024)?;
         within("cachedAgents", self.cached_agents, MAX_CACHED_AGENTS)?;

@@ -93,11 +93,12 @@ impl<'a> Policies<'a> {
         };
         let draft = self.engine.draft(content, now);
         let change = StateChange::Policy { expected, policy: Box::new(stored) };
-        let receipt = self.engine.commit(draft, Some(change)).await?;
-        // Two swaps may get here in the other order than they were committed in: the newer version stays.
         let new = Arc::new(InForce { version: expected + 1, policy: Arc::new(policy) });
-        self.engine.0.policy.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));
-        Ok(receipt)
+        let current = Arc::clone(&self.engine.0.policy);
+        let landed = move || {
+            current.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));
+        };
+        self.engine.commit(draft, change, landed).await
     }
 
     /// Versions that were in force, newest first, below `below`, at most `limit` (1 to 1,000).

@@ -1,14 +1,15 @@
 //! The decision itself: kernel, then rules, then runtime.
 //!
-//! A pure function of policy, subject, request and time. A kernel denial is final; after it, each layer can only make
-//! the verdict stricter. Tracing is an observer of the same code, so an explained verdict cannot differ from a bare
-//! one.
+//! A pure function of policy, subject, request and time. A kernel denial is final, and the runtime can only make the
+//! verdict of the rules stricter. A claim below the held tier is evaluated at both tiers, and the stricter verdict
+//! counts: nobody escapes a rule for a tier by claiming less. Tracing is an observer of the same code, so an explained
+//! verdict cannot differ from a bare one.
 
 use std::sync::Arc;
 
 use super::decision::{Evaluation, ReasonCode};
 use super::request::GateRequest;
-use super::subject::{EffectiveTier, Subject, refused_as_unregistered};
+use super::subject::{EffectiveTier, Subject, TierSource, refused_as_unregistered};
 use crate::agent::AgentStatus;
 use crate::clock::Timestamp;
 use crate::policy::Decision;
@@ -21,14 +22,28 @@ pub fn evaluate(
     request: &GateRequest,
     now: Timestamp,
 ) -> Evaluation {
-    let mut tested = Vec::new();
-    let (outcome, hits) = run(policy, subject, request, now, &mut |test| tested.push(test));
+    let (outcome, hits, tested) = run::<Vec<Tested>>(policy, subject, request, now);
     Evaluation::new(Arc::clone(policy), outcome, hits, tested, subject, request, now)
 }
 
 /// Decides only.
 pub fn decide(policy: &Policy, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Decision {
-    run(policy, subject, request, now, &mut |_| ()).0.decision
+    run::<()>(policy, subject, request, now).0.decision
+}
+
+/// What an evaluation remembers of the conditions that it tested.
+trait Observer: Default {
+    fn tested(&mut self, test: Tested);
+}
+
+impl Observer for Vec<Tested> {
+    fn tested(&mut self, test: Tested) {
+        self.push(test);
+    }
+}
+
+impl Observer for () {
+    fn tested(&mut self, _: Tested) {}
 }
 
 /// The verdict and how each layer came out.
@@ -54,14 +69,36 @@ pub(crate) struct Tested {
     pub(crate) time: Option<bool>,
 }
 
-fn run(
+fn run<O: Observer>(
     policy: &Policy,
     subject: &Subject<'_>,
     request: &GateRequest,
     now: Timestamp,
-    observe: &mut impl FnMut(Tested),
-) -> (Outcome, Option<Hits>) {
+) -> (Outcome, Option<Hits>, O) {
     let tier = EffectiveTier::resolve(policy, subject, request);
+    let found = run_at(policy, subject, request, now, tier);
+    let Some(held) = tier.given_up.filter(|_| found.0.decision != Decision::Deny) else { return found };
+    let held = EffectiveTier { rank: Some(held), source: TierSource::Held, excess: false, given_up: None };
+    let at_held = run_at(policy, subject, request, now, held);
+    if strictness(at_held.0.decision) > strictness(found.0.decision) { at_held } else { found }
+}
+
+fn strictness(decision: Decision) -> u8 {
+    match decision {
+        Decision::Allow => 0,
+        Decision::Escalate => 1,
+        Decision::Deny => 2,
+    }
+}
+
+fn run_at<O: Observer>(
+    policy: &Policy,
+    subject: &Subject<'_>,
+    request: &GateRequest,
+    now: Timestamp,
+    tier: EffectiveTier,
+) -> (Outcome, Option<Hits>, O) {
+    let mut observer = O::default();
     let role = policy.role(request.role_name());
     let kernel = match (role, tier.rank) {
         (None, _) => Err(ReasonCode::UnknownRole),
@@ -74,7 +111,7 @@ fn run(
     let role = role.map(|(at, _)| at);
     if let Err(code) = kernel {
         let outcome = Outcome { decision: Decision::Deny, code, tier, role, kernel, rule: None, runtime };
-        return (outcome, None);
+        return (outcome, None, observer);
     }
     let lookup = Lookup {
         role: role.unwrap_or(usize::MAX),
@@ -91,7 +128,7 @@ fn run(
             Some(residual) => {
                 let indexed = policy.rules().contains(hits.resource, rule);
                 let test = test(rule, residual, indexed, subject, &lookup, now);
-                observe(test);
+                observer.tested(test);
                 ![test.resource, test.attestations, test.time].contains(&Some(false))
             }
         })
@@ -103,7 +140,7 @@ fn run(
     if let (Err(refusal), false) = (runtime, decision == Decision::Deny) {
         (decision, code) = (Decision::Deny, refusal);
     }
-    (Outcome { decision, code, tier, role, kernel, rule, runtime }, hits)
+    (Outcome { decision, code, tier, role, kernel, rule, runtime }, hits, observer)
 }
 
 /// Tests what the index could not, cheapest first, and stops at the first failure.

@@ -74,6 +74,8 @@ pub(crate) struct EffectiveTier {
     pub(crate) source: TierSource,
     /// A claim above the held tier by a caller that is no tier authority.
     pub(crate) excess: bool,
+    /// The held tier, where a lower one was claimed.
+    pub(crate) given_up: Option<usize>,
 }
 
 impl EffectiveTier {
@@ -83,18 +85,23 @@ impl EffectiveTier {
             None => Some(0),
         };
         let Some(claim) = request.claimed_tier() else {
-            return Self { rank: held, source: TierSource::Held, excess: false };
+            return Self { rank: held, source: TierSource::Held, excess: false, given_up: None };
         };
         let claimed = policy.tier_rank(claim);
         if subject.authority.is_some() {
-            return Self { rank: claimed, source: TierSource::Asserted, excess: false };
+            return Self { rank: claimed, source: TierSource::Asserted, excess: false, given_up: None };
         }
         match (held, claimed) {
             (Some(held), Some(claimed)) if claimed > held => {
-                Self { rank: Some(held), source: TierSource::Held, excess: true }
+                Self { rank: Some(held), source: TierSource::Held, excess: true, given_up: None }
             }
-            (Some(_), claimed) => Self { rank: claimed, source: TierSource::Claimed, excess: false },
-            (None, _) => Self { rank: None, source: TierSource::Held, excess: false },
+            (Some(held), claimed) => Self {
+                rank: claimed,
+                source: TierSource::Claimed,
+                excess: false,
+                given_up: claimed.filter(|claimed| *claimed < held).map(|_| held),
+            },
+            (None, _) => Self { rank: None, source: TierSource::Held, excess: false, given_up: None },
         }
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
@@ -126,6 +127,15 @@ impl<'a> Files<'a> {
     }
 }
 
+/// The lines of `records.jsonl`.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// The first line of each index.
+    pub(super) first: HashMap<u64, ExportedLine>,
+    /// The indexes that have more than one.
+    pub(super) repeated: Vec<u64>,
+}
+
 /// A line of `records.jsonl`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -133,7 +143,7 @@ pub(super) struct ExportedLine {
     index: u64,
     leaf: String,
     /// The entry's exact bytes, as a JSON string.
-    pub(super) entry: String,
+    entry: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salt: Option<String>,
     /// The payload's exact bytes, as a JSON string.
@@ -153,26 +163,34 @@ impl ExportedLine {
         })
     }
 
+    /// Whether it tells of exactly this entry.
+    pub(super) fn is_of(&self, entry: &[u8]) -> bool {
+        self.entry.as_bytes() == entry && self.leaf == Hash::leaf(entry).to_string()
+    }
+
     pub(super) fn payload(&self) -> Option<Payload> {
         let mut salt = [0u8; 32];
         hex::decode_to_slice(self.salt.as_ref()?, &mut salt).ok()?;
         Some(Payload { salt, bytes: self.payload.clone()?.into_bytes() })
     }
 
-    /// All lines by index; `None` if the folder has no such file.
-    pub(super) fn read_all(folder: &Path) -> Result<Option<HashMap<u64, Self>>> {
+    /// All lines; `None` if the folder has no such file.
+    pub(super) fn read_all(folder: &Path) -> Result<Option<Lines>> {
         let path = folder.join(RECORDS);
         if !path.exists() {
             return Ok(None);
         }
         let file = fs::File::open(&path).map_err(|error| from_io(error, path.display()))?;
-        let mut lines = HashMap::new();
+        let mut lines = Lines::default();
         for (number, line) in BufReader::new(file).lines().enumerate() {
             let line = line.map_err(|error| from_io(error, path.display()))?;
             let parsed: Self = serde_json::from_str(&line).map_err(|error| {
                 Error::new(ErrorKind::Corrupt, format!("{} line {}: {error}", path.display(), number + 1))
             })?;
-            lines.insert(parsed.index, parsed);
+            match lines.first.entry(parsed.index) {
+                Entry::Vacant(free) => drop(free.insert(parsed)),
+                Entry::Occupied(_) => lines.repeated.push(parsed.index),
+            }
         }
         Ok(Some(lines))
     }

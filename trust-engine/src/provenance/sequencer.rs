@@ -83,11 +83,13 @@ pub(crate) enum ParentOf {
 
 /// Drafts that belong together, and the change of state that commits with them.
 pub(crate) struct Submission {
-    /// At least one; the first one's receipt is the answer.
+    /// The first one's receipt is the answer; none for a submission that only asks for a commit.
     pub(crate) drafts: Vec<Draft>,
     pub(crate) change: Option<StateChange>,
     /// Whether the caller has its verdict already, so that a lost record is a gap.
     pub(crate) given: bool,
+    /// Runs once the commit is known to have happened, before anyone is answered, whether or not anyone still waits.
+    landed: Option<Box<dyn FnOnce() + Send>>,
     done: oneshot::Sender<Result<Receipt>>,
     /// Callers that submitted the same record with the same id in the same batch.
     also: Vec<oneshot::Sender<Result<Receipt>>>,
@@ -96,7 +98,19 @@ pub(crate) struct Submission {
 impl Submission {
     pub(crate) fn new(drafts: Vec<Draft>, change: Option<StateChange>, given: bool) -> (Self, Ticket) {
         let (done, answer) = oneshot::channel();
-        (Self { drafts, change, given, done, also: Vec::new() }, Ticket(Some(answer)))
+        (Self { drafts, change, given, landed: None, done, also: Vec::new() }, Ticket(Some(answer)))
+    }
+
+    /// What is to follow from the commit.
+    pub(crate) fn on_landing(mut self, act: impl FnOnce() + Send + 'static) -> Self {
+        self.landed = Some(Box::new(act));
+        self
+    }
+
+    fn land(&mut self) {
+        if let Some(act) = self.landed.take() {
+            act();
+        }
     }
 
     fn answer(self, result: &Result<Receipt>) {
@@ -154,6 +168,9 @@ pub(crate) struct Sequencer {
     key: VerifierKey,
 }
 
+/// Verdicts that the policy does not record, between two commits of their counts.
+const UNRECORDED_PER_COMMIT: u64 = 1024;
+
 const UP: u8 = 0;
 const DOWN: u8 = 1;
 const FENCED: u8 = 2;
@@ -205,7 +222,11 @@ impl Sequencer {
         })
     }
 
-    fn check_state(&self) -> Result<()> {
+    /// Whether records can be taken now.
+    pub(crate) fn check_state(&self) -> Result<()> {
+        if self.submissions.is_closed() {
+            return Err(closed());
+        }
         match self.shared.state.load(Ordering::Acquire) {
             UP => Ok(()),
             FENCED => Err(fenced()),
@@ -213,14 +234,20 @@ impl Sequencer {
         }
     }
 
-    /// Counts a verdict that is not recorded; the next commit writes it to the statistics.
+    /// Counts a verdict that is not recorded; the next commit writes it to the statistics, and every
+    /// [`UNRECORDED_PER_COMMIT`] of them cause one.
     pub(crate) fn count_unrecorded(
         &self,
         organization: &OrganizationId,
         time: crate::Timestamp,
         gate: &Counted,
     ) {
-        self.shared.unrecorded.lock().gate(organization, time, gate, false);
+        let mut tally = self.shared.unrecorded.lock();
+        tally.gate(organization, time, gate, false);
+        if tally.unrecorded().is_multiple_of(UNRECORDED_PER_COMMIT) {
+            // If the queue is full, a commit is about to come anyway.
+            let _ = self.submissions.try_send(Submission::new(Vec::new(), None, false).0);
+        }
     }
 
     /// Entries committed, commits made, submissions waiting.

@@ -23,7 +23,11 @@ pub(crate) struct Counted {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     rows: HashMap<OrganizationId, BTreeMap<i64, Row>, RandomState>,
+    unrecorded: u64,
 }
+
+/// Organizations whose unrecorded verdicts are told apart between two commits; the rest counts under `default`.
+const MAX_ORGANIZATIONS: usize = 256;
 
 /// One bucket. Types, decisions and tiers are few, so they are places in arrays and not looked up.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +52,16 @@ impl Tally {
         gate: &Counted,
         recorded: bool,
     ) {
-        let row = self.row(organization, time);
+        if !recorded {
+            self.unrecorded += 1;
+        }
+        // Recorded verdicts are as many as a batch has entries; of the others a caller may invent organizations.
+        let crowded =
+            !recorded && self.rows.len() >= MAX_ORGANIZATIONS && !self.rows.contains_key(organization);
+        let row = match crowded {
+            true => self.row(&OrganizationId::default(), time),
+            false => self.row(organization, time),
+        };
         let place = DECISIONS.iter().position(|decision| *decision == gate.decision).unwrap_or_default();
         if let Some(counts) = row.gates.get_mut(place) {
             add(counts, usize::from(!recorded), 1);
@@ -57,12 +70,18 @@ impl Tally {
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
+        self.unrecorded += other.unrecorded;
         for (organization, buckets) in other.rows {
             let into = self.rows.entry(organization).or_default();
             for (bucket, row) in buckets {
                 into.entry(bucket).or_default().merge(&row);
             }
         }
+    }
+
+    /// Verdicts in it that were not recorded.
+    pub(crate) fn unrecorded(&self) -> u64 {
+        self.unrecorded
     }
 
     pub(crate) fn is_empty(&self) -> bool {

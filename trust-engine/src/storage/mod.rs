@@ -281,6 +281,15 @@ pub trait Store: Send + Sync + 'static {
     /// - A shard that was never claimed has the empty head with epoch 0.
     async fn head(&self, shard: Shard) -> Result<Head>;
 
+    /// How many entries were ever acknowledged, by a memory that damage to the log does not reach.
+    ///
+    /// # Behavior
+    /// - Never more than the head's size, unless the log lost its end.
+    /// - A store without such a memory gives the head's size.
+    async fn acknowledged(&self, shard: Shard) -> Result<u64> {
+        Ok(self.head(shard).await?.size)
+    }
+
     /// Writes a batch: all of it, durably, or nothing.
     ///
     /// # Behavior

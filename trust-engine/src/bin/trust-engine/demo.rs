@@ -33,7 +33,7 @@ pub(crate) fn run(folder: Option<PathBuf>, as_json: bool) -> Result<bool, Failur
 fn demo(folder: &Path, as_json: bool) -> Result<bool, Failure> {
     let say = |text: &str| {
         if !as_json {
-            println!("{text}");
+            output::line(text);
         }
     };
     let store = folder.join("store");

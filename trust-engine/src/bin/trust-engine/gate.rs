@@ -44,7 +44,7 @@ const CALLER: &str = "trust-engine-cli";
 
 /// True if the gate allows.
 pub(crate) fn run(arguments: &Arguments, as_json: bool) -> Result<bool, Failure> {
-    if !storage::is_embedded_store(&arguments.store) {
+    if !storage::is_embedded_store(&arguments.store)? {
         return Err(format!("{} holds no store", arguments.store.display()).into());
     }
     let mut options = Options::embedded(&arguments.store);
@@ -71,9 +71,9 @@ pub(crate) fn run(arguments: &Arguments, as_json: bool) -> Result<bool, Failure>
     if as_json {
         output::json(&to_json(&verdict)?);
     } else {
-        println!("{verdict}\n{}", verdict.trace());
+        output::line(format_args!("{verdict}\n{}", verdict.trace()));
         if let Some(receipt) = verdict.receipt() {
-            println!("{receipt}");
+            output::line(receipt);
         }
     }
     engine.close();

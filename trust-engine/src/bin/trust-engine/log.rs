@@ -54,7 +54,7 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
                 let entry = String::from_utf8_lossy(record.entry_bytes()).into_owned();
                 output::json(&json!({ "entry": entry, "proof": proof.to_string() }));
             } else {
-                print!("{proof}");
+                output::line(proof.to_string().trim_end_matches('\n'));
             }
             Ok(true)
         }
@@ -66,7 +66,7 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
             if as_json {
                 output::json(&json!({ "entries": exported.entries, "files": exported.files }));
             } else {
-                println!("{} entries exported to {}", exported.entries, to.display());
+                output::line(format_args!("{} entries exported to {}", exported.entries, to.display()));
             }
             Ok(true)
         }
@@ -76,7 +76,7 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
 fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool) -> Result<bool, Failure> {
     let key = verifier_key(folder, key)?;
     let since = since.map(read_checkpoint).transpose()?;
-    let report = if storage::is_embedded_store(folder) {
+    let report = if storage::is_embedded_store(folder)? {
         let store = storage::embedded(folder)?;
         block_on(check_store(&*store, 0, &key, since.as_ref(), &mut output::progress("verify")))?
     } else {
@@ -85,7 +85,7 @@ fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool)
     if as_json {
         output::json(&to_json(&report))
     } else {
-        println!("{report}")
+        output::line(&report);
     }
     Ok(report.is_clean())
 }
@@ -104,7 +104,7 @@ fn to_json(report: &Report) -> serde_json::Value {
 }
 
 fn must_be_store(folder: &Path) -> Result<(), Failure> {
-    if storage::is_embedded_store(folder) {
+    if storage::is_embedded_store(folder)? {
         return Ok(());
     }
     Err(format!("{} holds no store", folder.display()).into())

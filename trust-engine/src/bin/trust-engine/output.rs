@@ -5,9 +5,14 @@ use std::io::{IsTerminal as _, Write as _};
 use comfy_table::Table;
 use serde_json::Value;
 
-/// One JSON value per line. A closed pipe is no error.
+/// One JSON value per line. Here and below a closed pipe is no error.
 pub(crate) fn json(value: &Value) {
     let _ = writeln!(std::io::stdout(), "{value}");
+}
+
+/// A line of text.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// A table.

@@ -31,8 +31,11 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
                     &json!({ "valid": true, "hash": hash, "tiers": tiers, "roles": roles, "rules": rules }),
                 );
             } else {
-                println!("{}: valid, {tiers} tiers, {roles} roles, {rules} rules", file.display());
-                println!("hash {}", policy.hash());
+                output::line(format_args!(
+                    "{}: valid, {tiers} tiers, {roles} roles, {rules} rules",
+                    file.display()
+                ));
+                output::line(format_args!("hash {}", policy.hash()));
             }
             Ok(true)
         }
@@ -41,9 +44,9 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
                 output::json(&json!({ "valid": false, "errors": errors }));
             } else {
                 for error in errors.iter() {
-                    println!("{}:{error}", file.display());
+                    output::line(format_args!("{}:{error}", file.display()));
                 }
-                println!("{} mistakes", errors.len());
+                output::line(format_args!("{} mistakes", errors.len()));
             }
             Ok(false)
         }

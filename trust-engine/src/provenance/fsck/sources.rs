@@ -12,7 +12,7 @@ use crate::provenance::hash::Hash;
 use crate::provenance::merkle::{HashRange, TILE_WIDTH};
 use crate::provenance::note::VerifierKey;
 use crate::provenance::record::SignedCheckpoint;
-use crate::storage::{Shard, Store, StoredRecord};
+use crate::storage::{Head, Shard, Store, StoredRecord};
 
 /// Entries read at a time: four tiles.
 const CHUNK: u64 = 4 * TILE_WIDTH;
@@ -31,10 +31,16 @@ pub async fn check_store(
     since: Option<&SignedCheckpoint>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Report> {
+    // Read first: a log that is written on meanwhile is longer than this, never shorter.
+    let acknowledged = store.acknowledged(shard).await?;
     let head = store.head(shard).await?;
     let mut checker = Checker::new(key);
     let mut checkpoints = Checkpoints { store, shard, loaded: Vec::new(), next: 0 };
-    check_since(&mut checker, since, head.size);
+    if acknowledged > head.size {
+        let detail = format!("it has {} entries, and {acknowledged} were acknowledged", head.size);
+        checker.find(head.size, Damage::RolledBack, detail);
+    }
+    let since = check_since(&mut checker, since, key, head.size);
     while checker.size() < head.size {
         let start = checker.size();
         let end = head.size.min(start + CHUNK);
@@ -61,23 +67,46 @@ pub async fn check_store(
         progress(end, head.size);
     }
     let beyond = store.records(shard, head.size, 1).await?;
-    if let Some(record) = beyond.first() {
-        checker.find(record.index, Damage::Unsigned, "there are entries behind the log's head");
+    let longer = checkpoints.beyond(head.size).await?;
+    // Whoever writes meanwhile moves the head as well.
+    if store.head(shard).await?.size == head.size {
+        if let Some(record) = beyond.first() {
+            checker.find(record.index, Damage::Unsigned, "there are entries behind the log's head");
+        }
+        if longer {
+            checker.find(head.size, Damage::Truncated, "there are checkpoints of a longer log");
+        }
     }
-    if checkpoints.beyond(head.size).await? {
-        checker.find(head.size, Damage::Truncated, "there are checkpoints of a longer log");
-    }
-    if head.size > 0 && SignedCheckpoint::parse(&head.note).is_ok_and(|s| s.checkpoint.root != head.root) {
+    if head.size > 0 && !is_signed_head(&head, key) {
         checker.find(head.size - 1, Damage::CheckpointChanged, "the head is not the one that was signed");
     }
     Ok(checker.finish())
 }
 
-fn check_since(checker: &mut Checker<'_>, since: Option<&SignedCheckpoint>, size: u64) {
-    if let Some(since) = since.filter(|since| since.checkpoint.size > size) {
+fn is_signed_head(head: &Head, key: &VerifierKey) -> bool {
+    SignedCheckpoint::parse(&head.note).is_ok_and(|signed| {
+        (signed.checkpoint.size, signed.checkpoint.root) == (head.size, head.root) && signed.is_signed_by(key)
+    })
+}
+
+/// The remembered checkpoint, if the log's key signed it.
+fn check_since<'a>(
+    checker: &mut Checker<'_>,
+    since: Option<&'a SignedCheckpoint>,
+    key: &VerifierKey,
+    size: u64,
+) -> Option<&'a SignedCheckpoint> {
+    let since = since?;
+    if !since.is_signed_by(key) || since.checkpoint.origin != key.name() {
+        let detail = "the remembered checkpoint was not signed by this log's key";
+        checker.find(0, Damage::SignatureInvalid, detail);
+        return None;
+    }
+    if since.checkpoint.size > size {
         let detail = format!("it has {size} entries and had {} before", since.checkpoint.size);
         checker.find(size, Damage::RolledBack, detail);
     }
+    Some(since)
 }
 
 async fn check_record(
@@ -193,10 +222,21 @@ pub fn check_export(folder: &Path, key: &VerifierKey, since: Option<&SignedCheck
     let note = std::fs::read_to_string(&path).map_err(|error| from_io(error, path.display()))?;
     let signed = SignedCheckpoint::parse(&note)
         .map_err(|issue| Error::new(ErrorKind::Corrupt, format!("{}: {issue}", path.display())))?;
-    let size = signed.checkpoint.size;
     let mut checker = Checker::new(key);
-    check_since(&mut checker, since, size);
-    let mut lines = ExportedLine::read_all(folder)?;
+    if !signed.is_signed_by(key) || signed.checkpoint.origin != key.name() {
+        // Nothing that it says can be believed, not even how long the log is.
+        checker.find(0, Damage::SignatureInvalid, "the checkpoint was not signed by this log's key");
+        return Ok(checker.finish());
+    }
+    let size = signed.checkpoint.size;
+    let since = check_since(&mut checker, since, key, size);
+    let (mut lines, repeated) = match ExportedLine::read_all(folder)? {
+        Some(lines) => (Some(lines.first), lines.repeated),
+        None => (None, Vec::new()),
+    };
+    for index in repeated {
+        checker.find(index, Damage::Unsigned, "records.jsonl has more than one line for it");
+    }
     for tile in 0..size.div_ceil(TILE_WIDTH) {
         let start = tile * TILE_WIDTH;
         let width = TILE_WIDTH.min(size - start);
@@ -205,6 +245,9 @@ pub fn check_export(folder: &Path, key: &VerifierKey, since: Option<&SignedCheck
             checker.find(start, Damage::HashChanged, format!("tile {tile} of level 0 is missing or cut off"));
         }
         let bundle = entry_bundles(folder, tile, width)?;
+        if bundle.len() as u64 > width {
+            checker.find(start + width, Damage::Unsigned, "its bundle has entries that no checkpoint covers");
+        }
         for (index, place) in (start..start + width).zip(0usize..) {
             let stored = leaves.as_ref().and_then(|leaves| leaves.get(place)).copied();
             match bundle.get(place) {
@@ -216,14 +259,14 @@ pub fn check_export(folder: &Path, key: &VerifierKey, since: Option<&SignedCheck
                     checker.entry(entry, stored, elsewhere);
                     if let Some(lines) = &mut lines {
                         match lines.remove(&index) {
-                            Some(line) if line.entry.as_bytes() == entry.as_slice() => {
+                            Some(line) if line.is_of(entry) => {
                                 checker.payload(entry, line.payload().as_ref());
                             }
                             Some(_) => {
                                 checker.find(
                                     index,
                                     Damage::EntryChanged,
-                                    "records.jsonl has another entry here",
+                                    "records.jsonl has another entry or leaf here",
                                 );
                             }
                             None => checker.find(

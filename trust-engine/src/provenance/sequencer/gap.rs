@@ -34,7 +34,7 @@ impl Gap {
 
     /// Counts the verdicts of a submission that did not reach the log.
     pub(super) fn count(&mut self, submission: &Submission, now: Timestamp) {
-        for draft in submission.drafts.iter().filter(|_| submission.given) {
+        for draft in submission.drafts.iter().filter(|draft| submission.given && draft.gate.is_some()) {
             let known =
                 self.missing.contains_key(&draft.organization) || self.missing.len() < MAX_ORGANIZATIONS;
             let organization = if known { draft.organization.clone() } else { OrganizationId::default() };

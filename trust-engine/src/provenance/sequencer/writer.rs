@@ -1,6 +1,6 @@
 //! The writer's thread: gather, commit, answer; and what to do when a commit fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -94,6 +94,12 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         while let Ok(first) = self.queue.recv_blocking() {
+            // Closed while the store was down: nothing may be signed before a claim has settled what was left open.
+            self.recover();
+            if self.is(DOWN) {
+                self.lost(vec![first], &unreachable());
+                continue;
+            }
             let batch = self.gather(first);
             self.commit(batch);
             while self.is(DOWN) && !self.queue.is_closed() {
@@ -103,7 +109,9 @@ impl Writer {
             }
         }
         self.recover();
-        self.commit(Vec::new());
+        if !self.is(DOWN) {
+            self.commit(Vec::new());
+        }
     }
 
     fn is(&self, state: u8) -> bool {
@@ -190,7 +198,8 @@ impl Writer {
         self.head = head;
         self.frontier = frontier;
         self.carried();
-        for (submission, receipt) in batch.into_iter().zip(receipts) {
+        for (mut submission, receipt) in batch.into_iter().zip(receipts) {
+            submission.land();
             submission.answer(&Ok(receipt));
         }
     }
@@ -240,10 +249,11 @@ impl Writer {
             ),
         );
         let mut kept = Vec::with_capacity(batch.len());
-        for submission in batch {
-            // Only what may become a gap has to be remembered.
+        for mut submission in batch {
+            // Only what may become a gap, or is to follow from the commit, has to be remembered.
             let drafts = if submission.given { submission.drafts.clone() } else { Vec::new() };
-            let (memory, _) = Submission::new(drafts, None, submission.given);
+            let (mut memory, _) = Submission::new(drafts, None, submission.given);
+            memory.landed = submission.landed.take();
             kept.push(memory);
             submission.answer(&Err(unknown.clone()));
         }
@@ -257,7 +267,8 @@ impl Writer {
         }
         let Ok(head) = block_on(self.settings.store.claim(self.settings.shard)) else { return };
         match self.unsettled.take() {
-            Some((prepared, frontier, _)) if head.same_tree(&prepared) => {
+            Some((prepared, frontier, mut landed)) if head.same_tree(&prepared) => {
+                landed.iter_mut().for_each(Submission::land);
                 self.head = head;
                 self.frontier = frontier;
                 self.carried();
@@ -276,7 +287,7 @@ impl Writer {
 
     /// Answers what got into the queue before it was known that the store is down.
     fn refuse_waiting(&mut self) {
-        let error = Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again");
+        let error = unreachable();
         while let Ok(submission) = self.queue.try_recv() {
             self.lost(vec![submission], &error);
         }
@@ -285,13 +296,20 @@ impl Writer {
     /// Answers submissions whose caller-supplied id is in the log already, and joins those that repeat one another.
     fn without_known(&self, batch: Vec<Submission>) -> Vec<Submission> {
         let mut first: HashMap<Uuid, usize> = HashMap::new();
+        // A caller may know the id of a verdict that is not committed yet, and must not take it.
+        let drafts = batch.iter().flat_map(|submission| &submission.drafts);
+        let made: HashSet<Uuid> = drafts.filter(|draft| !draft.supplied).map(|draft| draft.id).collect();
         let mut rest: Vec<Submission> = Vec::with_capacity(batch.len());
-        for submission in batch {
+        for submission in batch.into_iter().filter(|submission| !submission.drafts.is_empty()) {
             let Some(draft) = submission.drafts.first().filter(|draft| draft.supplied) else {
                 rest.push(submission);
                 continue;
             };
             let id = draft.id;
+            if made.contains(&id) {
+                submission.answer(&Err(taken(id)));
+                continue;
+            }
             let twin = first.get(&id).and_then(|at| rest.get_mut(*at));
             if let Some(twin) = twin {
                 match twin.drafts.first() {
@@ -337,6 +355,10 @@ fn answer_all(batch: Vec<Submission>, result: &Result<Receipt>) {
     for submission in batch {
         submission.answer(result);
     }
+}
+
+fn unreachable() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again")
 }
 
 fn taken(id: Uuid) -> Error {

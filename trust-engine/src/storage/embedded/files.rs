@@ -28,6 +28,14 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> 
     attempt().map_err(|error| from_io(error, path.display()))
 }
 
+/// Makes a folder that only its owner can look into: payloads and their salts are in it.
+pub(super) fn create_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| from_io(error, folder.display()))
+}
+
 #[cfg(unix)]
 fn set_mode(options: &mut OpenOptions, mode: u32) {
     use std::os::unix::fs::OpenOptionsExt as _;

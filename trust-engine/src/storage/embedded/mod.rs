@@ -48,6 +48,11 @@ pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
     fs::create_dir_all(folder).map_err(|error| at(from_io(error, folder.display())))?;
     let begun = check_format(folder).map_err(at)?;
     let lock = files::lock(&folder.join(LOCK)).map_err(at)?;
+    if !begun {
+        // Whoever began it was killed before it was finished, so nothing in it was ever acknowledged, and fjall does
+        // not go on where it was making a database.
+        discard(&folder.join(DATABASE)).map_err(at)?;
+    }
     let mark = mark::MarkFile::open(&folder.join(MARK), !begun).map_err(at)?;
     let tables = tables::Tables::open(&folder.join(DATABASE), mark, lock).map_err(at)?;
     if !begun {
@@ -58,8 +63,21 @@ pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
 }
 
 /// Whether `folder` holds a store.
-pub fn is_embedded_store(folder: &Path) -> bool {
-    check_format(folder).unwrap_or(false)
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] for a store of a newer format; the file system's.
+pub fn is_embedded_store(folder: &Path) -> Result<bool> {
+    match check_format(folder) {
+        Err(error) if error.kind() == ErrorKind::Foreign => Ok(false),
+        other => other,
+    }
+}
+
+fn discard(database: &Path) -> Result<()> {
+    match fs::remove_dir_all(database) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(from_io(error, database.display())),
+        _ => files::create_private(database),
+    }
 }
 
 /// Whether the folder is a finished store; `false` if it is empty or unfinished.

@@ -31,18 +31,24 @@ impl<K: Kv> KvStore<K> {
                         Some(version) => Some(*version),
                         None => self.read_agent(&agent.organization, &agent.id)?.map(|agent| agent.version),
                     };
-                    puts.put(Table::Agents, &[&key], &[&encode(agent)?]);
-                    agents.insert(key, agent.version);
-                    current == *expected
+                    let holds = current == *expected;
+                    if holds {
+                        puts.put(Table::Agents, &[&key], &[&encode(agent)?]);
+                        agents.insert(key, agent.version);
+                    }
+                    holds
                 }
                 StateChange::Policy { expected, policy: new } => {
                     let current = match policy {
                         Some(version) => version,
                         None => self.read_policies(u64::MAX, 1)?.first().map_or(0, |policy| policy.version),
                     };
-                    puts.put(Table::Policies, &[&keys::index(new.version)], &[&encode(new)?]);
-                    policy = Some(new.version);
-                    current == *expected
+                    let holds = current == *expected;
+                    if holds {
+                        puts.put(Table::Policies, &[&keys::index(new.version)], &[&encode(new)?]);
+                        policy = Some(new.version);
+                    }
+                    holds
                 }
             };
             if !holds {

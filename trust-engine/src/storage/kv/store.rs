@@ -69,6 +69,11 @@ impl<K: Kv> Store for KvStore<K> {
         self.read_head()
     }
 
+    async fn acknowledged(&self, shard: Shard) -> Result<u64> {
+        self.only_shard(shard)?;
+        Ok(self.kv.mark()?.map_or(self.read_head()?.size, |mark| mark.size))
+    }
+
     async fn commit(&self, batch: Batch) -> Result<Committed> {
         let _writing = self.writing.lock();
         let head = self.read_head()?;
