@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::options::Place;
 use super::{Engine, InForce, Inner, Options, SHARD, agents};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::OrganizationId;
 use crate::policy::{Policy, PolicyDocument};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
-use crate::provenance::{Ed25519Signer, Sequencer, Settings, Signer};
+use crate::provenance::{Ed25519Signer, Entry, RecordType, Sequencer, Settings, Signer};
 use crate::storage::{self, Store, StoredPolicy};
 
 impl Engine {
@@ -45,6 +46,7 @@ impl Engine {
         };
         let sequencer = Sequencer::open(settings).await?;
         let stored = store.policy().await?;
+        check_recorded(&*store, stored.as_ref()).await?;
         let initial = match &stored {
             Some(stored) => compile_stored(stored)?,
             None => Policy::compile(PolicyDocument::published_default()?)?,
@@ -76,13 +78,31 @@ impl Engine {
     }
 }
 
+/// The policy in force must be the one that the log says was brought into force last.
+async fn check_recorded(store: &dyn Store, stored: Option<&StoredPolicy>) -> Result<()> {
+    let filter = storage::Filter { kind: Some(RecordType::Policy), ..storage::Filter::default() };
+    let filter = storage::Filter { organization: Some(OrganizationId::default()), ..filter };
+    let head = store.head(SHARD).await?;
+    let ranges = vec![storage::ShardRange { shard: SHARD, start: 0, end: head.size }];
+    let found = store.scan(&storage::Scan { filter, ranges, newest_first: true, limit: 1 }).await?;
+    let recorded = match found.records.first() {
+        Some(record) => Entry::parse(&record.entry)?.policy,
+        None => None,
+    };
+    if recorded == stored.map(StoredPolicy::policy_hash) {
+        return Ok(());
+    }
+    let issue = "the stored policy is not the one that the log's last POLICY record brought into force";
+    Err(Error::new(ErrorKind::Corrupt, issue))
+}
+
 fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
     let damaged = |issue: String| Error::new(ErrorKind::Corrupt, issue).with("version", stored.version);
     let document: PolicyDocument = serde_json::from_str(&stored.document)
         .map_err(|error| damaged(format!("the stored policy cannot be read: {error}")))?;
     let policy = Policy::compile(document)?;
     if policy.hash() != stored.policy_hash() {
-        return Err(damaged("the stored policy has another hash than its record".into()));
+        return Err(damaged("the stored policy has another hash than is stored with it".into()));
     }
     Ok(policy)
 }

@@ -6,6 +6,7 @@
 
 mod checker;
 mod sources;
+mod state;
 
 use std::fmt;
 
@@ -44,6 +45,8 @@ pub enum Damage {
     Forked,
     /// An index does not lead to the entry.
     IndexWrong,
+    /// An agent or the policy is not what its last record says.
+    StateChanged,
 }
 
 impl fmt::Display for Damage {
@@ -64,6 +67,7 @@ impl fmt::Display for Damage {
             Self::RolledBack => "log rolled back",
             Self::Forked => "log forked",
             Self::IndexWrong => "index wrong",
+            Self::StateChanged => "state changed",
         })
     }
 }

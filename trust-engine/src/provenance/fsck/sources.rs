@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::checker::Checker;
+use super::state::State;
 use super::{Damage, Report};
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::provenance::entry::Entry;
@@ -17,7 +18,8 @@ use crate::storage::{Head, Shard, Store, StoredRecord};
 /// Entries read at a time: four tiles.
 const CHUNK: u64 = 4 * TILE_WIDTH;
 
-/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids.
+/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids; and that agents and policy
+/// are what their last records say.
 ///
 /// `since` is a checkpoint seen at an earlier time: with it, a log that was rolled back or rewritten is caught too.
 /// `progress` is told the number of entries checked and the log's size.
@@ -35,6 +37,7 @@ pub async fn check_store(
     let acknowledged = store.acknowledged(shard).await?;
     let head = store.head(shard).await?;
     let mut checker = Checker::new(key);
+    let mut state = State::default();
     let mut checkpoints = Checkpoints { store, shard, loaded: Vec::new(), next: 0 };
     if acknowledged > head.size {
         let detail = format!("it has {} entries, and {acknowledged} were acknowledged", head.size);
@@ -51,7 +54,10 @@ pub async fn check_store(
         for index in start..end {
             let stored = leaves.get(&index).copied();
             match records.next_if(|record| record.index == index) {
-                Some(record) => check_record(store, &mut checker, &record, stored, &homes).await?,
+                Some(record) => {
+                    check_record(store, &mut checker, &record, stored, &homes).await?;
+                    state.record(index, &record.entry, record.payload.as_ref());
+                }
                 None => checker.missing(stored),
             }
             check_completed(store, shard, &mut checker).await?;
@@ -68,8 +74,11 @@ pub async fn check_store(
     }
     let beyond = store.records(shard, head.size, 1).await?;
     let longer = checkpoints.beyond(head.size).await?;
-    // Whoever writes meanwhile moves the head as well.
+    let mut after = Checker::new(key);
+    state.compare(store, &mut after).await?;
+    // Whoever writes meanwhile moves the head as well, and may have changed what was compared.
     if store.head(shard).await?.size == head.size {
+        checker.adopt(after);
         if let Some(record) = beyond.first() {
             checker.find(record.index, Damage::Unsigned, "there are entries behind the log's head");
         }
