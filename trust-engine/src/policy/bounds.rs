@@ -38,8 +38,10 @@ pub(crate) const POLICY_NAME: Text = Text::line(1, 128);
 pub(crate) const DESCRIPTION: Text = Text { min: 0, max: 1024, controls: true };
 pub(crate) const REASON: Text = Text { min: 1, max: 512, controls: true };
 pub(crate) const ESCALATION_PATH: Text = Text::line(1, 256);
-/// A value of a condition list, and the organization of a ceiling.
-pub(crate) const VALUE: Text = Text::line(1, 512);
+/// A value of a condition list, and the organization of a ceiling; no request and no agent has a longer one.
+pub(crate) const VALUE: Text = Text::line(1, 256);
+/// A pattern for resources.
+pub(crate) const GLOB: Text = Text::line(1, 512);
 
 /// An inclusive range: of a number, or of how many values a list has.
 #[derive(Clone, Copy, Debug)]

@@ -153,7 +153,7 @@ pub struct Conditions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("uniqueItems" = true))]
     #[schemars(length(min = bounds::CONDITION_VALUES.min, max = bounds::CONDITION_VALUES.max))]
-    #[schemars(inner(length(min = bounds::VALUE.min, max = bounds::VALUE.max)))]
+    #[schemars(inner(length(min = bounds::GLOB.min, max = bounds::GLOB.max)))]
     pub resources: Option<Vec<String>>,
     /// The request's environment is any of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -85,11 +85,20 @@ fn values(
 }
 
 fn value(found: &str, path: &Path<'_>, mistakes: &mut Mistakes) {
-    text(found, bounds::VALUE, path, mistakes);
+    trimmed(found, bounds::VALUE, path, mistakes);
+}
+
+/// A rule that can never match is a denial that is not there, so what no request can hold is a mistake.
+fn trimmed(found: &str, bounds: bounds::Text, path: &Path<'_>, mistakes: &mut Mistakes) {
+    if let Some(fault) = bounds.fault(found) {
+        mistakes.report(path, fault);
+    } else if found.trim() != found {
+        mistakes.report(path, "must not begin or end with white space, as no request does");
+    }
 }
 
 fn glob(pattern: &str, path: &Path<'_>, mistakes: &mut Mistakes) {
-    value(pattern, path, mistakes);
+    trimmed(pattern, bounds::GLOB, path, mistakes);
     let trailing = pattern.len() - pattern.trim_end_matches('\\').len();
     if trailing % 2 == 1 {
         mistakes.report(
