@@ -29,8 +29,8 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::rules_10(args = (10), setup = given, config = at_most(195_000))]
-#[bench::rules_1000(args = (1000), setup = given, config = at_most(230_000))]
+#[bench::rules_10(args = (10), setup = given, config = at_most(210_000))]
+#[bench::rules_1000(args = (1000), setup = given, config = at_most(247_000))]
 fn decide_256_gates((policy, requests): Given) -> Given {
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     for (request, tier) in &requests {
@@ -40,7 +40,7 @@ fn decide_256_gates((policy, requests): Given) -> Given {
 }
 
 #[library_benchmark]
-#[bench::rules_10(args = (10), setup = given, config = at_most(240_000))]
+#[bench::rules_10(args = (10), setup = given, config = at_most(256_000))]
 fn evaluate_256_gates((policy, requests): Given) -> Given {
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     for (request, tier) in &requests {

@@ -69,18 +69,29 @@ pub(crate) struct Tested {
     pub(crate) time: Option<bool>,
 }
 
-fn run<O: Observer>(
+type Run<O> = (Outcome, Option<Hits>, O);
+
+fn run<O: Observer>(policy: &Policy, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Run<O> {
+    let tier = EffectiveTier::resolve(policy, subject, request);
+    match tier.given_up {
+        None => run_at(policy, subject, request, now, tier),
+        Some(held) => run_at_both(policy, subject, request, now, tier, held),
+    }
+}
+
+/// Rare, and kept out of the way of what is not.
+#[cold]
+fn run_at_both<O: Observer>(
     policy: &Policy,
     subject: &Subject<'_>,
     request: &GateRequest,
     now: Timestamp,
-) -> (Outcome, Option<Hits>, O) {
-    let tier = EffectiveTier::resolve(policy, subject, request);
-    let found = run_at(policy, subject, request, now, tier);
-    let Some(held) = tier.given_up.filter(|_| found.0.decision != Decision::Deny) else { return found };
+    claimed: EffectiveTier,
+    held: usize,
+) -> Run<O> {
     let held = EffectiveTier { rank: Some(held), source: TierSource::Held, excess: false, given_up: None };
-    let at_held = run_at(policy, subject, request, now, held);
-    if strictness(at_held.0.decision) > strictness(found.0.decision) { at_held } else { found }
+    let [at_claimed, at_held] = [claimed, held].map(|tier| run_at(policy, subject, request, now, tier));
+    if strictness(at_held.0.decision) > strictness(at_claimed.0.decision) { at_held } else { at_claimed }
 }
 
 fn strictness(decision: Decision) -> u8 {
@@ -91,13 +102,15 @@ fn strictness(decision: Decision) -> u8 {
     }
 }
 
+// Inlined, so that a bare decision builds no outcome: a tenth of its instructions.
+#[inline(always)]
 fn run_at<O: Observer>(
     policy: &Policy,
     subject: &Subject<'_>,
     request: &GateRequest,
     now: Timestamp,
     tier: EffectiveTier,
-) -> (Outcome, Option<Hits>, O) {
+) -> Run<O> {
     let mut observer = O::default();
     let role = policy.role(request.role_name());
     let kernel = match (role, tier.rank) {
