@@ -73,6 +73,31 @@ fn a_killed_writer_loses_no_acknowledged_record() {
     println!("{kills} kills, {} acknowledged records, none missing", acknowledged.len());
 }
 
+#[test]
+fn a_store_whose_first_opening_was_killed_opens() {
+    if std::env::var(STORE).is_ok() {
+        return;
+    }
+    let heavy = std::env::var("TRUST_ENGINE_HEAVY").is_ok();
+    let kills = if heavy { 300 } else { 15 };
+    let folder = tempfile::tempdir().unwrap();
+    for kill in 0..kills {
+        let store = folder.path().join(kill.to_string());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["a_killed_writer_loses_no_acknowledged_record", "--exact", "--nocapture"])
+            .env(STORE, &store)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(kill * 15_000 / kills + 500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let engine = Engine::open(Options::embedded(&store));
+        let engine = engine.unwrap_or_else(|error| panic!("after kill {kill}: {error:?}"));
+        assert!(engine.log().verify(None).unwrap().is_clean());
+    }
+}
+
 fn write_until_killed(folder: &str) -> ! {
     let engine = Engine::open(Options::embedded(folder)).unwrap();
     // May be there from an earlier life.

@@ -47,32 +47,30 @@ impl Engine {
         let sequencer = Sequencer::open(settings).await?;
         let stored = store.policy().await?;
         check_recorded(&*store, stored.as_ref()).await?;
-        let initial = match &stored {
-            Some(stored) => compile_stored(stored)?,
-            None => Policy::compile(PolicyDocument::published_default()?)?,
+        let (version, in_force) = match &stored {
+            Some(stored) => (stored.version, compile_stored(stored)?),
+            None => (0, Policy::compile(PolicyDocument::published_default()?)?),
         };
-        let begins = stored.is_none();
-        let version = stored.map_or(0, |stored| stored.version);
+        // A new log begins with the record of its first policy.
+        let first = stored.is_none().then(PolicyDocument::published_default).transpose()?;
+        let wanted = match policy.filter(|policy| stored.is_none() || policy.hash() != in_force.hash()) {
+            Some(policy) => Some(policy),
+            None => first.map(Policy::compile).transpose()?,
+        };
         let engine = Self(Arc::new(Inner {
             sequencer,
             store,
-            policy: Arc::new(arc_swap::ArcSwap::from_pointee(InForce { version, policy: Arc::new(initial) })),
+            policy: Arc::new(arc_swap::ArcSwap::from_pointee(InForce {
+                version,
+                policy: Arc::new(in_force),
+            })),
             agents: Arc::new(agents::Cache::new(options.cached_agents)),
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,
         }));
-        match policy {
-            Some(policy) if begins || policy.hash() != engine.snapshot().hash() => {
-                engine.policy().install(policy, "open").await?;
-            }
-            None if begins => {
-                engine
-                    .policy()
-                    .install(Policy::compile(PolicyDocument::published_default()?)?, "open")
-                    .await?;
-            }
-            _ => {}
+        if let Some(policy) = wanted {
+            engine.policy().install(policy, "open").await?;
         }
         Ok(engine)
     }

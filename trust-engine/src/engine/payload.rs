@@ -99,7 +99,7 @@ impl<'a> GatePayload<'a> {
 
 /// What is read back of a payload.
 #[derive(Deserialize)]
-struct Recorded {
+struct ReadBack {
     verdict: Recomputable,
     inputs: GateRequest,
     facts: Facts,
@@ -113,7 +113,7 @@ struct Recorded {
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the payload is not that of a gate verdict.
 pub fn recompute(payload: &[u8], policy: &Arc<Policy>) -> Result<(Evaluation, bool)> {
-    let recorded: Recorded = serde_json::from_slice(payload).map_err(|error| {
+    let recorded: ReadBack = serde_json::from_slice(payload).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "the payload is not that of a gate verdict").caused_by(error)
     })?;
     let facts = &recorded.facts;

@@ -10,11 +10,8 @@ mod gap;
 mod writer;
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -138,19 +135,9 @@ impl Ticket {
     /// it is not known whether it is.
     pub async fn committed(self) -> Result<Option<Receipt>> {
         match self.0 {
-            Some(answer) => Answer(answer).await.map(Some),
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(closed())).map(Some),
             None => Ok(None),
         }
-    }
-}
-
-struct Answer(oneshot::Receiver<Result<Receipt>>);
-
-impl Future for Answer {
-    type Output = Result<Receipt>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
     }
 }
 
