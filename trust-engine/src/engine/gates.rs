@@ -133,8 +133,6 @@ impl Engine {
         agent: Option<Arc<Agent>>,
         given: bool,
     ) -> Result<(Verdict, Option<Submission>, Ticket)> {
-        // Also for verdicts that are not recorded: an engine that was fenced decides by an outdated policy.
-        self.0.sequencer.check_state()?;
         let now = self.now();
         let agent = agent.as_deref();
         let authority = request.caller_name().filter(|caller| self.0.authorities.contains(*caller));
@@ -145,6 +143,8 @@ impl Engine {
             Counted { decision: evaluation.decision(), tier: evaluation.tier().unwrap_or("unknown").into() };
         let organization = request.organization_id();
         if !evaluation.excess_claim() && !self.is_recorded(&policy, evaluation.decision()) {
+            // As for those that are recorded: an engine that was fenced decides by an outdated policy.
+            self.0.sequencer.check_state()?;
             self.0.sequencer.count_unrecorded(organization, now, &counted);
             let id = crate::clock::new_id(now, &*self.0.entropy);
             let verdict = Verdict { evaluation, id, recorded: Recorded::Not, receipt: None };

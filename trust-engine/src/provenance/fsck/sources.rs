@@ -55,8 +55,10 @@ pub async fn check_store(
             let stored = leaves.get(&index).copied();
             match records.next_if(|record| record.index == index) {
                 Some(record) => {
-                    check_record(store, &mut checker, &record, stored, &homes).await?;
-                    state.record(index, &record.entry, record.payload.as_ref());
+                    let entry = check_record(store, &mut checker, &record, stored, &homes).await?;
+                    if let Some(entry) = entry {
+                        state.record(index, entry, record.payload.as_ref());
+                    }
                 }
                 None => checker.missing(stored),
             }
@@ -124,11 +126,12 @@ async fn check_record(
     record: &StoredRecord,
     stored: Option<Hash>,
     homes: &HashMap<Hash, u64>,
-) -> Result<()> {
+) -> Result<Option<Entry>> {
     checker
         .entry(&record.entry, stored, |leaf| homes.get(&leaf).copied().filter(|home| *home != record.index));
     checker.payload(&record.entry, record.payload.as_ref());
-    if let Ok(entry) = Entry::parse(&record.entry) {
+    let entry = Entry::parse(&record.entry).ok();
+    if let Some(entry) = &entry {
         match store.record_by_id(entry.id).await {
             Ok(Some(found)) if found.index == record.index => {}
             Ok(_) => {
@@ -140,7 +143,7 @@ async fn check_record(
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(entry)
 }
 
 /// The stored leaf hashes of [start, end), tile by tile, so that a damaged tile costs only its own.

@@ -33,8 +33,7 @@ struct Recorded {
 }
 
 impl State {
-    pub(super) fn record(&mut self, index: u64, entry: &[u8], payload: Option<&Payload>) {
-        let Ok(entry) = Entry::parse(entry) else { return };
+    pub(super) fn record(&mut self, index: u64, entry: Entry, payload: Option<&Payload>) {
         let agents = self.organizations.entry(entry.organization).or_default();
         match (entry.kind, entry.agent) {
             (RecordType::Agent, Some(id)) => {

@@ -294,13 +294,18 @@ impl Writer {
     }
 
     /// Answers submissions whose caller-supplied id is in the log already, and joins those that repeat one another.
-    fn without_known(&self, batch: Vec<Submission>) -> Vec<Submission> {
+    fn without_known(&self, mut batch: Vec<Submission>) -> Vec<Submission> {
+        // Those only ask for a commit.
+        batch.retain(|submission| !submission.drafts.is_empty());
+        if !batch.iter().flat_map(|submission| &submission.drafts).any(|draft| draft.supplied) {
+            return batch;
+        }
         let mut first: HashMap<Uuid, usize> = HashMap::new();
         // A caller may know the id of a verdict that is not committed yet, and must not take it.
         let drafts = batch.iter().flat_map(|submission| &submission.drafts);
         let made: HashSet<Uuid> = drafts.filter(|draft| !draft.supplied).map(|draft| draft.id).collect();
         let mut rest: Vec<Submission> = Vec::with_capacity(batch.len());
-        for submission in batch.into_iter().filter(|submission| !submission.drafts.is_empty()) {
+        for submission in batch {
             let Some(draft) = submission.drafts.first().filter(|draft| draft.supplied) else {
                 rest.push(submission);
                 continue;
