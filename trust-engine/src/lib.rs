@@ -9,6 +9,7 @@ mod ids;
 mod policy;
 pub mod provenance;
 pub mod storage;
+mod subject;
 
 pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use clock::{Clock, Entropy, ManualClock, SystemClock, SystemEntropy, Timestamp};

@@ -7,11 +7,11 @@ use serde::{Serialize, Serializer};
 
 use super::evaluate::{Outcome, Tested};
 use super::request::GateRequest;
-use super::subject::{Subject, TierSource};
 use super::trace::Trace;
 use crate::clock::Timestamp;
 use crate::policy::Decision;
 use crate::policy::{Hits, Policy, PolicyHash};
+use crate::subject::{Subject, TierSource};
 
 /// Why a gate decided as it did; stable words for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

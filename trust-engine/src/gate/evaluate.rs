@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::decision::{Evaluation, ReasonCode};
 use super::request::GateRequest;
-use super::subject::{EffectiveTier, Subject, TierSource, refused_as_unregistered};
 use crate::agent::AgentStatus;
 use crate::clock::Timestamp;
 use crate::policy::Decision;
 use crate::policy::{ExcessClaim, Hits, Lookup, Policy, Residual};
+use crate::subject::{EffectiveTier, Subject, TierSource, refused_as_unregistered};
 
 /// Decides, and keeps what is needed to explain the decision.
 pub fn evaluate(
@@ -72,7 +72,7 @@ pub(crate) struct Tested {
 type Run<O> = (Outcome, Option<Hits>, O);
 
 fn run<O: Observer>(policy: &Policy, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Run<O> {
-    let tier = EffectiveTier::resolve(policy, subject, request);
+    let tier = EffectiveTier::resolve(policy, subject, request.claimed_tier());
     match tier.given_up {
         None => run_at(policy, subject, request, now, tier),
         Some(held) => run_at_both(policy, subject, request, now, tier, held),

@@ -3,8 +3,6 @@
 use crate::agent::{Agent, AgentStatus};
 use crate::policy::{Policy, Unregistered};
 
-use super::request::GateRequest;
-
 /// The facts that a decision rests on, apart from policy, request and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -79,12 +77,12 @@ pub(crate) struct EffectiveTier {
 }
 
 impl EffectiveTier {
-    pub(crate) fn resolve(policy: &Policy, subject: &Subject<'_>, request: &GateRequest) -> Self {
+    pub(crate) fn resolve(policy: &Policy, subject: &Subject<'_>, claim: Option<&str>) -> Self {
         let held = match &subject.standing {
             Some(standing) => policy.tier_rank(standing.tier),
             None => Some(0),
         };
-        let Some(claim) = request.claimed_tier() else {
+        let Some(claim) = claim else {
             return Self { rank: held, source: TierSource::Held, excess: false, given_up: None };
         };
         let claimed = policy.tier_rank(claim);
