@@ -87,9 +87,34 @@ impl TryFrom<String> for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The current time. It may step back; the log's entry times never do.
     fn now(&self) -> Timestamp;
+
+    /// Both clocks of the machine, read cheaply: each may be up to [`COARSE_TICK`] behind.
+    fn coarse(&self) -> Moment;
 }
 
-/// The operating system's wall clock.
+/// How far a coarse reading may be behind: the longest tick that Linux is built with (100 Hz).
+pub(crate) const COARSE_TICK: Duration = Duration::from_millis(10);
+
+/// A reading of two clocks, because neither will do alone to say that a lease has ended: the wall clock can be set
+/// back, and the steady one stands still while the machine sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Wall clock.
+    pub wall: Timestamp,
+    /// Microseconds since some fixed instant; never goes back.
+    pub steady: i64,
+}
+
+impl Moment {
+    /// This moment moved forward on both clocks.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        Self { wall: self.wall.plus(by), steady: self.steady.saturating_add(micros) }
+    }
+}
+
+/// The operating system's clocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -98,32 +123,58 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
+
+    /// The kernel's coarse clocks take 4 ns each; the fine ones take 20.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn coarse(&self) -> Moment {
+        use rustix::time::{ClockId, Timespec, clock_gettime};
+        let micros = |time: Timespec| time.tv_sec * 1_000_000 + time.tv_nsec / 1000;
+        Moment {
+            wall: Timestamp::from_micros(micros(clock_gettime(ClockId::RealtimeCoarse))),
+            steady: micros(clock_gettime(ClockId::MonotonicCoarse)),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn coarse(&self) -> Moment {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        let steady = START.get_or_init(std::time::Instant::now).elapsed();
+        Moment { wall: self.now(), steady: i64::try_from(steady.as_micros()).unwrap_or(i64::MAX) }
+    }
 }
 
 /// A clock that moves only when told to.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    wall: AtomicI64,
+    steady: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that stands at `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.micros()))
+        Self { wall: AtomicI64::new(start.micros()), steady: AtomicI64::new(0) }
     }
 
-    /// Moves forward.
+    /// Time passes.
     pub fn advance(&self, by: Duration) {
+        self.steady.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         self.set(self.now().plus(by));
     }
 
-    /// Jumps to any time, also backwards.
+    /// The wall clock jumps to any time, also backwards, and no time passes.
     pub fn set(&self, to: Timestamp) {
-        self.0.store(to.micros(), Ordering::SeqCst);
+        self.wall.store(to.micros(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn coarse(&self) -> Moment {
+        Moment { wall: self.now(), steady: self.steady.load(Ordering::SeqCst) }
     }
 }
 

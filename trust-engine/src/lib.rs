@@ -1,6 +1,7 @@
 #![doc = include_str!("crate.md")]
 
 mod agent;
+pub mod ceiling;
 mod clock;
 mod engine;
 mod error;
@@ -12,7 +13,7 @@ pub mod storage;
 mod subject;
 
 pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
-pub use clock::{Clock, Entropy, ManualClock, SystemClock, SystemEntropy, Timestamp};
+pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
     AgentReceipt, Agents, Engine, Log, Options, Page, Policies, PolicyVersion, Query, Recorded, Stats,
     TimeRange, Verdict, blocking, recompute,

@@ -139,13 +139,12 @@ impl Engine {
         // Only an assertion is recorded as one.
         let authority = authority.filter(|_| request.claimed_tier().is_some());
         let evaluation = evaluate(&policy, &Subject::of(agent).asserted_by(authority), request, now);
-        let counted =
-            Counted { decision: evaluation.decision(), tier: evaluation.tier().unwrap_or("unknown").into() };
+        let counted = Counted::Gate(evaluation.decision(), evaluation.tier().unwrap_or("unknown").into());
         let organization = request.organization_id();
         if !evaluation.excess_claim() && !self.is_recorded(&policy, evaluation.decision()) {
             // As for those that are recorded: an engine that was fenced decides by an outdated policy.
             self.0.sequencer.check_state()?;
-            self.0.sequencer.count_unrecorded(organization, now, &counted);
+            self.0.sequencer.count_unrecorded(organization, now, &counted, 1);
             let id = crate::clock::new_id(now, &*self.0.entropy);
             let verdict = Verdict { evaluation, id, recorded: Recorded::Not, receipt: None };
             return Ok((verdict, None, Ticket::unrecorded()));
@@ -160,7 +159,7 @@ impl Engine {
             payload: GatePayload::bytes(&evaluation, request, agent, authority)?,
         };
         let mut draft = self.draft(content, now);
-        draft.gate = Some(counted);
+        draft.counted = Some(counted);
         let id = draft.id;
         let mut drafts = vec![draft];
         if evaluation.excess_claim() {

@@ -127,7 +127,7 @@ impl Engine {
             parent: ParentOf::Nothing,
             commitment: payload.commitment(),
             payload: Arc::new(payload),
-            gate: None,
+            counted: None,
         }
     }
 

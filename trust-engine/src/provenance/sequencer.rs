@@ -65,8 +65,8 @@ pub(crate) struct Draft {
     pub(crate) payload: Arc<Payload>,
     /// The payload's commitment, taken on the caller's thread.
     pub(crate) commitment: Hash,
-    /// Set for the engine's own gate verdicts.
-    pub(crate) gate: Option<Counted>,
+    /// Set for the engine's own verdicts.
+    pub(crate) counted: Option<Counted>,
 }
 
 /// What a draft follows from.
@@ -221,17 +221,19 @@ impl Sequencer {
         }
     }
 
-    /// Counts a verdict that is not recorded; the next commit writes it to the statistics, and every
+    /// Counts verdicts that are not recorded; the next commit writes them to the statistics, and every
     /// [`UNRECORDED_PER_COMMIT`] of them cause one.
     pub(crate) fn count_unrecorded(
         &self,
         organization: &OrganizationId,
         time: crate::Timestamp,
-        gate: &Counted,
+        counted: &Counted,
+        times: u64,
     ) {
         let mut tally = self.shared.unrecorded.lock();
-        tally.gate(organization, time, gate, false);
-        if tally.unrecorded().is_multiple_of(UNRECORDED_PER_COMMIT) {
+        let before = tally.unrecorded() / UNRECORDED_PER_COMMIT;
+        tally.verdict(organization, time, counted, false, times);
+        if tally.unrecorded() / UNRECORDED_PER_COMMIT > before {
             // If the queue is full, a commit is about to come anyway.
             let _ = self.submissions.try_send(Submission::new(Vec::new(), None, false).0);
         }

@@ -11,12 +11,38 @@ use crate::ids::OrganizationId;
 use crate::policy::Decision;
 use crate::storage::{Counters, STATS_BUCKET_SECONDS, StatsDelta};
 
-/// A gate verdict, as the statistics count it.
+/// A verdict, as the statistics count it.
 #[derive(Clone, Debug)]
-pub(crate) struct Counted {
-    pub(crate) decision: Decision,
-    /// The tier that it was evaluated at.
-    pub(crate) tier: Arc<str>,
+pub(crate) enum Counted {
+    /// A gate's, with the tier that it was evaluated at.
+    Gate(Decision, Arc<str>),
+    /// A ceiling's.
+    Ceiling(CeilingCount),
+}
+
+/// How a ceiling check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CeilingCount {
+    Admitted,
+    /// Admitted, at or above the share of the ceiling that is near it.
+    Near,
+    /// More than was left.
+    Exceeded,
+    /// Refused for another reason.
+    Refused,
+}
+
+impl CeilingCount {
+    pub(crate) const ALL: [Self; 4] = [Self::Admitted, Self::Near, Self::Exceeded, Self::Refused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Admitted => "ceilings.admitted",
+            Self::Near => "ceilings.near",
+            Self::Exceeded => "ceilings.exceeded",
+            Self::Refused => "ceilings.refused",
+        }
+    }
 }
 
 /// Counts by organization and bucket.
@@ -36,6 +62,8 @@ struct Row {
     /// Recorded and unrecorded verdicts by decision.
     gates: [[u64; 2]; DECISIONS.len()],
     tiers: Vec<(Arc<str>, u64)>,
+    /// Recorded and unrecorded checks by how they came out.
+    ceilings: [[u64; 2]; CeilingCount::ALL.len()],
 }
 
 const DECISIONS: [Decision; 3] = [Decision::Allow, Decision::Deny, Decision::Escalate];
@@ -45,15 +73,17 @@ impl Tally {
         add(&mut self.row(organization, time).records, kind as usize, 1);
     }
 
-    pub(crate) fn gate(
+    /// Counts `times` verdicts.
+    pub(crate) fn verdict(
         &mut self,
         organization: &OrganizationId,
         time: Timestamp,
-        gate: &Counted,
+        counted: &Counted,
         recorded: bool,
+        times: u64,
     ) {
         if !recorded {
-            self.unrecorded += 1;
+            self.unrecorded += times;
         }
         // Recorded verdicts are as many as a batch has entries; of the others a caller may invent organizations.
         let crowded =
@@ -62,11 +92,17 @@ impl Tally {
             true => self.row(&OrganizationId::default(), time),
             false => self.row(organization, time),
         };
-        let place = DECISIONS.iter().position(|decision| *decision == gate.decision).unwrap_or_default();
-        if let Some(counts) = row.gates.get_mut(place) {
-            add(counts, usize::from(!recorded), 1);
+        let counts = match counted {
+            Counted::Gate(decision, tier) => {
+                row.tier(tier, times);
+                let place = DECISIONS.iter().position(|known| known == decision);
+                row.gates.get_mut(place.unwrap_or_default())
+            }
+            Counted::Ceiling(count) => row.ceilings.get_mut(*count as usize),
+        };
+        if let Some(counts) = counts {
+            add(counts, usize::from(!recorded), times);
         }
-        row.tier(&gate.tier, 1);
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
@@ -118,7 +154,8 @@ impl Row {
 
     fn merge(&mut self, other: &Self) {
         other.records.iter().enumerate().for_each(|(place, count)| add(&mut self.records, place, *count));
-        for (counts, others) in self.gates.iter_mut().zip(&other.gates) {
+        let ours = self.gates.iter_mut().chain(&mut self.ceilings);
+        for (counts, others) in ours.zip(other.gates.iter().chain(&other.ceilings)) {
             others.iter().enumerate().for_each(|(place, count)| add(counts, place, *count));
         }
         other.tiers.iter().for_each(|(tier, count)| self.tier(tier, *count));
@@ -135,6 +172,14 @@ impl Row {
             }
             if unrecorded > 0 {
                 *counters.entry("gates.unrecorded".to_owned()).or_default() += unrecorded;
+            }
+        }
+        for (count, [recorded, unrecorded]) in CeilingCount::ALL.iter().zip(self.ceilings) {
+            if recorded + unrecorded > 0 {
+                counters.insert(count.name().to_owned(), recorded + unrecorded);
+            }
+            if unrecorded > 0 {
+                *counters.entry("ceilings.unrecorded".to_owned()).or_default() += unrecorded;
             }
         }
         counters.extend(self.tiers.iter().map(|(tier, count)| (format!("tiers.{tier}"), *count)));

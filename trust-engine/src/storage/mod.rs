@@ -7,12 +7,15 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod counters;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(any(test, feature = "testing"))]
 mod failing;
 mod kv;
+mod ledger;
 mod memory;
+mod memory_counters;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,13 +31,15 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Decision, PolicyHash};
 use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType};
 
+pub use counters::*;
 #[cfg(feature = "embedded")]
 pub(crate) use embedded::key_file;
 #[cfg(feature = "embedded")]
-pub use embedded::{embedded, is_embedded_store};
+pub use embedded::{embedded, embedded_with_counters, is_embedded_store};
 #[cfg(any(test, feature = "testing"))]
 pub use failing::{FailingStore, Fault};
 pub use memory::memory;
+pub use memory_counters::memory_counters;
 
 /// Number of a shard: one log with one writer.
 pub type Shard = u32;

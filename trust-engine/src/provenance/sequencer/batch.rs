@@ -55,8 +55,8 @@ pub(super) fn prepare(
             let at = builder.append(draft, first)?;
             first.get_or_insert(at);
             tally.record(&draft.organization, time, draft.kind);
-            if let Some(gate) = &draft.gate {
-                tally.gate(&draft.organization, time, gate, true);
+            if let Some(counted) = &draft.counted {
+                tally.verdict(&draft.organization, time, counted, true, 1);
             }
         }
         placed.push(first.ok_or_else(|| Error::invalid("submission", "has no record"))?);

@@ -34,7 +34,7 @@ impl Gap {
 
     /// Counts the verdicts of a submission that did not reach the log.
     pub(super) fn count(&mut self, submission: &Submission, now: Timestamp) {
-        for draft in submission.drafts.iter().filter(|draft| submission.given && draft.gate.is_some()) {
+        for draft in submission.drafts.iter().filter(|draft| submission.given && draft.counted.is_some()) {
             let known =
                 self.missing.contains_key(&draft.organization) || self.missing.len() < MAX_ORGANIZATIONS;
             let organization = if known { draft.organization.clone() } else { OrganizationId::default() };
@@ -73,7 +73,7 @@ impl Gap {
                 parent: ParentOf::Nothing,
                 commitment: payload.commitment(),
                 payload: Arc::new(payload),
-                gate: None,
+                counted: None,
             }
         };
         self.missing.iter().map(draft).collect()

@@ -20,8 +20,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Store;
-use super::kv::KvStore;
+use super::kv::{KvCounters, KvStore};
+use super::{CounterStore, Store};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, from_io};
 
 const FORMAT: &str = "FORMAT";
@@ -38,6 +39,23 @@ const FORMAT_VERSION: u32 = 1;
 /// [`ErrorKind::Unsupported`] if a newer version wrote it, [`ErrorKind::Corrupt`], [`ErrorKind::PermissionDenied`],
 /// [`ErrorKind::NoSpace`].
 pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(KvStore::new(open(folder)?)))
+}
+
+/// As [`embedded`], with the counters of ceilings, which are kept in the same database.
+///
+/// # Errors
+/// Those of [`embedded`].
+pub fn embedded_with_counters(
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
+    let tables = Arc::new(open(folder)?);
+    let counters = KvCounters::open(Arc::clone(&tables), clock)?;
+    Ok((Arc::new(KvStore::new(tables)), Arc::new(counters)))
+}
+
+fn open(folder: &Path) -> Result<tables::Tables> {
     let at = |error: Error| error.with("folder", folder.display());
     if folder.is_file() {
         return Err(at(Error::new(
@@ -59,7 +77,7 @@ pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
         let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");
         files::write_durably(&folder.join(FORMAT), format.as_bytes(), 0o644).map_err(at)?;
     }
-    Ok(Arc::new(KvStore::new(tables)))
+    Ok(tables)
 }
 
 /// Whether `folder` holds a store.

@@ -1,5 +1,6 @@
 //! A [`Store`](super::Store) over any ordered key–value engine: one layout, one set of rules, several engines.
 
+mod counters;
 mod keys;
 mod log;
 mod puts;
@@ -9,6 +10,7 @@ mod store;
 use crate::error::Result;
 use crate::provenance::Hash;
 
+pub(super) use counters::KvCounters;
 pub(super) use puts::Puts;
 pub(super) use store::KvStore;
 
@@ -51,10 +53,12 @@ pub(super) enum Table {
     Stats,
     /// What an engine keeps for itself.
     Parts,
+    /// Counter → account.
+    Counters,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Meta,
         Self::Entries,
         Self::Payloads,
@@ -69,6 +73,7 @@ impl Table {
         Self::Policies,
         Self::Stats,
         Self::Parts,
+        Self::Counters,
     ];
 
     #[cfg(feature = "embedded")]
@@ -88,6 +93,7 @@ impl Table {
             Self::Policies => "policies",
             Self::Stats => "stats",
             Self::Parts => "parts",
+            Self::Counters => "counters",
         }
     }
 }
@@ -125,5 +131,29 @@ pub(super) trait Kv: Send + Sync + 'static {
     /// The head remembered last; `None` if there is none or the engine cannot lose its end.
     fn mark(&self) -> Result<Option<Mark>> {
         Ok(None)
+    }
+}
+
+impl<K: Kv> Kv for std::sync::Arc<K> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        (**self).get(table, key)
+    }
+    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>> {
+        (**self).range(table, from, to, descending, limit)
+    }
+    fn write(&self, puts: &Puts) -> Result<()> {
+        (**self).write(puts)
+    }
+    fn recover(&self) -> Result<()> {
+        (**self).recover()
+    }
+    fn set_mark(&self, mark: &Mark) -> Result<()> {
+        (**self).set_mark(mark)
+    }
+    fn mark(&self) -> Result<Option<Mark>> {
+        (**self).mark()
     }
 }

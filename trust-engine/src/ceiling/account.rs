@@ -1,0 +1,215 @@
+//! What one counter has charged, slice by slice: the arithmetic that every authority shares.
+//!
+//! A charge is made before the amount may be used, and taken back only if it was certainly not used. So the sum that
+//! was really used is never more than what is charged here, whatever is lost on the way.
+
+use smallvec::{SmallVec, smallvec};
+
+use super::window::Window;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::WindowKind;
+
+/// First byte of a stored account.
+const FORMAT: u8 = 1;
+
+/// The charges of one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    window: Window,
+    /// The latest slice that was ever charged: a clock that shows an earlier one was set back.
+    newest: i64,
+    /// Charges by slice number modulo their count.
+    charged: SmallVec<[u64; 1]>,
+}
+
+/// The clock shows a time before one that was charged already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SetBack;
+
+impl Account {
+    /// Nothing charged.
+    pub(crate) fn new(window: Window, now: Timestamp) -> Self {
+        Self { window, newest: window.slice(now), charged: smallvec![0; window.slices()] }
+    }
+
+    /// Brings the account to `now`, counted in `window`.
+    ///
+    /// If it was counted in another window, all that still counts there is charged to the running slice: the new
+    /// window then knows of every use that the old one knew of.
+    pub(crate) fn advance(&mut self, window: Window, now: Timestamp) -> Result<(), SetBack> {
+        let slice = self.window.slice(now);
+        if slice < self.newest {
+            return Err(SetBack);
+        }
+        // Slices that were skipped hold charges that have left the window.
+        for skipped in (self.newest + 1..=slice).rev().take(self.charged.len()) {
+            if let Some(charge) = self.place(skipped) {
+                *charge = 0;
+            }
+        }
+        self.newest = slice;
+        if window != self.window {
+            let carried = self.used();
+            *self = Self::new(window, now);
+            self.charge(carried);
+        }
+        Ok(())
+    }
+
+    /// What counts now.
+    pub(crate) fn used(&self) -> u64 {
+        self.charged.iter().fold(0, |sum, charge| sum.saturating_add(*charge))
+    }
+
+    /// The running slice.
+    pub(crate) fn slice(&self) -> i64 {
+        self.newest
+    }
+
+    /// Charges the running slice.
+    pub(crate) fn charge(&mut self, amount: u64) {
+        if let Some(charge) = self.place(self.newest) {
+            *charge = charge.saturating_add(amount);
+        }
+    }
+
+    /// Takes back what was charged to `slice` of `window` and not used, if it still counts. Says whether it did.
+    pub(crate) fn take_back(&mut self, window: Window, slice: i64, amount: u64) -> bool {
+        let counts = window == self.window && (self.newest - self.window.span()..=self.newest).contains(&slice);
+        if counts && let Some(charge) = self.place(slice) {
+            *charge = charge.saturating_sub(amount);
+        }
+        counts
+    }
+
+    /// Whether nothing in it counts any more at `now`.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.window.slice(now) > self.newest.saturating_add(self.window.span())
+    }
+
+    fn place(&mut self, slice: i64) -> Option<&mut u64> {
+        let slices = i64::try_from(self.charged.len()).unwrap_or(1).max(1);
+        self.charged.get_mut(usize::try_from(slice.rem_euclid(slices)).unwrap_or(0))
+    }
+
+    /// Format, kind, seconds, newest slice, charges; numbers big-endian.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(14 + 8 * self.charged.len());
+        bytes.extend([FORMAT, self.window.kind() as u8]);
+        bytes.extend(self.window.seconds().to_be_bytes());
+        bytes.extend(self.newest.to_be_bytes());
+        self.charged.iter().for_each(|charge| bytes.extend(charge.to_be_bytes()));
+        bytes
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        Self::read(bytes).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored counter cannot be read"))
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(2)?;
+        let kind = match head {
+            [FORMAT, 0] => WindowKind::Fixed,
+            [FORMAT, 1] => WindowKind::Sliding,
+            _ => return None,
+        };
+        let (seconds, rest) = rest.split_first_chunk::<4>()?;
+        let (newest, rest) = rest.split_first_chunk::<8>()?;
+        let (charges, rest) = rest.as_chunks::<8>();
+        let window = Window::new(kind, u32::from_be_bytes(*seconds));
+        let whole = rest.is_empty() && charges.len() == window.slices() && seconds != &[0; 4];
+        whole.then(|| Self {
+            window,
+            newest: i64::from_be_bytes(*newest),
+            charged: charges.iter().map(|charge| u64::from_be_bytes(*charge)).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    fn fixed() -> Window {
+        Window::new(WindowKind::Fixed, 3600)
+    }
+
+    fn sliding() -> Window {
+        Window::new(WindowKind::Sliding, 3600)
+    }
+
+    #[test]
+    fn a_fixed_account_is_empty_from_the_microsecond_at_which_its_window_ends() {
+        let mut account = Account::new(fixed(), at(HOUR));
+        account.charge(7);
+        account.advance(fixed(), at(2 * HOUR - 1)).unwrap();
+        assert_eq!(account.used(), 7);
+        assert!(!account.is_over(at(2 * HOUR - 1)));
+        assert!(account.is_over(at(2 * HOUR)));
+        account.advance(fixed(), at(2 * HOUR)).unwrap();
+        assert_eq!(account.used(), 0);
+    }
+
+    #[test]
+    fn a_clock_set_back_into_an_earlier_slice_is_refused_and_changes_nothing() {
+        for window in [fixed(), sliding()] {
+            let mut account = Account::new(window, at(5 * HOUR));
+            account.charge(7);
+            let before = account.clone();
+            assert_eq!(account.advance(window, at(5 * HOUR - 1)), Err(SetBack));
+            assert_eq!(account, before);
+        }
+    }
+
+    #[test]
+    fn a_change_of_window_carries_over_what_still_counts() {
+        let mut account = Account::new(sliding(), at(5 * HOUR));
+        account.charge(7);
+        account.advance(sliding(), at(5 * HOUR + HOUR / 2)).unwrap();
+        account.charge(5);
+        let day = Window::new(WindowKind::Fixed, 86_400);
+        account.advance(day, at(5 * HOUR + HOUR / 2)).unwrap();
+        assert_eq!(account.used(), 12);
+        // A lease of the old window cannot be given back to the new one.
+        assert!(!account.take_back(sliding(), sliding().slice(at(5 * HOUR)), 7));
+        assert_eq!(account.used(), 12);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_the_slice_that_it_was_charged_to() {
+        let mut account = Account::new(sliding(), at(5 * HOUR));
+        let first = account.slice();
+        account.charge(10);
+        account.advance(sliding(), at(5 * HOUR + HOUR / 4)).unwrap();
+        account.charge(10);
+        assert!(account.take_back(sliding(), first, 4));
+        assert_eq!(account.used(), 16);
+        account.advance(sliding(), at(6 * HOUR + HOUR / 16 + 1)).unwrap();
+        assert_eq!(account.used(), 10, "the first slice has left the window with what remained of it");
+        assert!(!account.take_back(sliding(), first, 4));
+    }
+
+    #[test]
+    fn stored_bytes_are_fixed_and_read_back() {
+        let mut account = Account::new(fixed(), at(HOUR));
+        account.charge(258);
+        assert_eq!(hex::encode(account.to_bytes()), "010000000e1000000000000000010000000000000102");
+        for window in [fixed(), sliding()] {
+            let mut account = Account::new(window, at(HOUR * 400_000));
+            account.charge(3);
+            let bytes = account.to_bytes();
+            assert_eq!(Account::parse(&bytes).unwrap(), account);
+            for length in 0..bytes.len() {
+                assert!(Account::parse(&bytes[..length]).is_err(), "{length} bytes were read");
+            }
+        }
+        assert!(Account::parse(&[9; 22]).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Where an engine's leases come from, and which of its meters hold some.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::key::CounterKey;
+use super::meter::Meter;
+use super::window::Window;
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::storage::{Charged, CounterStore};
+
+type Holders = HashMap<CounterKey, SmallVec<[Weak<Meter>; 1]>, RandomState>;
+
+pub(crate) struct Bank {
+    store: Arc<dyn CounterStore>,
+    /// Meters that were given something to hold, by counter: an agent's tiers have a meter each.
+    holders: Mutex<Holders>,
+}
+
+impl Bank {
+    pub(crate) fn new(store: Arc<dyn CounterStore>) -> Self {
+        Self { store, holders: Mutex::default() }
+    }
+
+    pub(crate) fn store(&self) -> &dyn CounterStore {
+        &*self.store
+    }
+
+    pub(super) fn holds(&self, meter: &Arc<Meter>) {
+        let mut holders = self.holders.lock();
+        let meters = holders.entry(meter.counter().key.clone()).or_default();
+        if !meters.iter().any(|known| std::ptr::eq(known.as_ptr(), &**meter)) {
+            meters.push(Arc::downgrade(meter));
+        }
+    }
+
+    /// Gives back leases that have ended (`None`: all), and says whether any are held still.
+    pub(crate) fn sweep(&self, now: Option<Moment>) -> bool {
+        let mut ended = Vec::new();
+        let mut held = false;
+        self.holders.lock().retain(|_, meters| {
+            meters.retain(|meter| match meter.upgrade() {
+                Some(meter) if now.is_none_or(|now| meter.has_ended(now)) => {
+                    ended.push(meter);
+                    false
+                }
+                Some(meter) => {
+                    let holds = meter.held().0 > 0;
+                    // Not dropped under the lock: the last one would give back.
+                    ended.extend((!holds).then_some(meter));
+                    holds
+                }
+                None => false,
+            });
+            held |= !meters.is_empty();
+            !meters.is_empty()
+        });
+        ended.iter().for_each(|meter| meter.drain());
+        held
+    }
+
+    /// What is used of counters: what is charged, less what is held here and still counts.
+    pub(crate) async fn used(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        let mut all = self.store.charged(counters).await?;
+        let holders = self.holders.lock();
+        for ((key, window), charged) in counters.iter().zip(&mut all) {
+            let meters = holders.get(key).into_iter().flatten().filter_map(Weak::upgrade);
+            for meter in meters.filter(|meter| meter.counter().window == *window) {
+                let (left, slice) = meter.held();
+                let counts = (charged.slice - window.span()..=charged.slice).contains(&slice);
+                charged.amount = charged.amount.saturating_sub(if counts { left } else { 0 });
+            }
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,175 @@
+//! A check: take from every meter or from none.
+//!
+//! Meters are taken in a fixed order: resources as the request names them, levels from the agent to the fleet. Where
+//! slots have enough that is all. Otherwise the short ones ask the authority together, in one request that is granted
+//! whole or not at all. Whatever was taken before a refusal goes back.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::code::CeilingCode;
+use super::lines::Line;
+use super::measure::Measure;
+use super::meter::{Meter, Taken};
+use super::rate::Rate;
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::storage::{Ask, Asks, Leased, Refusal};
+
+/// How a check came out.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: CeilingCode,
+    /// The counters that were looked at, with the place of their resource in the request and in the order of levels;
+    /// of a refusal the one that refused.
+    pub(crate) measures: SmallVec<[(usize, Measure); 1]>,
+    /// Until a rate admits it, in microseconds.
+    pub(crate) retry_after: Option<i64>,
+}
+
+impl Outcome {
+    pub(crate) fn new(code: CeilingCode) -> Self {
+        Self { code, measures: SmallVec::new(), retry_after: None }
+    }
+}
+
+/// What was taken. Dropped, it goes back.
+pub(crate) struct Charge<M: Borrow<Arc<Meter>>> {
+    taken: SmallVec<[(usize, M, Taken); 1]>,
+    rates: SmallVec<[(Arc<Rate>, u64); 1]>,
+}
+
+impl<M: Borrow<Arc<Meter>>> Charge<M> {
+    fn new() -> Self {
+        Self { taken: SmallVec::new(), rates: SmallVec::new() }
+    }
+
+    /// It is used, or may have been.
+    pub(crate) fn keep(mut self) {
+        self.taken.clear();
+        self.rates.clear();
+    }
+
+    /// Of the amounts that were taken for each place only so much was used. The rest goes back, if it still counts.
+    pub(crate) fn settle(mut self, used: &[u64]) {
+        for (place, meter, taken) in self.taken.drain(..) {
+            let used = used.get(place).copied().unwrap_or(u64::MAX);
+            meter.borrow().refund(&taken, taken.amount().saturating_sub(used));
+        }
+        self.rates.clear();
+    }
+
+    /// The same, to outlive what the meters were borrowed from.
+    pub(crate) fn into_owned(mut self) -> Charge<Arc<Meter>> {
+        let own = |(place, meter, taken): (usize, M, Taken)| (place, Arc::clone(meter.borrow()), taken);
+        Charge { taken: self.taken.drain(..).map(own).collect(), rates: std::mem::take(&mut self.rates) }
+    }
+}
+
+impl<M: Borrow<Arc<Meter>>> Drop for Charge<M> {
+    fn drop(&mut self) {
+        self.taken.drain(..).for_each(|(_, meter, taken)| meter.borrow().refund(&taken, taken.amount()));
+        self.rates.drain(..).for_each(|(rate, amount)| rate.undo(amount));
+    }
+}
+
+/// A first attempt, with what the engine holds.
+pub(crate) enum Attempt<'q> {
+    /// Admitted, or refused by a rate.
+    Done(Outcome, Charge<&'q Arc<Meter>>),
+    /// The authority has to be asked.
+    Short(Fetch, Asks),
+}
+
+pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q> {
+    let mut charge = Charge::new();
+    let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
+    let mut short: SmallVec<[(usize, &Arc<Meter>, u64); 1]> = SmallVec::new();
+    for (place, (line, amount)) in wanted.iter().enumerate() {
+        for rate in &line.rates {
+            if let Err(retry_after) = rate.take(*amount, now.steady) {
+                let outcome = Outcome { retry_after, ..Outcome::new(CeilingCode::RateExceeded) };
+                drop(charge);
+                return Attempt::Done(outcome, Charge::new());
+            }
+            charge.rates.push((Arc::clone(rate), *amount));
+        }
+        for meter in &line.meters {
+            match meter.take(*amount, now) {
+                Some((taken, measure)) => {
+                    charge.taken.push((place, meter, taken));
+                    outcome.measures.push((place, measure));
+                }
+                None => short.push((place, meter, *amount)),
+            }
+        }
+    }
+    if short.is_empty() {
+        return Attempt::Done(outcome, charge);
+    }
+    let mut asks = Asks::new();
+    let mut asked = SmallVec::new();
+    for (place, meter, amount) in short {
+        let (ask, ours) = meter.ask(amount, now);
+        asks.push(ask.clone());
+        asked.push(Asked { place, meter: Arc::clone(meter), ask, ours });
+    }
+    Attempt::Short(Fetch { charge: charge.into_owned(), outcome, asked, sent: now }, asks)
+}
+
+/// A check that waits for its authority.
+pub(crate) struct Fetch {
+    charge: Charge<Arc<Meter>>,
+    outcome: Outcome,
+    asked: SmallVec<[Asked; 1]>,
+    sent: Moment,
+}
+
+struct Asked {
+    place: usize,
+    meter: Arc<Meter>,
+    ask: Ask,
+    /// Whether what is granted besides is for the meter's slot.
+    ours: bool,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.ours {
+            self.meter.give_up();
+        }
+    }
+}
+
+impl Fetch {
+    /// The outcome, and what was taken: all of it when admitted, and when the authority could not be reached what the
+    /// engine held itself.
+    pub(crate) fn settle(mut self, leased: Result<Leased>) -> (Outcome, Charge<Arc<Meter>>) {
+        match leased {
+            Ok(Leased::Granted(grants)) if grants.len() == self.asked.len() => {
+                for (asked, grant) in self.asked.iter_mut().zip(&grants) {
+                    let ours = std::mem::take(&mut asked.ours);
+                    let (taken, measure) = asked.meter.land(grant, &asked.ask, ours, self.sent);
+                    self.charge.taken.push((asked.place, Arc::clone(&asked.meter), taken));
+                    self.outcome.measures.push((asked.place, measure));
+                }
+                self.outcome.measures.sort_by_key(|(place, measure)| (*place, measure.level()));
+                (self.outcome, self.charge)
+            }
+            Ok(Leased::Refused { place, refusal, charged, slice }) => {
+                let mut outcome = Outcome::new(match refusal {
+                    Refusal::Exhausted => CeilingCode::CeilingExceeded,
+                    Refusal::ClockSetBack => CeilingCode::ClockSetBack,
+                });
+                if let Some(asked) = self.asked.get(place) {
+                    let used = charged.saturating_sub(asked.meter.held().0);
+                    outcome.measures.push((asked.place, asked.meter.counter().measure(used, slice)));
+                }
+                (outcome, Charge::new())
+            }
+            Ok(Leased::Granted(_)) | Err(_) => (Outcome::new(CeilingCode::StoreUnavailable), self.charge),
+        }
+    }
+}

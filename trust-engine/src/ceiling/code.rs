@@ -1,0 +1,74 @@
+//! Why a ceiling check came out as it did, as a stable word.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a check was admitted or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CeilingCode {
+    /// Every counter had enough left.
+    WithinCeiling,
+    /// The authority could not be reached, and the policy says to admit then.
+    FailOpen,
+    /// A counter has less left than was asked for.
+    CeilingExceeded,
+    /// The policy has no ceiling for this tier and resource: nothing is allowed.
+    NoCeiling,
+    /// The policy does not know the resource.
+    UnknownResource,
+    /// The policy does not know the tier.
+    UnknownTier,
+    /// The agent's rate is used up for now.
+    RateExceeded,
+    /// The agent is suspended.
+    AgentSuspended,
+    /// The agent is revoked.
+    AgentRevoked,
+    /// The agent is not registered, and the policy refuses such agents.
+    AgentUnregistered,
+    /// A tier above the held one was claimed, and the policy refuses that.
+    ExcessClaim,
+    /// The authority could not be reached, and what was held of it is spent. Retryable.
+    StoreUnavailable,
+    /// The authority's clock shows a time before one that it granted at. Retryable once it has caught up.
+    ClockSetBack,
+}
+
+impl CeilingCode {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WithinCeiling => "WITHIN_CEILING",
+            Self::FailOpen => "FAIL_OPEN",
+            Self::CeilingExceeded => "CEILING_EXCEEDED",
+            Self::NoCeiling => "NO_CEILING",
+            Self::UnknownResource => "UNKNOWN_RESOURCE",
+            Self::UnknownTier => "UNKNOWN_TIER",
+            Self::RateExceeded => "RATE_EXCEEDED",
+            Self::AgentSuspended => "AGENT_SUSPENDED",
+            Self::AgentRevoked => "AGENT_REVOKED",
+            Self::AgentUnregistered => "AGENT_UNREGISTERED",
+            Self::ExcessClaim => "EXCESS_CLAIM",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::ClockSetBack => "CLOCK_SET_BACK",
+        }
+    }
+
+    /// Whether the check was admitted.
+    pub fn admits(self) -> bool {
+        matches!(self, Self::WithinCeiling | Self::FailOpen)
+    }
+
+    /// Whether the same check may be admitted soon, without a change by the caller.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::RateExceeded | Self::StoreUnavailable | Self::ClockSetBack)
+    }
+}
+
+impl fmt::Display for CeilingCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,117 @@
+//! What a policy says of one agent and one resource: the meters and rates that a check has to pass.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::bank::Bank;
+use super::key::{CounterKey, Level};
+use super::measure::{Counter, Row};
+use super::meter::Meter;
+use super::rate::Rate;
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::{Policy, Precision, RateLimit};
+use crate::subject::EffectiveTier;
+
+/// The meters of a resource, the agent's own first and then in the order of [`Level`]; `None` if nothing is allowed.
+#[derive(Default)]
+pub(crate) struct Line {
+    pub(crate) meters: SmallVec<[Arc<Meter>; 1]>,
+    pub(crate) rates: SmallVec<[Arc<Rate>; 1]>,
+}
+
+/// Whom a line is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Whom<'a> {
+    pub(crate) organization: &'a OrganizationId,
+    pub(crate) agent: &'a AgentId,
+    /// The agent at the root of the family.
+    pub(crate) root: &'a AgentId,
+    pub(crate) tier: EffectiveTier,
+}
+
+/// What agents share: meters above the agent's own, and rates, which outlive a change of the agent.
+pub(crate) trait Shared {
+    fn meter(&self, counter: Counter) -> Arc<Meter>;
+    fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate>;
+}
+
+impl Line {
+    pub(crate) fn resolve(
+        policy: &Policy,
+        resource: usize,
+        whom: Whom<'_>,
+        bank: &Arc<Bank>,
+        shared: &impl Shared,
+    ) -> Option<Self> {
+        let ceilings = &policy.document().ceilings;
+        let name = policy.resource_name(resource);
+        let Whom { organization, agent, root, tier } = whom;
+        let mut line = Self::default();
+        for level in Level::ALL {
+            let row = row_of(policy, level, resource, organization, tier);
+            let Some(row) = row else {
+                match level {
+                    Level::Agent => return None,
+                    _ => continue,
+                }
+            };
+            let counter = |key| Counter::new(key, level, &row, ceilings);
+            line.meters.push(match level {
+                Level::Agent => {
+                    let counter = counter(CounterKey::agent(organization, agent, name));
+                    Arc::new(Meter::new(counter, Arc::clone(bank)))
+                }
+                Level::Family => shared.meter(counter(CounterKey::family(organization, root, name))),
+                Level::Organization => shared.meter(counter(CounterKey::organization(organization, name))),
+                Level::Fleet => shared.meter(counter(CounterKey::fleet(name))),
+            });
+        }
+        let limits = tiers(tier).filter_map(|tier| policy.rate(tier, resource));
+        let rate = |limit| shared.rate(CounterKey::agent(organization, agent, name), limit);
+        line.rates = limits.map(rate).collect();
+        Some(line)
+    }
+}
+
+/// The tiers that are judged by: a claim below the held tier gets the stricter of both.
+fn tiers(tier: EffectiveTier) -> impl Iterator<Item = usize> {
+    tier.rank.into_iter().chain(tier.given_up)
+}
+
+/// What the policy says of a level and a resource.
+pub(crate) fn row_of(
+    policy: &Policy,
+    level: Level,
+    resource: usize,
+    organization: &OrganizationId,
+    tier: EffectiveTier,
+) -> Option<Row> {
+    macro_rules! row {
+        ($row:expr) => {{
+            let row = $row?;
+            let (limit, window) = (row.limit, row.window);
+            Some(Row { limit, window, seconds: row.window_seconds, precision: row.precision })
+        }};
+    }
+    match level {
+        Level::Agent => {
+            let mut strictest = None;
+            for tier in tiers(tier) {
+                let row = row!(policy.agent_ceiling(tier, resource))?;
+                strictest = Some(strictest.map_or(row, |other| stricter(other, row)));
+            }
+            strictest
+        }
+        Level::Family => row!(policy.family_ceiling(resource)),
+        Level::Organization => row!(policy.organization_ceiling(organization.as_str(), resource)),
+        Level::Fleet => row!(policy.fleet_ceiling(resource)),
+    }
+}
+
+/// Rows of one resource share their window.
+fn stricter(a: Row, b: Row) -> Row {
+    let exact = [a.precision, b.precision].contains(&Precision::Exact);
+    let precision = if exact { Precision::Exact } else { Precision::Leased };
+    Row { limit: a.limit.min(b.limit), precision, ..a }
+}

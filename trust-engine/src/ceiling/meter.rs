@@ -1,0 +1,183 @@
+//! A meter: one counter as one engine sees it. It spends a lease by its slot and fetches another when that is short.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::bank::Bank;
+use super::measure::{Counter, Measure};
+use super::slot::{Held, MAX_AMOUNT, Slot};
+use crate::clock::{COARSE_TICK, Moment};
+use crate::storage::{Ask, Grant, Unspent};
+
+/// The shortest time that use is measured over, in microseconds: the coarse clock does not tell less apart.
+const TICK: i64 = COARSE_TICK.as_micros() as i64;
+
+pub(crate) struct Meter {
+    slot: Slot,
+    counter: Counter,
+    lease: Mutex<Lease>,
+    bank: Arc<Bank>,
+}
+
+/// What only one thread at a time may change.
+#[derive(Default)]
+struct Lease {
+    /// Whether another lease is on its way.
+    fetching: bool,
+    /// When the last one was asked for, on the steady clock.
+    since: i64,
+    /// How much it was.
+    amount: u64,
+}
+
+/// An amount that was taken, and the lease that it was taken from (`None`: it was granted for this very check).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    lease: Option<u64>,
+    slice: i64,
+    amount: u64,
+}
+
+impl Taken {
+    pub(crate) fn amount(&self) -> u64 {
+        self.amount
+    }
+}
+
+impl Meter {
+    pub(crate) fn new(counter: Counter, bank: Arc<Bank>) -> Self {
+        Self { slot: Slot::new(), counter, lease: Mutex::default(), bank }
+    }
+
+    pub(crate) fn counter(&self) -> &Counter {
+        &self.counter
+    }
+
+    /// Takes from the lease that is held.
+    #[inline]
+    pub(crate) fn take(&self, amount: u64, now: Moment) -> Option<(Taken, Measure)> {
+        let take = self.slot.take(amount, now.steady, now.wall.micros())?;
+        let taken = Taken { lease: Some(take.lease), slice: take.slice, amount };
+        Some((taken, self.counter.measure(take.used, take.slice)))
+    }
+
+    /// What to ask of the authority, and whether the spare part is for this meter's slot. While another lease is on its
+    /// way, a check asks only for what it needs.
+    pub(crate) fn ask(&self, need: u64, now: Moment) -> (Ask, bool) {
+        let mut ask = Ask {
+            key: self.counter.key.clone(),
+            window: self.counter.window,
+            limit: self.counter.limit,
+            need,
+            spare: 0,
+            unspent: None,
+        };
+        if self.counter.exact {
+            return (ask, false);
+        }
+        let mut lease = self.lease.lock();
+        if lease.fetching {
+            return (ask, false);
+        }
+        lease.fetching = true;
+        let slice = self.slot.slice();
+        let left = self.slot.close();
+        ask.unspent = (left > 0).then_some((slice, left));
+        // What the recent rate would use while a lease may be held.
+        let spent = u128::from(lease.amount.saturating_sub(left));
+        let elapsed = now.steady.saturating_sub(lease.since).max(TICK).unsigned_abs();
+        let rate = spent * u128::from(self.counter.max_hold.unsigned_abs()) / u128::from(elapsed);
+        let room = MAX_AMOUNT - need;
+        ask.spare = u64::try_from(rate).unwrap_or(room).min(room);
+        lease.since = now.steady;
+        (ask, true)
+    }
+
+    /// Puts a grant's spare part into the slot. `sent` is when it was asked for: the earliest instant at which the
+    /// authority's time for it can have begun.
+    pub(crate) fn land(self: &Arc<Self>, grant: &Grant, ask: &Ask, ours: bool, sent: Moment) -> (Taken, Measure) {
+        let spare = grant.amount.saturating_sub(ask.need);
+        let measure = self.counter.measure(grant.charged.saturating_sub(spare), grant.slice);
+        let mut taken = Taken { lease: None, slice: grant.slice, amount: ask.need };
+        if !ours {
+            return (taken, measure);
+        }
+        let mut lease = self.lease.lock();
+        lease.fetching = false;
+        lease.amount = grant.amount;
+        let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(self.counter.max_hold);
+        // Coarse readings may be a tick behind, and clocks are slewed by less than a thousandth.
+        let runs = runs - TICK - runs / 1000;
+        if spare == 0 {
+            return (taken, measure);
+        }
+        taken.lease = Some(self.slot.open(&Held {
+            amount: spare,
+            steady_end: sent.steady.saturating_add(runs),
+            wall_end: sent.wall.micros().saturating_add(runs),
+            slice: grant.slice,
+            charged: grant.charged,
+        }));
+        drop(lease);
+        self.bank.holds(self);
+        (taken, measure)
+    }
+
+    /// The lease that was on its way is not coming.
+    pub(crate) fn give_up(&self) {
+        let mut lease = self.lease.lock();
+        lease.fetching = false;
+        lease.amount = 0;
+    }
+
+    /// Takes back what was not used: into the slot if it is from the lease in force, otherwise to the authority.
+    pub(crate) fn refund(&self, taken: &Taken, amount: u64) {
+        let amount = amount.min(taken.amount);
+        if amount == 0 {
+            return;
+        }
+        if let Some(from) = taken.lease {
+            let lease = self.lease.lock();
+            if !lease.fetching && self.slot.undo(from, amount) {
+                return;
+            }
+        }
+        self.give_back(taken.slice, amount);
+    }
+
+    /// Gives back what is held.
+    pub(crate) fn drain(&self) {
+        let lease = self.lease.lock();
+        if lease.fetching {
+            return;
+        }
+        let slice = self.slot.slice();
+        let left = self.slot.close();
+        drop(lease);
+        if left > 0 {
+            self.give_back(slice, left);
+        }
+    }
+
+    fn give_back(&self, slice: i64, amount: u64) {
+        let (key, window) = (self.counter.key.clone(), self.counter.window);
+        self.bank.store().give_back(Unspent { key, window, slice, amount });
+    }
+
+    /// What is held and not spent, and the slice that it is charged to.
+    pub(crate) fn held(&self) -> (u64, i64) {
+        (self.slot.left(), self.slot.slice())
+    }
+
+    /// Whether what is held cannot be spent any more.
+    pub(crate) fn has_ended(&self, now: Moment) -> bool {
+        self.slot.has_ended(now.steady, now.wall.micros())
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.drain();
+    }
+}

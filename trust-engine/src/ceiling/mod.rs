@@ -1,0 +1,35 @@
+//! Capability ceilings: is this agent within what it may use?
+//!
+//! An authority ([`CounterStore`](crate::storage::CounterStore)) charges amounts to accounts and grants them as leases;
+//! an engine spends its leases by one compare-and-swap and asks again when they run short. What is granted is charged
+//! first, so nothing that gets lost can overspend a ceiling.
+
+mod account;
+mod bank;
+mod check;
+mod code;
+mod key;
+mod lines;
+mod measure;
+mod meter;
+mod quota;
+mod rate;
+mod request;
+mod slot;
+mod sync;
+mod window;
+
+pub(crate) use account::{Account, SetBack};
+pub(crate) use bank::Bank;
+pub(crate) use check::{Attempt, Charge, Fetch, Outcome, attempt};
+pub use code::CeilingCode;
+pub use key::{CounterKey, Level};
+pub(crate) use lines::{Line, Shared, row_of};
+pub use measure::Measure;
+pub(crate) use measure::Counter;
+pub(crate) use meter::Meter;
+pub(crate) use quota::{AgentQuota, refusal};
+pub(crate) use rate::Rate;
+pub(crate) use request::check_amount;
+pub use request::{CeilingRequest, MAX_RESOURCES};
+pub use window::Window;

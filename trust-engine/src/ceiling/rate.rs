@@ -1,0 +1,57 @@
+//! A token bucket, as the generic cell rate algorithm (ITU-T I.371): it smooths one agent's use.
+//!
+//! It is not a ceiling: in a window it admits up to a burst more than its rate. Each engine keeps it in memory for
+//! itself, and it begins full.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::policy::RateLimit;
+
+pub(crate) struct Rate {
+    limit: RateLimit,
+    /// Theoretical arrival time: when the bucket will be full again, in nanoseconds of the steady clock.
+    full_at: AtomicI64,
+}
+
+impl Rate {
+    pub(crate) fn new(limit: RateLimit) -> Self {
+        Self { limit, full_at: AtomicI64::new(0) }
+    }
+
+    pub(crate) fn limit(&self) -> &RateLimit {
+        &self.limit
+    }
+
+    /// Takes `amount` at a time in microseconds, or says in how many microseconds it could be taken (`None`: never, it is
+    /// more than a burst).
+    pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<(), Option<i64>> {
+        let now = steady.saturating_mul(1000);
+        let (cost, burst) = (self.nanos(amount), self.nanos(self.limit.burst));
+        if amount > self.limit.burst {
+            return Err(None);
+        }
+        let mut full_at = self.full_at.load(Ordering::Relaxed);
+        loop {
+            let next = full_at.max(now).saturating_add(cost);
+            let over = next.saturating_sub(now).saturating_sub(burst);
+            if over > 0 {
+                return Err(Some(over / 1000 + 1));
+            }
+            match self.full_at.compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(other) => full_at = other,
+            }
+        }
+    }
+
+    /// Puts back what was taken.
+    pub(crate) fn undo(&self, amount: u64) {
+        self.full_at.fetch_sub(self.nanos(amount), Ordering::Relaxed);
+    }
+
+    /// Nanoseconds in which `amount` flows in, rounded up.
+    fn nanos(&self, amount: u64) -> i64 {
+        let nanos = u128::from(amount) * u128::from(self.limit.per_seconds) * 1_000_000_000;
+        i64::try_from(nanos.div_ceil(u128::from(self.limit.amount.max(1)))).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    }
+}

@@ -1,0 +1,153 @@
+//! What a caller asks of a ceiling, and its bounds.
+
+use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
+
+use super::slot::MAX_AMOUNT;
+use crate::error::{Error, Result};
+use crate::ids::{AgentId, MAX_ID_BYTES, OrganizationId, check_line};
+
+/// Most resources in one request.
+pub const MAX_RESOURCES: usize = 16;
+/// Longest resource name in a request, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+/// May this agent use this much?
+///
+/// ```
+/// use trust_engine::CeilingRequest;
+///
+/// let request = CeilingRequest::new("agent_001", "API_CALLS", 10).and("COMPUTE", 2);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CeilingRequest {
+    agent_id: String,
+    resources: SmallVec<[Demand; 1]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    #[serde(default)]
+    organization: OrganizationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+/// An amount of one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Demand {
+    #[serde(rename = "resourceType")]
+    pub(crate) resource: String,
+    pub(crate) amount: u64,
+}
+
+impl CeilingRequest {
+    /// A request of `agent`, in the organization `default`, for an amount of 1 to 2^40 − 1 of a resource.
+    pub fn new(agent: impl Into<String>, resource: impl Into<String>, amount: u64) -> Self {
+        Self {
+            agent_id: agent.into(),
+            resources: smallvec![Demand { resource: resource.into(), amount }],
+            tier: None,
+            organization: OrganizationId::default(),
+            caller: None,
+            request_id: None,
+        }
+    }
+
+    /// Asks for another resource too: all are granted, or none. At most 16, each once.
+    #[must_use]
+    pub fn and(mut self, resource: impl Into<String>, amount: u64) -> Self {
+        self.resources.push(Demand { resource: resource.into(), amount });
+        self
+    }
+
+    /// The organization that the agent belongs to.
+    #[must_use]
+    pub fn organization(mut self, organization: OrganizationId) -> Self {
+        self.organization = organization;
+        self
+    }
+
+    /// The tier that the caller says the agent holds; only a claim, as in [`GateRequest::tier`](crate::GateRequest::tier).
+    /// With a claim below the held tier the lower of the two ceilings counts.
+    #[must_use]
+    pub fn tier(mut self, tier: impl Into<String>) -> Self {
+        self.tier = Some(tier.into());
+        self
+    }
+
+    /// Who makes the request. The host vouches for it; it is recorded.
+    #[must_use]
+    pub fn caller(mut self, caller: impl Into<String>) -> Self {
+        self.caller = Some(caller.into());
+        self
+    }
+
+    /// Names the request, so that a retry of an admitted one costs nothing and gets the same answer.
+    ///
+    /// The engine remembers the ids of its latest admitted requests until their windows end, 65,536 of them at most.
+    /// It does not tell them to other engines, and does not remember them over a restart.
+    #[must_use]
+    pub fn request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(id.into());
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_line("agentId", &self.agent_id, MAX_ID_BYTES)?;
+        if !(1..=MAX_RESOURCES).contains(&self.resources.len()) {
+            let issue = format!("are {}; a request takes 1 to {MAX_RESOURCES}", self.resources.len());
+            return Err(Error::invalid("resources", issue));
+        }
+        for (place, Demand { resource, amount }) in self.resources.iter().enumerate() {
+            check_line("resourceType", resource, MAX_NAME_BYTES)?;
+            check_amount(*amount)?;
+            if self.resources.iter().take(place).any(|other| other.resource == *resource) {
+                return Err(Error::invalid("resourceType", format!("{resource:?} is asked for twice")));
+            }
+        }
+        let optional = [
+            ("tier", &self.tier, MAX_NAME_BYTES),
+            ("caller", &self.caller, MAX_ID_BYTES),
+            ("requestId", &self.request_id, MAX_ID_BYTES),
+        ];
+        for (field, value, max) in optional {
+            if let Some(value) = value {
+                check_line(field, value, max)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn agent_name(&self) -> &str {
+        &self.agent_id
+    }
+    pub(crate) fn agent_id(&self) -> Result<AgentId> {
+        AgentId::parse(&self.agent_id)
+    }
+    pub(crate) fn demands(&self) -> &[Demand] {
+        &self.resources
+    }
+    pub(crate) fn organization_id(&self) -> &OrganizationId {
+        &self.organization
+    }
+    pub(crate) fn claimed_tier(&self) -> Option<&str> {
+        self.tier.as_deref()
+    }
+    pub(crate) fn caller_name(&self) -> Option<&str> {
+        self.caller.as_deref()
+    }
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+}
+
+/// Checks an amount: 1 to 2^40 − 1.
+pub(crate) fn check_amount(amount: u64) -> Result<()> {
+    match amount {
+        1..=MAX_AMOUNT => Ok(()),
+        _ => Err(Error::invalid("requestedAmount", format!("is {amount}; it must be 1 to {MAX_AMOUNT}"))),
+    }
+}

@@ -1,0 +1,99 @@
+//! Counters in memory: exact within one process, forgotten with it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::counters::{Answer, Asks, Charged, CounterStore, Unspent};
+use super::ledger::{Ledger, Older};
+use crate::ceiling::{Account, CounterKey, Window};
+use crate::clock::{Clock, Timestamp};
+use crate::error::Result;
+
+/// Counters that nothing of survives the process.
+pub fn memory_counters(clock: Arc<dyn Clock>) -> Arc<dyn CounterStore> {
+    Arc::new(MemoryCounters { clock, book: Mutex::default() })
+}
+
+/// Accounts from which on those that are over are looked for.
+const FIRST_SWEEP: usize = 4096;
+
+struct MemoryCounters {
+    clock: Arc<dyn Clock>,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    ledger: Ledger,
+    forgotten: Forgotten,
+    next_sweep: usize,
+}
+
+/// Accounts that were over were dropped up to this time; before it, nobody knows what was charged.
+#[derive(Clone, Copy, Default)]
+struct Forgotten(Timestamp);
+
+impl Older for Forgotten {
+    fn load(&self, _: &CounterKey) -> Result<Option<Account>> {
+        Ok(None)
+    }
+
+    fn horizon(&self) -> Timestamp {
+        self.0
+    }
+}
+
+impl Book {
+    /// Drops what does not count any more, each time the accounts have doubled.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.ledger.len() < self.next_sweep.max(FIRST_SWEEP) {
+            return;
+        }
+        self.ledger.retain(|_, account| !account.is_over(now));
+        self.forgotten.0 = self.forgotten.0.max(now);
+        self.next_sweep = self.ledger.len() * 2;
+    }
+}
+
+#[async_trait]
+impl CounterStore for MemoryCounters {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn lease(&self, asks: Asks, answer: Answer) {
+        let now = self.clock.now();
+        let leased = {
+            let mut book = self.book.lock();
+            let older = book.forgotten;
+            let leased = book.ledger.lease(&asks, now, &older);
+            book.sweep(now);
+            leased
+        };
+        answer(leased);
+    }
+
+    fn give_back(&self, unspent: Unspent) {
+        let mut book = self.book.lock();
+        let older = book.forgotten;
+        // Without anything to load it cannot fail.
+        let _ = book.ledger.give_back(&unspent, &older);
+    }
+
+    async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        let now = self.clock.now();
+        let book = self.book.lock();
+        let of = |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &book.forgotten);
+        counters.iter().map(of).collect()
+    }
+
+    async fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+}
