@@ -23,8 +23,8 @@ pub use gate::{Evaluation, GateRequest, ReasonCode};
 pub use ids::{AgentId, OrganizationId};
 pub use policy::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
-    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT, Policy, PolicyDocument,
-    PolicyError, PolicyErrors, PolicyHash, Precision, Recording, RecordingMode, Role, Rule, ScoreBand, Tier,
-    TimeWindow, Unregistered, WindowKind,
+    ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT, Policy,
+    PolicyDocument, PolicyError, PolicyErrors, PolicyHash, Precision, RateLimit, Recording, RecordingMode,
+    Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
 pub use provenance::{NewRecord, Receipt, Record, RecordType, Ticket, VerifierKey, verify};

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use trust_engine::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
-    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, PolicyErrors, Precision,
-    Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
+    ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument,
+    PolicyErrors, Precision, RateLimit, Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow,
+    Unregistered, WindowKind,
 };
 
 const SMALL: &str = "\
@@ -99,7 +100,7 @@ roles:
 rules: []
 resources: []
 agents: {excessClaim: HELD_TIER, unregistered: LOWEST_TIER}
-ceilings: {nearLimitPercent: 80, maxHoldMillis: 0x3E8, failOpen: false, agent: [], organization: [], fleet: []}
+ceilings: {nearLimitPercent: 80, maxHoldMillis: 0x3E8, failOpen: false, agent: [], organization: [], rate: [], fleet: [], family: []}
 recording:
   gates: {mode: ALL, durability: COMMIT}
   ceilings: {mode: ALL, durability: ENQUEUE, refusals: COMMIT}
@@ -201,6 +202,13 @@ fn everything() -> PolicyDocument {
                 window: WindowKind::Sliding,
                 precision: Precision::Exact,
             }],
+            family: vec![FamilyCeiling {
+                resource: "API".into(),
+                limit: 3,
+                window_seconds: 3,
+                window: WindowKind::Sliding,
+                precision: Precision::Exact,
+            }],
             organization: vec![OrganizationCeiling {
                 organization: Some("org".into()),
                 resource: "API".into(),
@@ -215,6 +223,13 @@ fn everything() -> PolicyDocument {
                 window_seconds: 2,
                 window: WindowKind::Sliding,
                 precision: Precision::Exact,
+            }],
+            rate: vec![RateLimit {
+                tier: "A".into(),
+                resource: "API".into(),
+                amount: (1 << 40) - 1,
+                per_seconds: 86_400,
+                burst: 4,
             }],
         },
         recording: Recording {
@@ -529,6 +544,14 @@ fn references_lead_somewhere() {
         ]
     );
     assert_eq!(
+        ceilings(|c| (c.family, c.rate) = (vec![family("APIS")], vec![rate("LOWER", "CPUS", 1)])),
+        [
+            r#"ceilings.family[0].resource: unknown resource "APIS"; did you mean "API"?"#,
+            r#"ceilings.rate[0].tier: unknown tier "LOWER"; known: LOW, HIGH"#,
+            r#"ceilings.rate[0].resource: unknown resource "CPUS"; did you mean "CPU"?"#,
+        ]
+    );
+    assert_eq!(
         changed(|d| d.ceilings.fleet = vec![fleet("API")]),
         [r#"ceilings.fleet[0].resource: unknown resource "API"; the policy names none"#]
     );
@@ -739,6 +762,8 @@ fn ceilings_are_bounded_and_have_one_row_for_each_key() {
                 .len(),
             faults
         );
+        let row = || FamilyCeiling { limit, window_seconds: seconds, ..family("API") };
+        assert_eq!(ceilings(|c| c.family = vec![row()]).len(), faults);
     }
     // A lower ceiling for a higher tier is odd, but no mistake.
     assert_eq!(
@@ -767,14 +792,94 @@ fn ceilings_are_bounded_and_have_one_row_for_each_key() {
         ceilings(|c| c.fleet = vec![fleet("API"), fleet("CPU"), fleet("API")]),
         ["ceilings.fleet[2]: ceilings.fleet[0] has a row for resource \"API\" already"]
     );
-    let organizations = |count: usize| {
-        ceilings(|c| c.organization = (0..count).map(|n| org(Some(&n.to_string()), "API")).collect())
-    };
-    assert_eq!(organizations(4096), [""; 0]);
     assert_eq!(
-        organizations(4097),
-        ["ceilings: agent, organization and fleet together must have 0 to 4,096 values, found 4,097"]
+        ceilings(|c| c.family = vec![family("API"), family("CPU"), family("API")]),
+        ["ceilings.family[2]: ceilings.family[0] has a row for resource \"API\" already"]
     );
+    assert_eq!(
+        ceilings(|c| (c.family, c.fleet) = (vec![family("API")], vec![fleet("API")])),
+        [""; 0],
+        "a row of another level is another row"
+    );
+    let organizations = |count: usize| {
+        ceilings(|c| {
+            c.organization = (0..count).map(|n| org(Some(&n.to_string()), "API")).collect();
+            c.agent = vec![agent("LOW", "API")];
+            c.family = vec![family("API")];
+            c.fleet = vec![fleet("API")];
+            c.rate = vec![rate("LOW", "API", 1)];
+        })
+    };
+    assert_eq!(organizations(4092), [""; 0]);
+    assert_eq!(
+        organizations(4093),
+        [
+            "ceilings: agent, family, organization, fleet and rate together must have 0 to 4,096 values, found 4,097"
+        ]
+    );
+}
+
+#[test]
+fn rates_are_bounded_and_have_one_row_for_each_key() {
+    for (amount, per_seconds, burst, faults) in [
+        (1, 1, 1, 0),
+        ((1 << 40) - 1, 86_400, (1 << 40) - 1, 0),
+        (0, 0, 0, 3),
+        (1 << 40, 86_401, 1 << 40, 3),
+        (u64::MAX, u32::MAX, u64::MAX, 3),
+    ] {
+        let row = || RateLimit { per_seconds, burst, ..rate("LOW", "API", amount) };
+        assert_eq!(ceilings(|c| c.rate = vec![row()]).len(), faults, "{:?}", row());
+    }
+    let rates = |rows: &[RateLimit]| ceilings(|c| c.rate = rows.to_vec());
+    assert_eq!(rates(&[rate("LOW", "API", 1), rate("HIGH", "API", 1), rate("LOW", "CPU", 1)]), [""; 0]);
+    assert_eq!(
+        rates(&[rate("LOW", "API", 1), rate("LOW", "CPU", 1), rate("LOW", "API", 2)]),
+        ["ceilings.rate[2]: ceilings.rate[0] has a row for tier \"LOW\" and resource \"API\" already"]
+    );
+    // A rate is no counter: its seconds have nothing to do with the window of the ceiling, nor with other rows.
+    let hourly = RateLimit { per_seconds: 7200, ..rate("HIGH", "API", 1) };
+    assert_eq!(
+        ceilings(|c| (c.agent, c.rate) = (vec![agent("LOW", "API")], vec![rate("LOW", "API", 1), hourly])),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_rate_gives_back_at_most_one_unit_in_a_nanosecond() {
+    let faults = |amount, per_seconds| {
+        ceilings(|c| c.rate = vec![RateLimit { per_seconds, ..rate("LOW", "API", amount) }])
+    };
+    assert_eq!(faults(1_000_000_000, 1), [""; 0]);
+    assert_eq!(faults(2_000_000_000, 2), [""; 0]);
+    assert_eq!(faults((1 << 40) - 1, 1100), [""; 0]);
+    assert_eq!(
+        faults(2_000_000_001, 2),
+        ["ceilings.rate[0].amount: more than 1,000,000,000 a second, one in each nanosecond of the clock; \
+         with perSeconds 2 at most 2,000,000,000, found 2,000,000,001"]
+    );
+    // An error says one thing: bounds come first, and a default that stands for a slip is not judged.
+    assert_eq!(faults(1 << 40, 1).len(), 1);
+    assert_eq!(faults(2_000_000_000, 0).len(), 1);
+    let slip = "resources: [API]
+ceilings: {rate: [{tier: LOW, resource: API, amount: 2000000000, perSecond: 2, burst: 1}]}";
+    assert_eq!(
+        with(slip),
+        ["7:66 ceilings.rate[0]: unknown field \"perSecond\"; did you mean \"perSeconds\"? \
+             Known: tier, resource, amount, perSeconds, burst"]
+    );
+}
+
+#[test]
+fn a_rate_has_one_second_by_default_and_no_default_burst() {
+    let rate = |fields: &str| {
+        let row = format!("{{tier: LOW, resource: API, amount: 5{fields}}}");
+        PolicyDocument::parse(&format!("{SMALL}resources: [API]\nceilings: {{rate: [{row}]}}"))
+    };
+    let canonical = rate(", burst: 9").unwrap().canonical_json();
+    let row = r#""rate":[{"amount":5,"burst":9,"perSeconds":1,"resource":"API","tier":"LOW"}]"#;
+    assert!(canonical.contains(row), "{canonical}");
+    assert_eq!(rendered(rate("")), ["7:19 ceilings.rate[0].burst: required, but missing"]);
 }
 
 #[test]
@@ -842,6 +947,15 @@ fn organization(organization: Option<&str>, resource: &str) -> OrganizationCeili
     let AgentCeiling { resource, limit, window_seconds, window, precision, .. } = agent("", resource);
     let organization = organization.map(Into::into);
     OrganizationCeiling { organization, resource, limit, window_seconds, window, precision }
+}
+
+fn family(resource: &str) -> FamilyCeiling {
+    let AgentCeiling { resource, limit, window_seconds, window, precision, .. } = agent("", resource);
+    FamilyCeiling { resource, limit, window_seconds, window, precision }
+}
+
+fn rate(tier: &str, resource: &str, amount: u64) -> RateLimit {
+    RateLimit { tier: tier.into(), resource: resource.into(), amount, per_seconds: 1, burst: 10 }
 }
 
 fn fleet(resource: &str) -> FleetCeiling {
@@ -969,7 +1083,7 @@ fn the_schema_and_the_decoder_know_the_same_fields_values_and_bounds() {
         }
     });
     // Counted by hand, so that nothing is skipped unnoticed.
-    assert_eq!((maps, enums, numbers, texts), (15, 16, 13, 13));
+    assert_eq!((maps, enums, numbers, texts), (17, 18, 18, 13));
 }
 
 #[test]
@@ -1118,6 +1232,14 @@ fn some_ceilings(tiers: Vec<String>, resources: Vec<String>) -> impl Strategy<Va
                         precision,
                     });
                 }
+                ceilings.rate.push(RateLimit {
+                    tier: tier.clone(),
+                    resource: resource.clone(),
+                    amount: limit,
+                    // Slow enough for every amount.
+                    per_seconds: 1100 + window_seconds % 85_301,
+                    burst: (1 << 40) - limit,
+                });
                 ceilings.agent.push(AgentCeiling {
                     tier,
                     resource,
@@ -1127,6 +1249,13 @@ fn some_ceilings(tiers: Vec<String>, resources: Vec<String>) -> impl Strategy<Va
                     precision,
                 });
             } else if !ceilings.fleet.iter().any(|row| row.resource == resource) {
+                ceilings.family.push(FamilyCeiling {
+                    resource: resource.clone(),
+                    limit,
+                    window_seconds,
+                    window,
+                    precision,
+                });
                 ceilings.fleet.push(FleetCeiling { resource, limit, window_seconds, window, precision });
             }
         }

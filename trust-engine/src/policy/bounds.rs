@@ -23,13 +23,17 @@ pub(crate) const RULES: Range = Range::new(0, 4096);
 pub(crate) const RESOURCES: Range = Range::new(0, 64);
 pub(crate) const CONDITION_VALUES: Range = Range::new(1, 256);
 pub(crate) const DAYS: Range = Range::new(1, 7);
-/// Rows of the three levels together.
+/// Rows of the four levels and of the rates together.
 pub(crate) const CEILINGS: Range = Range::new(0, 4096);
 
 pub(crate) const FORMAT: Range = Range::new(POLICY_FORMAT as u64, POLICY_FORMAT as u64);
 pub(crate) const SCORE: Range = Range::new(0, 1_000_000);
 pub(crate) const LIMIT: Range = Range::new(1, (1 << 40) - 1);
 pub(crate) const WINDOW_SECONDS: Range = Range::new(1, 31_622_400);
+pub(crate) const PER_SECONDS: Range = Range::new(1, 86_400);
+/// Most of a rate's amount that comes back in a second: one unit in a nanosecond, so that the time of one unit never
+/// rounds to nothing.
+pub(crate) const AMOUNT_PER_SECOND: u64 = 1_000_000_000;
 pub(crate) const NEAR_LIMIT_PERCENT: Range = Range::new(1, 100);
 pub(crate) const MAX_HOLD_MILLIS: Range = Range::new(10, 60_000);
 pub(crate) const SAMPLE_PER_THOUSAND: Range = Range::new(1, 999);

@@ -7,6 +7,7 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 
+use super::ceilings::CeilingIndex;
 use super::document::PolicyDocument;
 use super::error::PolicyErrors;
 use super::index::RuleIndex;
@@ -50,6 +51,7 @@ pub struct Policy {
     roles: HashMap<Box<str>, usize, RandomState>,
     gates: Vec<RoleGate>,
     rules: RuleIndex,
+    pub(super) ceilings: CeilingIndex,
 }
 
 /// The kernel's row for one role.
@@ -107,8 +109,9 @@ impl Policy {
             |name| roles.get(name).copied(),
             |name| tiers.get(name).copied(),
         );
+        let ceilings = CeilingIndex::build(&document, |name| tiers.get(name).copied());
         let hash = PolicyHash(document.hash());
-        Self { document, hash, tiers, roles, gates, rules }
+        Self { document, hash, tiers, roles, gates, rules, ceilings }
     }
 
     /// The policy's name.

@@ -292,12 +292,18 @@ pub struct Ceilings {
     /// Ceilings of a single agent, by tier and resource; no row means nothing is allowed.
     #[serde(default)]
     pub agent: Vec<AgentCeiling>,
+    /// Ceilings shared by an agent and all agents that descend from it.
+    #[serde(default)]
+    pub family: Vec<FamilyCeiling>,
     /// Ceilings shared by all agents of an organization.
     #[serde(default)]
     pub organization: Vec<OrganizationCeiling>,
     /// Ceilings shared by everyone.
     #[serde(default)]
     pub fleet: Vec<FleetCeiling>,
+    /// Token buckets that smooth one agent's use, by tier and resource; asked before the ceilings.
+    #[serde(default)]
+    pub rate: Vec<RateLimit>,
 }
 
 impl Default for Ceilings {
@@ -307,8 +313,10 @@ impl Default for Ceilings {
             max_hold_millis: max_hold_millis(),
             fail_open: false,
             agent: Vec::new(),
+            family: Vec::new(),
             organization: Vec::new(),
             fleet: Vec::new(),
+            rate: Vec::new(),
         }
     }
 }
@@ -319,6 +327,28 @@ impl Default for Ceilings {
 pub struct AgentCeiling {
     /// The tier it applies to.
     pub tier: String,
+    /// The resource counted.
+    pub resource: String,
+    /// Most that may be used in a window; 1 to 2^40 − 1.
+    #[schemars(range(min = bounds::LIMIT.min, max = bounds::LIMIT.max))]
+    pub limit: u64,
+    /// Length of the window in seconds; 1 to 31,622,400 (366 days).
+    #[serde(default = "window_seconds")]
+    #[schemars(range(min = bounds::WINDOW_SECONDS.min, max = bounds::WINDOW_SECONDS.max))]
+    pub window_seconds: u32,
+    /// Kind of window.
+    #[serde(default)]
+    pub window: WindowKind,
+    /// How the ceiling is handed out.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// A ceiling shared by an agent and all agents that descend from it (registered with it as parent or creator), so
+/// that spawning agents multiplies nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FamilyCeiling {
     /// The resource counted.
     pub resource: String,
     /// Most that may be used in a window; 1 to 2^40 − 1.
@@ -380,6 +410,28 @@ pub struct FleetCeiling {
     /// How the ceiling is handed out.
     #[serde(default)]
     pub precision: Precision,
+}
+
+/// A token bucket that smooths one agent's use: `amount` per `perSeconds`, at most `burst` at once. It is not a
+/// ceiling: it admits up to `burst` + `amount` in a window, is kept by each engine in memory for itself, and is asked
+/// before the ceilings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RateLimit {
+    /// The tier it applies to.
+    pub tier: String,
+    /// The resource smoothed.
+    pub resource: String,
+    /// How much comes back in `perSeconds`; 1 to 2^40 − 1, and at most 1,000,000,000 a second.
+    #[schemars(range(min = bounds::LIMIT.min, max = bounds::LIMIT.max))]
+    pub amount: u64,
+    /// In how many seconds `amount` comes back; 1 to 86,400 (a day).
+    #[serde(default = "per_seconds")]
+    #[schemars(range(min = bounds::PER_SECONDS.min, max = bounds::PER_SECONDS.max))]
+    pub per_seconds: u32,
+    /// Most that may be used at once; 1 to 2^40 − 1. Without a default, because only another field could be it.
+    #[schemars(range(min = bounds::LIMIT.min, max = bounds::LIMIT.max))]
+    pub burst: u64,
 }
 
 /// Kind of a ceiling's window.
@@ -502,6 +554,9 @@ fn max_hold_millis() -> u32 {
 }
 pub(super) fn window_seconds() -> u32 {
     3600
+}
+pub(super) fn per_seconds() -> u32 {
+    1
 }
 fn commit() -> Durability {
     Durability::Commit

@@ -1,6 +1,7 @@
 //! Policies: from what people write to what decides.
 
 mod bounds;
+mod ceilings;
 mod check;
 mod compile;
 mod decode;
@@ -19,8 +20,9 @@ mod wording;
 pub use compile::{Policy, PolicyHash};
 pub use document::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
-    ExcessClaim, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT, PolicyDocument, Precision,
-    Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
+    ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT,
+    PolicyDocument, Precision, RateLimit, Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow,
+    Unregistered, WindowKind,
 };
 pub use error::{PolicyError, PolicyErrors};
 pub(crate) use index::{Hits, Lookup, Residual};

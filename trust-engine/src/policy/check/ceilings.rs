@@ -7,7 +7,7 @@ use super::super::document::{Ceilings, WindowKind};
 use super::super::mistakes::Mistakes;
 use super::super::path::Path;
 use super::super::wording::{grouped, quoted};
-use super::{Names, number, text};
+use super::{Names, number, rates, text};
 
 /// One row of any level.
 struct Row<'a> {
@@ -38,9 +38,10 @@ pub(super) fn check(
         mistakes,
     );
     number(ceilings.max_hold_millis, bounds::MAX_HOLD_MILLIS, &path.field("maxHoldMillis"), mistakes);
-    let count = ceilings.agent.len() + ceilings.organization.len() + ceilings.fleet.len();
+    let Ceilings { agent, family, organization, fleet, rate, .. } = ceilings;
+    let count = agent.len() + family.len() + organization.len() + fleet.len() + rate.len();
     if let Some(fault) = bounds::CEILINGS.count_fault(count) {
-        mistakes.report(path, format!("agent, organization and fleet together {fault}"));
+        mistakes.report(path, format!("agent, family, organization, fleet and rate together {fault}"));
     }
 
     let agent_path = path.field("agent");
@@ -54,6 +55,14 @@ pub(super) fn check(
         window: Window { seconds: row.window_seconds, kind: row.window },
     });
     level(agent, "tier", resources, &agent_path, mistakes);
+
+    let family = ceilings.family.iter().map(|row| Row {
+        subject: None,
+        resource: &row.resource,
+        limit: row.limit,
+        window: Window { seconds: row.window_seconds, kind: row.window },
+    });
+    level(family, "", resources, &path.field("family"), mistakes);
 
     let organization_path = path.field("organization");
     for (position, row) in ceilings.organization.iter().enumerate() {
@@ -77,6 +86,8 @@ pub(super) fn check(
         window: Window { seconds: row.window_seconds, kind: row.window },
     });
     level(fleet, "", resources, &path.field("fleet"), mistakes);
+
+    rates::check(&ceilings.rate, tiers, resources, &path.field("rate"), mistakes);
 }
 
 /// Checks the rows of one level; `subject` is the field beside the resource that makes the key.

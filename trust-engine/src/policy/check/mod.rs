@@ -4,6 +4,7 @@
 //! after every mistake, and says nothing about values that are only placeholders for something broken.
 
 mod ceilings;
+mod rates;
 mod rules;
 mod scores;
 

@@ -9,8 +9,8 @@ use self::fields::{Fields, Slot, choice, flag, integer, list, record, text};
 use super::bounds;
 use super::document::{
     self, AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
-    FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, Precision, Recording, RecordingMode,
-    Role, Rule, ScoreBand, Tier, TimeWindow, WindowKind,
+    FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, Precision, RateLimit,
+    Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, WindowKind,
 };
 use super::mistakes::Mistakes;
 use super::path::Path;
@@ -113,14 +113,26 @@ fn ceilings(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> Ceiling
         ),
         fail_open: fields.or("failOpen", default.fail_open, flag),
         agent: fields.or("agent", default.agent, list(agent_ceiling)),
+        family: fields.or("family", default.family, list(family_ceiling)),
         organization: fields.or("organization", default.organization, list(organization_ceiling)),
         fleet: fields.or("fleet", default.fleet, list(fleet_ceiling)),
+        rate: fields.or("rate", default.rate, list(rate_limit)),
     })
 }
 
 fn agent_ceiling(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> AgentCeiling {
     record(slot, path, mistakes, |fields| AgentCeiling {
         tier: fields.required("tier", text),
+        resource: fields.required("resource", text),
+        limit: limit(fields),
+        window_seconds: window_seconds(fields),
+        window: window(fields),
+        precision: precision(fields),
+    })
+}
+
+fn family_ceiling(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> FamilyCeiling {
+    record(slot, path, mistakes, |fields| FamilyCeiling {
         resource: fields.required("resource", text),
         limit: limit(fields),
         window_seconds: window_seconds(fields),
@@ -147,6 +159,16 @@ fn fleet_ceiling(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> Fl
         window_seconds: window_seconds(fields),
         window: window(fields),
         precision: precision(fields),
+    })
+}
+
+fn rate_limit(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> RateLimit {
+    record(slot, path, mistakes, |fields| RateLimit {
+        tier: fields.required("tier", text),
+        resource: fields.required("resource", text),
+        amount: fields.required("amount", integer(bounds::LIMIT)),
+        per_seconds: fields.or("perSeconds", document::per_seconds(), integer(bounds::PER_SECONDS)),
+        burst: fields.required("burst", integer(bounds::LIMIT)),
     })
 }
 
