@@ -45,3 +45,22 @@ pub fn subject(tier: &str) -> Subject<'_> {
         authority: None,
     }
 }
+
+/// A ceiling on API calls that is never reached, for everyone; no check is recorded.
+pub fn ceiling_policy() -> PolicyDocument {
+    PolicyDocument::parse(
+        "
+policyFormat: 1
+name: ceilings
+tiers: [{name: BASIC}]
+roles: [{name: READER, minimumTier: BASIC}]
+defaultEffect: DENY
+resources: [API_CALLS]
+ceilings:
+  agent: [{tier: BASIC, resource: API_CALLS, limit: 1000000000000, windowSeconds: 86400}]
+recording:
+  ceilings: {mode: NONE}
+",
+    )
+    .unwrap()
+}

@@ -43,6 +43,10 @@ pub struct Agent {
     /// The agent it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
+    /// The agent at the root of its family: the first of its parents, or of its creators that are agents themselves.
+    /// Set when it is registered; `None` for a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<AgentId>,
     /// Counts changes, from 1.
     pub version: u64,
     /// When it was registered.
@@ -187,6 +191,7 @@ impl NewAgent {
             creation: self.creation,
             creator,
             parent,
+            family: None,
             version: 1,
             registered_at: now,
             changed_at: now,

@@ -76,7 +76,8 @@ impl Account {
 
     /// Takes back what was charged to `slice` of `window` and not used, if it still counts. Says whether it did.
     pub(crate) fn take_back(&mut self, window: Window, slice: i64, amount: u64) -> bool {
-        let counts = window == self.window && (self.newest - self.window.span()..=self.newest).contains(&slice);
+        let counts =
+            window == self.window && (self.newest - self.window.span()..=self.newest).contains(&slice);
         if counts && let Some(charge) = self.place(slice) {
             *charge = charge.saturating_sub(amount);
         }

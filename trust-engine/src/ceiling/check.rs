@@ -22,9 +22,9 @@ use crate::storage::{Ask, Asks, Leased, Refusal};
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: CeilingCode,
-    /// The counters that were looked at, with the place of their resource in the request and in the order of levels;
-    /// of a refusal the one that refused.
-    pub(crate) measures: SmallVec<[(usize, Measure); 1]>,
+    /// The counters that were looked at, with the place of their resource in the request and its amount, in the order
+    /// of levels; of a refusal the one that refused.
+    pub(crate) measures: SmallVec<[(usize, u64, Measure); 1]>,
     /// Until a rate admits it, in microseconds.
     pub(crate) retry_after: Option<i64>,
 }
@@ -42,7 +42,8 @@ pub(crate) struct Charge<M: Borrow<Arc<Meter>>> {
 }
 
 impl<M: Borrow<Arc<Meter>>> Charge<M> {
-    fn new() -> Self {
+    /// Nothing.
+    pub(crate) fn new() -> Self {
         Self { taken: SmallVec::new(), rates: SmallVec::new() }
     }
 
@@ -100,7 +101,7 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
             match meter.take(*amount, now) {
                 Some((taken, measure)) => {
                     charge.taken.push((place, meter, taken));
-                    outcome.measures.push((place, measure));
+                    outcome.measures.push((place, *amount, measure));
                 }
                 None => short.push((place, meter, *amount)),
             }
@@ -153,9 +154,9 @@ impl Fetch {
                     let ours = std::mem::take(&mut asked.ours);
                     let (taken, measure) = asked.meter.land(grant, &asked.ask, ours, self.sent);
                     self.charge.taken.push((asked.place, Arc::clone(&asked.meter), taken));
-                    self.outcome.measures.push((asked.place, measure));
+                    self.outcome.measures.push((asked.place, asked.ask.need, measure));
                 }
-                self.outcome.measures.sort_by_key(|(place, measure)| (*place, measure.level()));
+                self.outcome.measures.sort_by_key(|(place, _, measure)| (*place, measure.level()));
                 (self.outcome, self.charge)
             }
             Ok(Leased::Refused { place, refusal, charged, slice }) => {
@@ -165,7 +166,11 @@ impl Fetch {
                 });
                 if let Some(asked) = self.asked.get(place) {
                     let used = charged.saturating_sub(asked.meter.held().0);
-                    outcome.measures.push((asked.place, asked.meter.counter().measure(used, slice)));
+                    outcome.measures.push((
+                        asked.place,
+                        asked.ask.need,
+                        asked.meter.counter().measure(used, slice),
+                    ));
                 }
                 (outcome, Charge::new())
             }

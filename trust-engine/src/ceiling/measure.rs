@@ -38,7 +38,15 @@ impl Counter {
         let exact = row.precision == Precision::Exact || max_hold <= 2 * COARSE_TICK.as_micros() as i64;
         let near = u128::from(row.limit) * u128::from(ceilings.near_limit_percent);
         let near = u64::try_from(near.div_ceil(100)).unwrap_or(row.limit);
-        Self { key, level, window: Window::new(row.window, row.seconds), limit: row.limit, exact, near, max_hold }
+        Self {
+            key,
+            level,
+            window: Window::new(row.window, row.seconds),
+            limit: row.limit,
+            exact,
+            near,
+            max_hold,
+        }
     }
 
     /// The counter's state, given what is used of it.

@@ -96,7 +96,13 @@ impl Meter {
 
     /// Puts a grant's spare part into the slot. `sent` is when it was asked for: the earliest instant at which the
     /// authority's time for it can have begun.
-    pub(crate) fn land(self: &Arc<Self>, grant: &Grant, ask: &Ask, ours: bool, sent: Moment) -> (Taken, Measure) {
+    pub(crate) fn land(
+        self: &Arc<Self>,
+        grant: &Grant,
+        ask: &Ask,
+        ours: bool,
+        sent: Moment,
+    ) -> (Taken, Measure) {
         let spare = grant.amount.saturating_sub(ask.need);
         let measure = self.counter.measure(grant.charged.saturating_sub(spare), grant.slice);
         let mut taken = Taken { lease: None, slice: grant.slice, amount: ask.need };

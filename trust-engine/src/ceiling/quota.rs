@@ -32,29 +32,44 @@ impl AgentQuota {
         id: AgentId,
         agent: Option<Arc<Agent>>,
         claim: Option<&str>,
-        authority: Option<&str>,
+        asserted: bool,
     ) -> Self {
-        let subject = Subject::of(agent.as_deref()).asserted_by(authority.filter(|_| claim.is_some()));
+        let subject = Subject::of(agent.as_deref()).asserted_by(asserted.then_some("a tier authority"));
         let tier = EffectiveTier::resolve(&policy, &subject, claim);
         let refusal = refusal(&policy, &subject, tier);
         let lines = policy.document().resources.iter().map(|_| OnceLock::new()).collect();
         Self { policy, organization, id, agent, tier, refusal, lines }
     }
 
-    /// The line of a resource, or why there is none.
-    pub(crate) fn line(&self, resource: &str, bank: &Arc<Bank>, shared: &impl Shared) -> Result<&Line, CeilingCode> {
-        let place = self.policy.resource(resource).ok_or(CeilingCode::UnknownResource)?;
+    /// The line of a resource, or why there is none for this agent.
+    #[inline]
+    pub(crate) fn line(
+        &self,
+        resource: &str,
+        bank: &Arc<Bank>,
+        shared: &impl Shared,
+    ) -> Result<&Line, CeilingCode> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
-        let line = self.lines.get(place).ok_or(CeilingCode::UnknownResource)?;
+        let place = self.policy.resource(resource).ok_or(CeilingCode::UnknownResource)?;
+        self.line_at(place, bank, shared).ok_or(CeilingCode::NoCeiling)
+    }
+
+    /// The line of a resource, whatever the agent's standing.
+    pub(crate) fn line_of(&self, resource: &str, bank: &Arc<Bank>, shared: &impl Shared) -> Option<&Line> {
+        self.line_at(self.policy.resource(resource)?, bank, shared)
+    }
+
+    #[inline]
+    fn line_at(&self, place: usize, bank: &Arc<Bank>, shared: &impl Shared) -> Option<&Line> {
         let resolve = || {
             let family = self.agent.as_ref().and_then(|agent| agent.family.as_ref());
             let root = family.unwrap_or(&self.id);
             let whom = Whom { organization: &self.organization, agent: &self.id, root, tier: self.tier };
             Line::resolve(&self.policy, place, whom, bank, shared)
         };
-        line.get_or_init(resolve).as_ref().ok_or(CeilingCode::NoCeiling)
+        self.lines.get(place)?.get_or_init(resolve).as_ref()
     }
 
     /// Name of the tier that is judged by.

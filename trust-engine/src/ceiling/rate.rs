@@ -52,6 +52,8 @@ impl Rate {
     /// Nanoseconds in which `amount` flows in, rounded up.
     fn nanos(&self, amount: u64) -> i64 {
         let nanos = u128::from(amount) * u128::from(self.limit.per_seconds) * 1_000_000_000;
-        i64::try_from(nanos.div_ceil(u128::from(self.limit.amount.max(1)))).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+        i64::try_from(nanos.div_ceil(u128::from(self.limit.amount.max(1))))
+            .unwrap_or(i64::MAX / 4)
+            .min(i64::MAX / 4)
     }
 }

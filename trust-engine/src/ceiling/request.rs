@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::slot::MAX_AMOUNT;
 use crate::error::{Error, Result};
-use crate::ids::{AgentId, MAX_ID_BYTES, OrganizationId, check_line};
+use crate::ids::{MAX_ID_BYTES, OrganizationId, check_line};
 
 /// Most resources in one request.
 pub const MAX_RESOURCES: usize = 16;
@@ -37,10 +37,10 @@ pub struct CeilingRequest {
 /// An amount of one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Demand {
+struct Demand {
     #[serde(rename = "resourceType")]
-    pub(crate) resource: String,
-    pub(crate) amount: u64,
+    resource: String,
+    amount: u64,
 }
 
 impl CeilingRequest {
@@ -124,11 +124,9 @@ impl CeilingRequest {
     pub(crate) fn agent_name(&self) -> &str {
         &self.agent_id
     }
-    pub(crate) fn agent_id(&self) -> Result<AgentId> {
-        AgentId::parse(&self.agent_id)
-    }
-    pub(crate) fn demands(&self) -> &[Demand] {
-        &self.resources
+    /// Resources and amounts.
+    pub(crate) fn amounts(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.resources.iter().map(|demand| (demand.resource.as_str(), demand.amount))
     }
     pub(crate) fn organization_id(&self) -> &OrganizationId {
         &self.organization

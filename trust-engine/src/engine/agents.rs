@@ -1,8 +1,11 @@
 //! Agents of one organization, and the cache that decisions read them from.
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as QuickCache;
 use serde_json::json;
@@ -58,15 +61,8 @@ impl<'a> Agents<'a> {
 
     async fn try_register(&self, agent: NewAgent) -> Result<AgentReceipt> {
         let policy = self.engine.snapshot();
-        let agent = agent.check(&self.organization, &policy, self.engine.now())?;
-        if let Some(parent) = &agent.parent
-            && self.engine.agent(&self.organization, parent).await?.is_none()
-        {
-            return Err(Error::invalid(
-                "parent",
-                format!("{parent} is not registered in {}", self.organization),
-            ));
-        }
+        let mut agent = agent.check(&self.organization, &policy, self.engine.now())?;
+        agent.family = self.family(&agent).await?;
         let taken = || {
             let issue = format!("agent {} is registered already in {}", agent.id, self.organization);
             Error::new(ErrorKind::Conflict, issue).with("agentId", &agent.id)
@@ -77,6 +73,24 @@ impl<'a> Agents<'a> {
         let actor = agent.creator.clone();
         let result = self.commit(None, agent.clone(), "REGISTERED", actor.as_deref(), None).await;
         result.map_err(|error| if error.kind() == ErrorKind::Conflict { taken() } else { error })
+    }
+
+    /// The root of the family that a new agent joins.
+    async fn family(&self, agent: &Agent) -> Result<Option<AgentId>> {
+        let root = |ancestor: &Agent| ancestor.family.clone().unwrap_or_else(|| ancestor.id.clone());
+        if let Some(parent) = &agent.parent {
+            let found = self.engine.agent(&self.organization, parent).await?;
+            let issue = || format!("{parent} is not registered in {}", self.organization);
+            return found.map(|parent| Some(root(&parent))).ok_or_else(|| Error::invalid("parent", issue()));
+        }
+        // A creator may be anyone; only an agent is an ancestor, and none is its own.
+        let creator = agent.creator.as_deref().and_then(|creator| AgentId::parse(creator).ok());
+        match creator.filter(|creator| *creator != agent.id) {
+            Some(creator) => {
+                Ok(self.engine.agent(&self.organization, &creator).await?.map(|found| root(&found)))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Reads an agent.
@@ -156,15 +170,24 @@ impl Engine {
         organization: &OrganizationId,
         id: &AgentId,
     ) -> Result<Option<Arc<Agent>>> {
+        Ok(self.agent_for(organization, id).await?.0)
+    }
+
+    /// An agent, and how long a decision may rest on what is known of it.
+    pub(super) async fn agent_for(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+    ) -> Result<(Option<Arc<Agent>>, Duration)> {
         let cache = &self.0.agents;
         let now = self.now();
-        if let Some(known) = cache.fresh(organization, id, now) {
-            return Ok(known);
+        if let Some((known, age)) = cache.fresh(organization, id, now) {
+            return Ok((known, MAX_AGE.saturating_sub(age)));
         }
         let seen = cache.changes();
         let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
         cache.loaded(organization, id, agent.clone(), now, seen);
-        Ok(agent)
+        Ok((agent, MAX_AGE))
     }
 }
 
@@ -176,7 +199,12 @@ pub(super) struct Cache {
     /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
     /// not come in after it.
     changes: Mutex<u64>,
+    /// Count changes too, of a part of the agents each, for whoever keeps what follows from an agent's state.
+    marks: [AtomicU64; MARKS],
+    hasher: RandomState,
 }
+
+const MARKS: usize = 256;
 
 #[derive(Clone)]
 struct Known {
@@ -186,7 +214,23 @@ struct Known {
 
 impl Cache {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { known: QuickCache::new(capacity), changes: Mutex::new(0) }
+        let marks = [const { AtomicU64::new(0) }; MARKS];
+        Self {
+            known: QuickCache::new(capacity),
+            changes: Mutex::new(0),
+            marks,
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// Which mark an agent's changes move.
+    pub(super) fn mark_of(&self, organization: &OrganizationId, id: &AgentId) -> usize {
+        self.hasher.hash_one((organization, id)) as usize % MARKS
+    }
+
+    /// Differs from an earlier reading if the agent may have changed since.
+    pub(super) fn mark(&self, place: usize) -> u64 {
+        self.marks.get(place).map_or(0, |mark| mark.load(Ordering::Acquire))
     }
 
     fn fresh(
@@ -194,10 +238,10 @@ impl Cache {
         organization: &OrganizationId,
         id: &AgentId,
         now: Timestamp,
-    ) -> Option<Option<Arc<Agent>>> {
+    ) -> Option<(Option<Arc<Agent>>, Duration)> {
         let known = self.known.get(&(organization.clone(), id.clone()))?;
-        let fresh = (known.read_at..known.read_at.plus(MAX_AGE)).contains(&now);
-        fresh.then_some(known.agent)
+        let age = u64::try_from(now.micros() - known.read_at.micros()).ok().map(Duration::from_micros)?;
+        (age < MAX_AGE).then_some((known.agent, age))
     }
 
     fn changes(&self) -> u64 {
@@ -222,5 +266,8 @@ impl Cache {
         let mut changes = self.changes.lock();
         *changes += 1;
         self.known.remove(&(organization.clone(), id.clone()));
+        if let Some(mark) = self.marks.get(self.mark_of(organization, id)) {
+            mark.fetch_add(1, Ordering::Release);
+        }
     }
 }

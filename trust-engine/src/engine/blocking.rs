@@ -17,8 +17,9 @@ use std::sync::Arc;
 use pollster::block_on;
 use uuid::Uuid;
 
-use super::{AgentReceipt, Options, Page, PolicyVersion, Query, Stats, TimeRange, Verdict};
+use super::{AgentReceipt, CeilingUsage, CeilingVerdict, Quota, Options, Page, PolicyVersion, Query, Stats, TimeRange, Verdict};
 use crate::agent::{Agent, AgentChange, NewAgent};
+use crate::ceiling::CeilingRequest;
 use crate::error::Result;
 use crate::gate::GateRequest;
 use crate::ids::OrganizationId;
@@ -47,6 +48,22 @@ impl Engine {
     /// See [`Engine::decide_gate`](crate::Engine::decide_gate).
     pub fn decide_gate(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
         self.0.decide_gate(request)
+    }
+    /// See [`Engine::check_ceiling`](crate::Engine::check_ceiling).
+    pub fn check_ceiling(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
+        block_on(self.0.check_ceiling(request))
+    }
+    /// See [`Engine::check_ceiling_now`](crate::Engine::check_ceiling_now).
+    pub fn check_ceiling_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
+        self.0.check_ceiling_now(request)
+    }
+    /// See [`Engine::quota`](crate::Engine::quota).
+    pub fn quota(&self, agent: &str) -> Result<Quota> {
+        self.0.quota(agent)
+    }
+    /// See [`Engine::quotas`](crate::Engine::quotas).
+    pub fn quotas(&self) -> Quotas<'_> {
+        Quotas(self.0.quotas())
     }
     /// See [`Engine::agents`](crate::Engine::agents).
     pub fn agents(&self) -> Agents<'_> {
@@ -78,6 +95,50 @@ impl Ticket {
     /// [`committed`](Self::committed) without async.
     pub fn wait(self) -> Result<Option<Receipt>> {
         block_on(self.committed())
+    }
+}
+
+/// [`Quotas`](crate::Quotas) without async.
+#[derive(Clone, Debug)]
+pub struct Quotas<'a>(super::Quotas<'a>);
+
+impl Quotas<'_> {
+    /// See [`Quotas::of`](crate::Quotas::of).
+    #[must_use]
+    pub fn of(self, organization: OrganizationId) -> Self {
+        Self(self.0.of(organization))
+    }
+    /// See [`Quotas::peek`](crate::Quotas::peek).
+    pub fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
+        block_on(self.0.peek(request))
+    }
+    /// See [`Quotas::reserve`](crate::Quotas::reserve).
+    pub fn reserve(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Option<Reservation>)> {
+        let (verdict, reservation) = block_on(self.0.reserve(request))?;
+        Ok((verdict, reservation.map(Reservation)))
+    }
+    /// See [`Quotas::usage`](crate::Quotas::usage).
+    pub fn usage(&self, agent: &str) -> Result<Vec<CeilingUsage>> {
+        block_on(self.0.usage(agent))
+    }
+    /// See [`Quotas::quota`](crate::Quotas::quota).
+    pub fn quota(&self, agent: &str) -> Result<Quota> {
+        self.0.quota(agent)
+    }
+}
+
+/// [`Reservation`](crate::Reservation) without async.
+#[derive(Debug)]
+pub struct Reservation(crate::Reservation);
+
+impl Reservation {
+    /// See [`Reservation::commit`](crate::Reservation::commit).
+    pub fn commit(&mut self, used: &[u64]) -> Result<Option<Receipt>> {
+        block_on(self.0.commit(used))
+    }
+    /// See [`Reservation::void`](crate::Reservation::void).
+    pub fn void(&mut self) -> Result<Option<Receipt>> {
+        block_on(self.0.void())
     }
 }
 

@@ -201,15 +201,20 @@ impl Engine {
 
     fn is_recorded(&self, policy: &Policy, decision: Decision) -> bool {
         let recording = &policy.document().recording.gates;
-        match recording.mode {
+        self.is_sampled(recording.mode, recording.sample_per_thousand, decision == Decision::Allow)
+    }
+
+    /// Whether a verdict is among those that are recorded: refusals always are, unless none is.
+    pub(super) fn is_sampled(&self, mode: RecordingMode, per_thousand: Option<u32>, allowed: bool) -> bool {
+        match mode {
             RecordingMode::All => true,
             RecordingMode::None => false,
-            RecordingMode::Sampled if decision != Decision::Allow => true,
+            RecordingMode::Sampled if !allowed => true,
             RecordingMode::Sampled => {
                 let mut random = [0u8; 4];
                 self.0.entropy.fill(&mut random);
                 // The remainder's bias is below one in four million.
-                u32::from_le_bytes(random) % 1000 < recording.sample_per_thousand.unwrap_or(1000)
+                u32::from_le_bytes(random) % 1000 < per_thousand.unwrap_or(1000)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 pub mod blocking;
+mod ceilings;
 mod gates;
 mod log;
 mod open;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 
@@ -26,6 +28,7 @@ use crate::provenance::{Draft, ParentOf, Payload, Receipt, RecordType, Sequencer
 use crate::storage::{Shard, StateChange, Store};
 
 pub use agents::{AgentReceipt, Agents};
+pub use ceilings::{CeilingUsage, CeilingVerdict, Quota, Quotas, Reservation, recompute_ceiling};
 pub use gates::{Recorded, Verdict};
 pub use log::Log;
 pub use options::Options;
@@ -58,11 +61,14 @@ const SHARD: Shard = 0;
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    // Declared first, dropped first: the writer ends before the store closes.
-    sequencer: Sequencer,
+    // In this order they are dropped: leases go back, the writer ends, then the store closes.
+    ceilings: Option<ceilings::State>,
+    sequencer: Arc<Sequencer>,
     store: Arc<dyn Store>,
     // Shared with what follows from commits, which may come in after the engine is gone.
     policy: Arc<ArcSwap<InForce>>,
+    /// Counts the policies that came into force.
+    edition: Arc<AtomicU64>,
     agents: Arc<agents::Cache>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -100,7 +106,14 @@ impl Engine {
     /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed)
     /// afterwards where they would have to write.
     pub async fn close(&self) {
+        if let Some(ceilings) = &self.0.ceilings {
+            ceilings.settle();
+        }
         self.0.sequencer.close().await;
+        if let Some(ceilings) = &self.0.ceilings {
+            // What could not be given back stays charged until its window has gone by.
+            let _ = ceilings.flush().await;
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -3,16 +3,17 @@
 #[cfg(feature = "embedded")]
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::options::Place;
-use super::{Engine, InForce, Inner, Options, SHARD, agents};
+use super::{Engine, InForce, Inner, Options, SHARD, agents, ceilings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::policy::{Policy, PolicyDocument};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, Entry, RecordType, Sequencer, Settings, Signer};
-use crate::storage::{self, Store, StoredPolicy};
+use crate::storage::{self, CounterStore, Store, StoredPolicy};
 
 impl Engine {
     /// Opens an engine.
@@ -32,7 +33,7 @@ impl Engine {
     async fn try_open(options: Options) -> Result<Self> {
         options.check()?;
         let policy = options.policy.clone().map(Policy::compile).transpose()?;
-        let (store, signer, origin) = resolve(&options).await?;
+        let (store, counters, signer, origin) = resolve(&options).await?;
         let settings = Settings {
             store: Arc::clone(&store),
             signer,
@@ -44,7 +45,7 @@ impl Engine {
             max_batch: options.max_batch,
             linger: options.linger,
         };
-        let sequencer = Sequencer::open(settings).await?;
+        let sequencer = Arc::new(Sequencer::open(settings).await?);
         let stored = store.policy().await?;
         check_recorded(&*store, stored.as_ref()).await?;
         let (version, in_force) = match &stored {
@@ -57,13 +58,20 @@ impl Engine {
             Some(policy) => Some(policy),
             None => first.map(Policy::compile).transpose()?,
         };
+        let edition = Arc::new(AtomicU64::new(0));
+        let ceilings = options.counters.or(counters).map(|counters| {
+            let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
+            ceilings::State::new(counters, options.cached_agents, sequencer, clock)
+        });
         let engine = Self(Arc::new(Inner {
+            ceilings,
             sequencer,
             store,
             policy: Arc::new(arc_swap::ArcSwap::from_pointee(InForce {
                 version,
                 policy: Arc::new(in_force),
             })),
+            edition,
             agents: Arc::new(agents::Cache::new(options.cached_agents)),
             clock: options.clock,
             entropy: options.entropy,
@@ -105,8 +113,10 @@ fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
     Ok(policy)
 }
 
-/// The store, its signer and the log's name.
-async fn resolve(options: &Options) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, String)> {
+/// The store, its counters, its signer and the log's name.
+type Resolved = (Arc<dyn Store>, Option<Arc<dyn CounterStore>>, Arc<dyn Signer>, String);
+
+async fn resolve(options: &Options) -> Result<Resolved> {
     match &options.place {
         Place::Memory => {
             let signer = options
@@ -114,14 +124,15 @@ async fn resolve(options: &Options) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, 
                 .clone()
                 .unwrap_or_else(|| Arc::new(Ed25519Signer::generate(&*options.entropy)));
             let origin = origin(options.deployment.as_deref(), &*signer);
-            Ok((storage::memory(), signer, origin))
+            let counters = storage::memory_counters(Arc::clone(&options.clock));
+            Ok((storage::memory(), Some(counters), signer, origin))
         }
         Place::Custom(store) => {
             let need =
                 |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
             let signer = options.signer.clone().ok_or_else(|| need("signer"))?;
             let deployment = options.deployment.as_deref().ok_or_else(|| need("deployment"))?;
-            Ok((Arc::clone(store), Arc::clone(&signer), origin(Some(deployment), &*signer)))
+            Ok((Arc::clone(store), None, Arc::clone(&signer), origin(Some(deployment), &*signer)))
         }
         #[cfg(feature = "embedded")]
         Place::Embedded(folder) => resolve_embedded(options, folder).await,
@@ -131,11 +142,8 @@ async fn resolve(options: &Options) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, 
 }
 
 #[cfg(feature = "embedded")]
-async fn resolve_embedded(
-    options: &Options,
-    folder: &Path,
-) -> Result<(Arc<dyn Store>, Arc<dyn Signer>, String)> {
-    let store = storage::embedded(folder)?;
+async fn resolve_embedded(options: &Options, folder: &Path) -> Result<Resolved> {
+    let (store, counters) = storage::embedded_with_counters(folder, Arc::clone(&options.clock))?;
     let head = store.head(SHARD).await?;
     // A log that was begun keeps the name that it was begun with.
     let begun = SignedCheckpoint::parse(&head.note).ok().map(|signed| signed.checkpoint.origin);
@@ -153,7 +161,7 @@ async fn resolve_embedded(
         (None, Some(wanted)) => wanted,
         (None, None) => origin(None, &*signer),
     };
-    Ok((store, signer, origin))
+    Ok((store, Some(counters), signer, origin))
 }
 
 /// Reads the key beside the database, or makes it for a log that has not begun.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::{MAX_ID_BYTES, check_line};
 use crate::policy::PolicyDocument;
 use crate::provenance::Signer;
-use crate::storage::Store;
+use crate::storage::{CounterStore, Store};
 
 /// Most submissions that a queue may be set to hold.
 const MAX_QUEUE: usize = 1 << 20;
@@ -21,6 +21,7 @@ const MAX_CACHED_AGENTS: usize = 1 << 24;
 #[derive(Clone)]
 pub struct Options {
     pub(crate) place: Place,
+    pub(crate) counters: Option<Arc<dyn CounterStore>>,
     pub(crate) policy: Option<PolicyDocument>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -45,6 +46,7 @@ impl Options {
     fn at(place: Place) -> Self {
         Self {
             place,
+            counters: None,
             policy: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -72,9 +74,16 @@ impl Options {
         Self::at(Place::Embedded(folder.into()))
     }
 
-    /// Any other store. It needs a signer and a deployment name.
+    /// Any other store. It needs a signer and a deployment name, and [`counters`](Self::counters) for ceilings.
     pub fn store(store: Arc<dyn Store>) -> Self {
         Self::at(Place::Custom(store))
+    }
+
+    /// Who counts what ceilings limit; by default the store's own counters.
+    #[must_use]
+    pub fn counters(mut self, counters: Arc<dyn CounterStore>) -> Self {
+        self.counters = Some(counters);
+        self
     }
 
     /// The policy to bring into force if it is not the one in force already. Without it, the one in force stays, and
@@ -145,7 +154,7 @@ impl Options {
         self
     }
 
-    /// Agents kept in memory, 1 to 16,777,216; 100,000 by default.
+    /// Agents kept in memory, and quotas of agents, 1 to 16,777,216 each; 100,000 by default.
     #[must_use]
     pub fn cached_agents(mut self, agents: usize) -> Self {
         self.cached_agents = agents;

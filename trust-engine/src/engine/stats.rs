@@ -62,6 +62,8 @@ impl TimeRange {
 pub struct Stats {
     /// Role gates.
     pub role_gates: GateStats,
+    /// Capability ceilings.
+    pub ceiling: CeilingStats,
     /// The log.
     pub provenance: ProvenanceStats,
     /// When these were taken.
@@ -84,6 +86,24 @@ pub struct GateStats {
     pub unrecorded: u64,
     /// By the tier that they were evaluated at.
     pub by_tier: BTreeMap<String, u64>,
+}
+
+/// Verdicts of ceilings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CeilingStats {
+    /// All checks.
+    pub total_checks: u64,
+    /// Those that were admitted.
+    pub admitted: u64,
+    /// Those that asked for more than was left.
+    pub exceeded: u64,
+    /// Those that were refused for another reason.
+    pub refused: u64,
+    /// Of the admitted ones those that came near a ceiling.
+    pub near_limit: u64,
+    /// Those that the policy did not record.
+    pub unrecorded: u64,
 }
 
 /// Records of the log.
@@ -121,6 +141,14 @@ impl Engine {
                 Some(("gates", "DENY")) => stats.role_gates.denied = count,
                 Some(("gates", "ESCALATE")) => stats.role_gates.escalated = count,
                 Some(("gates", "unrecorded")) => stats.role_gates.unrecorded = count,
+                Some(("ceilings", "admitted")) => stats.ceiling.admitted += count,
+                Some(("ceilings", "near")) => {
+                    stats.ceiling.near_limit = count;
+                    stats.ceiling.admitted += count;
+                }
+                Some(("ceilings", "exceeded")) => stats.ceiling.exceeded = count,
+                Some(("ceilings", "refused")) => stats.ceiling.refused = count,
+                Some(("ceilings", "unrecorded")) => stats.ceiling.unrecorded = count,
                 Some(("tiers", tier)) => {
                     stats.role_gates.by_tier.insert(tier.to_owned(), count);
                 }
@@ -132,6 +160,8 @@ impl Engine {
         }
         let gates = &mut stats.role_gates;
         gates.total = gates.allowed + gates.denied + gates.escalated;
+        let ceiling = &mut stats.ceiling;
+        ceiling.total_checks = ceiling.admitted + ceiling.exceeded + ceiling.refused;
         stats.provenance.total_records = stats.provenance.by_type.values().sum();
         let (committed, commits, queued) = self.0.sequencer.progress();
         stats.provenance.queued = queued as u64;

@@ -3,8 +3,6 @@
 //! Tiers and resources are places in the document's lists; what is found is the place of a row, so that the rows
 //! stay in the document and are there once.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "used by the ceilings"))]
-
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;

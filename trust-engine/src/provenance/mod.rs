@@ -31,5 +31,5 @@ pub use record::{NewRecord, Receipt, Record, SignedCheckpoint};
 pub use sequencer::Ticket;
 pub(crate) use sequencer::{Draft, ParentOf, Sequencer, Settings, Submission};
 pub use signer::{Ed25519Signer, Signer};
-pub(crate) use tally::Counted;
+pub(crate) use tally::{CeilingCount, Counted};
 pub use tiles::{entry_bundle_path, hash_tile_path, push_bundled, split_bundle};

@@ -122,6 +122,7 @@ fn agent(organization: &str, id: &str, version: u64) -> Agent {
         creation: Creation::Fresh,
         creator: None,
         parent: None,
+        family: None,
         version,
         registered_at: Timestamp::from_micros(1),
         changed_at: Timestamp::from_micros(1),

@@ -46,7 +46,8 @@ impl Ledger {
                 accounts.push((account, false));
                 continue;
             }
-            let returned = ask.unspent.is_some_and(|(slice, amount)| account.take_back(ask.window, slice, amount));
+            let returned =
+                ask.unspent.is_some_and(|(slice, amount)| account.take_back(ask.window, slice, amount));
             if ask.limit.saturating_sub(account.used()) < ask.need {
                 refuse(Refusal::Exhausted, &account);
             }

@@ -89,7 +89,8 @@ impl CounterStore for MemoryCounters {
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
         let now = self.clock.now();
         let book = self.book.lock();
-        let of = |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &book.forgotten);
+        let of =
+            |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &book.forgotten);
         counters.iter().map(of).collect()
     }
 

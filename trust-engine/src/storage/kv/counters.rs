@@ -81,9 +81,10 @@ impl<K: Kv> CounterStore for KvCounters<K> {
     fn lease(&self, asks: Asks, answer: Answer) {
         let leased = {
             let mut book = self.shared.book.lock();
-            match book.check().and_then(|()| {
-                book.ledger.lease(&asks, self.shared.clock.now(), &*self.shared.kv)
-            }) {
+            match book
+                .check()
+                .and_then(|()| book.ledger.lease(&asks, self.shared.clock.now(), &*self.shared.kv))
+            {
                 Ok(granted @ Leased::Granted(_)) => {
                     book.waiting.push((answer, granted));
                     self.shared.work.notify_one();
@@ -107,9 +108,8 @@ impl<K: Kv> CounterStore for KvCounters<K> {
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
         let now = self.shared.clock.now();
         let book = self.shared.book.lock();
-        let of = |(key, window): &(CounterKey, Window)| {
-            book.ledger.charged(key, *window, now, &*self.shared.kv)
-        };
+        let of =
+            |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &*self.shared.kv);
         counters.iter().map(of).collect()
     }
 
@@ -143,7 +143,9 @@ impl Book {
             return Err(closed());
         }
         match self.down {
-            true => Err(Error::new(ErrorKind::Unavailable, "the counters cannot be written; it is tried again")),
+            true => {
+                Err(Error::new(ErrorKind::Unavailable, "the counters cannot be written; it is tried again"))
+            }
             false => Ok(()),
         }
     }

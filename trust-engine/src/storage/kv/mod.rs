@@ -141,7 +141,14 @@ impl<K: Kv> Kv for std::sync::Arc<K> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         (**self).get(table, key)
     }
-    fn range(&self, table: Table, from: &[u8], to: &[u8], descending: bool, limit: usize) -> Result<Vec<Pair>> {
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Pair>> {
         (**self).range(table, from, to, descending, limit)
     }
     fn write(&self, puts: &Puts) -> Result<()> {

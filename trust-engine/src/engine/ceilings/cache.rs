@@ -1,0 +1,136 @@
+//! The quotas of agents that asked lately, and what they share.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use quick_cache::Equivalent;
+use quick_cache::sync::Cache;
+
+use super::counts::{Counts, Unrecorded};
+use crate::ceiling::{AgentQuota, Bank, Counter, CounterKey, Meter, Rate, Shared};
+use crate::clock::Moment;
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::RateLimit;
+use crate::storage::CounterStore;
+
+/// Whom a quota is for, and by what tier.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    organization: OrganizationId,
+    agent: AgentId,
+    claim: Option<Box<str>>,
+    asserted: bool,
+}
+
+/// The same, borrowed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Asker<'a> {
+    pub(super) organization: &'a str,
+    pub(super) agent: &'a str,
+    pub(super) claim: Option<&'a str>,
+    /// Whether the claim is a tier authority's.
+    pub(super) asserted: bool,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Asker::from(self).hash(state);
+    }
+}
+
+impl<'a> From<&'a Key> for Asker<'a> {
+    fn from(key: &'a Key) -> Self {
+        let (organization, agent) = (key.organization.as_str(), key.agent.as_str());
+        Self { organization, agent, claim: key.claim.as_deref(), asserted: key.asserted }
+    }
+}
+
+impl Equivalent<Key> for Asker<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == Asker::from(key)
+    }
+}
+
+/// An agent's quota, and up to when it may be relied on.
+pub(super) struct Entry {
+    pub(super) quota: AgentQuota,
+    /// Which of the agents' marks it watches, and the mark when the agent was read.
+    pub(super) mark_place: usize,
+    pub(super) mark: AtomicU64,
+    /// The engine's edition when the policy was read.
+    pub(super) edition: AtomicU64,
+    /// When the agent must be read again, on the steady clock.
+    pub(super) fresh_until: AtomicI64,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl Entry {
+    pub(super) fn is_fresh(&self, edition: u64, mark: u64, now: Moment) -> bool {
+        self.edition.load(Ordering::Relaxed) == edition
+            && self.mark.load(Ordering::Relaxed) == mark
+            && now.steady < self.fresh_until.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct QuotaCache {
+    known: Cache<Key, Arc<Entry>>,
+    /// Meters that several agents share.
+    meters: Cache<CounterKey, Arc<Meter>>,
+    rates: Cache<(CounterKey, Box<str>), Arc<Rate>>,
+    pub(super) bank: Arc<Bank>,
+    pub(super) unrecorded: Arc<Unrecorded>,
+}
+
+impl QuotaCache {
+    pub(super) fn new(store: Arc<dyn CounterStore>, capacity: usize) -> Self {
+        Self {
+            known: Cache::new(capacity),
+            meters: Cache::new(capacity),
+            rates: Cache::new(capacity),
+            bank: Arc::new(Bank::new(store)),
+            unrecorded: Arc::default(),
+        }
+    }
+
+    pub(super) fn get(&self, asker: &Asker<'_>) -> Option<Arc<Entry>> {
+        self.known.get(asker)
+    }
+
+    pub(super) fn insert(&self, asker: &Asker<'_>, entry: Arc<Entry>) {
+        let key = Key {
+            organization: entry.quota.organization.clone(),
+            agent: entry.quota.id.clone(),
+            claim: asker.claim.map(Box::from),
+            asserted: asker.asserted,
+        };
+        self.known.insert(key, entry);
+    }
+
+    /// Gives back everything.
+    pub(super) fn drain(&self) {
+        self.bank.sweep(None);
+    }
+}
+
+impl Shared for QuotaCache {
+    fn meter(&self, counter: Counter) -> Arc<Meter> {
+        if let Some(known) = self.meters.get(&counter.key).filter(|meter| *meter.counter() == counter) {
+            return known;
+        }
+        let key = counter.key.clone();
+        let meter = Arc::new(Meter::new(counter, Arc::clone(&self.bank)));
+        self.meters.insert(key, Arc::clone(&meter));
+        meter
+    }
+
+    fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate> {
+        let key = (key, Box::from(limit.tier.as_str()));
+        if let Some(known) = self.rates.get(&key).filter(|rate| rate.limit() == limit) {
+            return known;
+        }
+        let rate = Arc::new(Rate::new(limit.clone()));
+        self.rates.insert(key, Arc::clone(&rate));
+        rate
+    }
+}

@@ -1,0 +1,64 @@
+//! Counting checks that the policy does not record, without slowing them down: each agent counts in one of several
+//! cells, and the sweeper carries them to the statistics.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use crate::clock::Timestamp;
+use crate::ids::OrganizationId;
+use crate::provenance::{CeilingCount, Counted, Sequencer};
+
+const CELLS: usize = 16;
+/// Organizations that are told apart; the rest counts under `default`.
+const MAX_ORGANIZATIONS: usize = 256;
+
+/// The counts of one organization.
+#[derive(Default)]
+pub(super) struct Counts([Cell; CELLS]);
+
+/// A line of the processor's cache.
+#[derive(Default)]
+#[repr(align(64))]
+struct Cell([AtomicU64; CeilingCount::ALL.len()]);
+
+impl Counts {
+    /// Counts a check in the cell of `place`, and says whether it is the first since the counts were taken.
+    pub(super) fn add(&self, place: usize, count: CeilingCount) -> bool {
+        let cell = self.0.get(place % CELLS).and_then(|cell| cell.0.get(count as usize));
+        cell.is_some_and(|cell| cell.fetch_add(1, Ordering::Relaxed) == 0)
+    }
+
+    fn take(&self, count: CeilingCount) -> u64 {
+        let cells = self.0.iter().filter_map(|cell| cell.0.get(count as usize));
+        cells.map(|cell| cell.swap(0, Ordering::Relaxed)).sum()
+    }
+}
+
+/// The counts of all organizations.
+#[derive(Default)]
+pub(super) struct Unrecorded(Mutex<HashMap<OrganizationId, Arc<Counts>, RandomState>>);
+
+impl Unrecorded {
+    pub(super) fn of(&self, organization: &OrganizationId) -> Arc<Counts> {
+        let mut all = self.0.lock();
+        let known = all.contains_key(organization) || all.len() < MAX_ORGANIZATIONS;
+        let organization = if known { organization.clone() } else { OrganizationId::default() };
+        Arc::clone(all.entry(organization).or_default())
+    }
+
+    /// Carries all counts to the statistics.
+    pub(super) fn flush(&self, sequencer: &Sequencer, now: Timestamp) {
+        for (organization, counts) in &*self.0.lock() {
+            for count in CeilingCount::ALL {
+                let times = counts.take(count);
+                if times > 0 {
+                    sequencer.count_unrecorded(organization, now, &Counted::Ceiling(count), times);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A handle on one agent's quota: the way to it, walked once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use arc_swap::ArcSwap;
+
+use super::super::Engine;
+use super::cache::{Asker, Entry};
+use super::verdict::CeilingVerdict;
+use crate::ceiling::{CeilingRequest, check_amount};
+use crate::error::Result;
+use crate::ids::{AgentId, OrganizationId};
+
+/// An agent's quota. It follows every change of the agent and of the policy.
+///
+/// ```
+/// use trust_engine::{NewAgent, Options, blocking::Engine};
+///
+/// let engine = Engine::open(Options::memory())?;
+/// engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED"))?;
+/// let quota = engine.quota("agent_001")?;
+/// assert!(quota.try_take("API_CALLS", 1)?.allowed());
+/// # Ok::<(), trust_engine::Error>(())
+/// ```
+pub struct Quota {
+    engine: Engine,
+    organization: OrganizationId,
+    agent: AgentId,
+    entry: ArcSwap<Entry>,
+}
+
+impl Quota {
+    pub(super) fn open(engine: &Engine, organization: &OrganizationId, agent: &str) -> Result<Self> {
+        let (organization, agent) = (organization.clone(), AgentId::parse(agent)?);
+        let asker = asker(&organization, &agent);
+        let now = engine.0.clock.coarse();
+        let entry = match engine.known(&asker, now)? {
+            Some(entry) => entry,
+            None => engine.find_now(&asker, now)?,
+        };
+        Ok(Self { engine: engine.clone(), organization, agent, entry: ArcSwap::new(entry) })
+    }
+
+    /// Checks an amount at the agent's held tier and charges it, as
+    /// [`check_ceiling_now`](Engine::check_ceiling_now) does; what the policy records is on its way into the log.
+    ///
+    /// # Errors
+    /// As [`check_ceiling_now`](Engine::check_ceiling_now).
+    pub fn try_take(&self, resource: &str, amount: u64) -> Result<CeilingVerdict> {
+        self.take(resource, amount).map_err(|error| error.during("check ceiling"))
+    }
+
+    #[inline]
+    fn take(&self, resource: &str, amount: u64) -> Result<CeilingVerdict> {
+        check_amount(amount)?;
+        let now = self.engine.0.clock.coarse();
+        let mut entry = self.entry.load();
+        if !self.engine.is_fresh(&entry, now) {
+            self.entry.store(self.engine.find_now(&asker(&self.organization, &self.agent), now)?);
+            entry = self.entry.load();
+        }
+        let inputs = || {
+            let request = CeilingRequest::new(self.agent.as_str(), resource, amount);
+            Cow::Owned(request.organization(self.organization.clone()))
+        };
+        Ok(self.engine.check_entry(&entry, std::iter::once((resource, amount)), inputs, now)?.0)
+    }
+}
+
+fn asker<'a>(organization: &'a OrganizationId, agent: &'a AgentId) -> Asker<'a> {
+    Asker { organization: organization.as_str(), agent: agent.as_str(), claim: None, asserted: false }
+}
+
+impl fmt::Debug for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (organization, agent) = (&self.organization, &self.agent);
+        f.debug_struct("Quota")
+            .field("organization", organization)
+            .field("agent", agent)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! What a recorded ceiling verdict keeps, and how it is recomputed from that.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::payload::{ENGINE, EngineVersion, Facts, Recomputable};
+use super::verdict::CeilingVerdict;
+use crate::ceiling::{AgentQuota, CeilingCode, CeilingRequest, Level, refusal, row_of};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::AgentId;
+use crate::policy::{Policy, WindowKind};
+use crate::subject::{EffectiveTier, Subject};
+
+/// Payload of a CEILING record.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CeilingPayload<'a> {
+    reason: String,
+    verdict: Recomputable,
+    inputs: &'a CeilingRequest,
+    facts: Facts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<&'a AgentId>,
+    counters: Vec<Snapshot<'a>>,
+    engine: EngineVersion,
+}
+
+/// A counter as it stood before the check.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Snapshot<'a> {
+    resource_type: Cow<'a, str>,
+    level: Level,
+    amount: u64,
+    used_before: u64,
+    ceiling: u64,
+    window: WindowKind,
+    window_seconds: u32,
+    window_start: Timestamp,
+    reset_at: Timestamp,
+}
+
+impl<'a> CeilingPayload<'a> {
+    pub(super) fn bytes(
+        verdict: &CeilingVerdict,
+        request: &'a CeilingRequest,
+        quota: &'a AgentQuota,
+        authority: Option<&str>,
+    ) -> Result<Vec<u8>> {
+        let snapshot = |(place, amount, measure): &(usize, u64, crate::ceiling::Measure)| {
+            let charged = if verdict.allowed() { *amount } else { 0 };
+            Some(Snapshot {
+                resource_type: request.amounts().nth(*place)?.0.into(),
+                level: measure.level(),
+                amount: *amount,
+                used_before: measure.current_usage().saturating_sub(charged),
+                ceiling: measure.ceiling(),
+                window: measure.window().kind(),
+                window_seconds: measure.window().seconds(),
+                window_start: measure.window_start(),
+                reset_at: measure.reset_at(),
+            })
+        };
+        let agent = quota.agent.as_deref();
+        let payload = Self {
+            reason: verdict.reason(),
+            verdict: Recomputable {
+                decision: verdict.decision(),
+                reason_code: verdict.reason_code().as_str().into(),
+                evaluated_at: verdict.evaluated_at(),
+            },
+            inputs: request,
+            facts: Facts::of(agent, authority),
+            tier: quota.tier_name(),
+            family: agent.and_then(|agent| agent.family.as_ref()),
+            counters: verdict.measures.iter().filter_map(snapshot).collect(),
+            engine: ENGINE,
+        };
+        let mut bytes = Vec::with_capacity(768);
+        serde_json::to_writer(&mut bytes, &payload)
+            .map(|()| bytes)
+            .map_err(|error| Error::invalid("request", "is not valid JSON").caused_by(error))
+    }
+}
+
+/// What is read back of a payload.
+#[derive(Deserialize)]
+struct ReadBack<'a> {
+    verdict: RecordedVerdict,
+    inputs: CeilingRequest,
+    facts: Facts,
+    #[serde(borrow)]
+    counters: Vec<Snapshot<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordedVerdict {
+    reason_code: CeilingCode,
+}
+
+/// Derives the verdict of a CEILING record again, from its payload and a policy.
+///
+/// What the counters, the clock and the rates said at the time is taken from the record; everything else follows from
+/// the policy. With the policy that the record names the reason code is the recorded one; the second value says whether
+/// it is. With another policy the result is what that policy would have decided about the same usage.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if the payload is not that of a ceiling verdict; the records of a reservation's end are none.
+pub fn recompute_ceiling(payload: &[u8], policy: &Policy) -> Result<(CeilingCode, bool)> {
+    let recorded: ReadBack<'_> = serde_json::from_slice(payload).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the payload is not that of a ceiling verdict").caused_by(error)
+    })?;
+    let code = decide(&recorded, policy);
+    Ok((code, code == recorded.verdict.reason_code))
+}
+
+fn decide(recorded: &ReadBack<'_>, policy: &Policy) -> CeilingCode {
+    let ReadBack { verdict, inputs, facts, counters } = recorded;
+    let subject = Subject { standing: facts.standing(), authority: facts.authority() };
+    let tier = EffectiveTier::resolve(policy, &subject, inputs.claimed_tier());
+    if let Some(refusal) = refusal(policy, &subject, tier) {
+        return refusal;
+    }
+    for (resource, _) in inputs.amounts() {
+        let Some(resource) = policy.resource(resource) else { return CeilingCode::UnknownResource };
+        if row_of(policy, Level::Agent, resource, inputs.organization_id(), tier).is_none() {
+            return CeilingCode::NoCeiling;
+        }
+    }
+    match verdict.reason_code {
+        // What the world said then.
+        code @ (CeilingCode::RateExceeded | CeilingCode::ClockSetBack) => return code,
+        CeilingCode::StoreUnavailable | CeilingCode::FailOpen => {
+            let open = policy.document().ceilings.fail_open;
+            return if open { CeilingCode::FailOpen } else { CeilingCode::StoreUnavailable };
+        }
+        _ => {}
+    }
+    let fits = |counter: &Snapshot<'_>| {
+        let row = policy
+            .resource(&counter.resource_type)
+            .and_then(|resource| row_of(policy, counter.level, resource, inputs.organization_id(), tier));
+        // A level that the policy does not limit.
+        row.is_none_or(|row| counter.used_before.saturating_add(counter.amount) <= row.limit)
+    };
+    if counters.iter().all(fits) { CeilingCode::WithinCeiling } else { CeilingCode::CeilingExceeded }
+}

@@ -1,0 +1,68 @@
+//! Reading counters without charging them.
+
+use std::sync::Arc;
+
+use super::super::Engine;
+use super::CeilingUsage;
+use super::cache::Asker;
+use super::verdict::CeilingVerdict;
+use crate::ceiling::{CeilingCode, CeilingRequest, Counter, Meter, Outcome};
+use crate::error::Result;
+use crate::ids::OrganizationId;
+
+impl Engine {
+    pub(super) async fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
+        request.check()?;
+        let state = self.state()?;
+        let now = self.0.clock.coarse();
+        let entry = self.find(&self.asker(request), now).await?;
+        let mut counters = Vec::new();
+        for (place, (resource, amount)) in request.amounts().enumerate() {
+            match entry.quota.line(resource, &state.quotas.bank, &state.quotas) {
+                Ok(line) => counters.extend(line.meters.iter().map(|meter| (place, amount, meter))),
+                Err(code) => return Ok(CeilingVerdict::new(Outcome::new(code), now.wall)),
+            }
+        }
+        let keys: Vec<_> = counters.iter().map(|(_, _, meter)| key(meter.counter())).collect();
+        let used = state.quotas.bank.used(&keys).await?;
+        let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
+        for ((place, amount, meter), used) in counters.into_iter().zip(used) {
+            let measure = meter.counter().measure(used.amount, used.slice);
+            if measure.remaining() < amount {
+                outcome = Outcome::new(CeilingCode::CeilingExceeded);
+                outcome.measures.push((place, amount, measure));
+                break;
+            }
+            outcome.measures.push((place, amount, measure));
+        }
+        Ok(CeilingVerdict::new(outcome, now.wall))
+    }
+
+    pub(super) async fn usage(
+        &self,
+        organization: &OrganizationId,
+        agent: &str,
+    ) -> Result<Vec<CeilingUsage>> {
+        let state = self.state()?;
+        let now = self.0.clock.coarse();
+        let asker = Asker { organization: organization.as_str(), agent, claim: None, asserted: false };
+        let entry = self.find(&asker, now).await?;
+        let mut counters: Vec<(&str, &Arc<Meter>)> = Vec::new();
+        for resource in &entry.quota.policy.document().resources {
+            if let Some(line) = entry.quota.line_of(resource, &state.quotas.bank, &state.quotas) {
+                counters.extend(line.meters.iter().map(|meter| (resource.as_str(), meter)));
+            }
+        }
+        let keys: Vec<_> = counters.iter().map(|(_, meter)| key(meter.counter())).collect();
+        let used = state.quotas.bank.used(&keys).await?;
+        let usage = counters.into_iter().zip(used).map(|((resource, meter), used)| CeilingUsage {
+            resource: resource.to_owned(),
+            measure: meter.counter().measure(used.amount, used.slice),
+        });
+        Ok(usage.collect())
+    }
+}
+
+fn key(counter: &Counter) -> (crate::ceiling::CounterKey, crate::ceiling::Window) {
+    (counter.key.clone(), counter.window)
+}

@@ -1,0 +1,157 @@
+//! A ceiling's verdict.
+
+use std::fmt;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use super::super::Recorded;
+use crate::ceiling::{CeilingCode, Level, Measure, Outcome};
+use crate::clock::Timestamp;
+use crate::policy::Decision;
+use crate::provenance::{CeilingCount, Receipt};
+
+/// Whether an amount may be used, and how far the counters have come.
+#[derive(Clone, Debug)]
+pub struct CeilingVerdict {
+    pub(super) code: CeilingCode,
+    pub(super) measures: SmallVec<[(usize, u64, Measure); 1]>,
+    pub(super) retry_after: Option<i64>,
+    pub(super) evaluated_at: Timestamp,
+    pub(super) id: Option<Uuid>,
+    pub(super) recorded: Recorded,
+    pub(super) receipt: Option<Receipt>,
+}
+
+impl CeilingVerdict {
+    pub(super) fn new(outcome: Outcome, evaluated_at: Timestamp) -> Self {
+        Self {
+            code: outcome.code,
+            measures: outcome.measures,
+            retry_after: outcome.retry_after,
+            evaluated_at,
+            id: None,
+            recorded: Recorded::Not,
+            receipt: None,
+        }
+    }
+
+    /// Whether the amounts may be used. All of them are charged then, and none otherwise.
+    pub fn allowed(&self) -> bool {
+        self.code.admits()
+    }
+
+    /// ALLOW or DENY.
+    pub fn decision(&self) -> Decision {
+        if self.allowed() { Decision::Allow } else { Decision::Deny }
+    }
+
+    /// Why, as a stable word.
+    pub fn reason_code(&self) -> CeilingCode {
+        self.code
+    }
+
+    /// Why, in words.
+    pub fn reason(&self) -> String {
+        let asked = self.measures.first().map_or(0, |(_, amount, _)| *amount);
+        match (self.code, self.measure()) {
+            (CeilingCode::WithinCeiling, Some(measure)) => format!("{asked} admitted; {measure}"),
+            (CeilingCode::CeilingExceeded, Some(measure)) => {
+                let (left, level) = (measure.remaining(), measure.level());
+                format!("{asked} asked for, but the {level} ceiling has {left} left: {measure}")
+            }
+            (CeilingCode::ClockSetBack, _) => {
+                "the clock shows a time before one that was counted at; it was set back".into()
+            }
+            (CeilingCode::FailOpen, _) => "admitted unchecked: the counters cannot be reached".into(),
+            (CeilingCode::StoreUnavailable, _) => {
+                "the counters cannot be reached, and nothing is held".into()
+            }
+            (CeilingCode::RateExceeded, _) => match self.retry_after() {
+                Some(time) => format!("the rate admits it in {time:?}"),
+                None => "more was asked for than the rate ever admits at once".into(),
+            },
+            (CeilingCode::NoCeiling, _) => "the policy has no ceiling for this tier and resource".into(),
+            (CeilingCode::UnknownResource, _) => "the policy does not know the resource".into(),
+            (CeilingCode::UnknownTier, _) => "the policy does not know the tier".into(),
+            (CeilingCode::AgentSuspended, _) => "the agent is suspended".into(),
+            (CeilingCode::AgentRevoked, _) => "the agent is revoked".into(),
+            (CeilingCode::AgentUnregistered, _) => "the agent is not registered".into(),
+            (CeilingCode::ExcessClaim, _) => "a tier above the held one was claimed".into(),
+            (CeilingCode::WithinCeiling | CeilingCode::CeilingExceeded, None) => self.code.to_string(),
+        }
+    }
+
+    /// The counter that refused, or the agent's own of the first resource; `None` where none was asked.
+    pub fn measure(&self) -> Option<&Measure> {
+        self.measures.first().map(|(_, _, measure)| measure)
+    }
+
+    /// The agent's own counters in the order of the request; of a refusal only the counter that refused.
+    pub fn measures(&self) -> impl Iterator<Item = &Measure> {
+        let own = |measure: &Measure| measure.level() == Level::Agent || !self.allowed();
+        self.measures.iter().map(|(_, _, measure)| measure).filter(move |measure| own(measure))
+    }
+
+    /// Every counter that was charged, with the place of its resource in the request; of a refusal only the counter
+    /// that refused.
+    pub fn counters(&self) -> impl Iterator<Item = (usize, &Measure)> {
+        self.measures.iter().map(|(place, _, measure)| (*place, measure))
+    }
+
+    /// Who shares the counter that refused.
+    pub fn refused_by(&self) -> Option<Level> {
+        self.measure().filter(|_| !self.allowed()).map(Measure::level)
+    }
+
+    /// Whether any counter is at or above the policy's share of its ceiling.
+    pub fn near_limit(&self) -> bool {
+        self.measures.iter().any(|(_, _, measure)| measure.near_limit())
+    }
+
+    /// When a rate will admit it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.map(|micros| Duration::from_micros(micros.unsigned_abs()))
+    }
+
+    /// When the verdict was given; usage is as of then.
+    pub fn evaluated_at(&self) -> Timestamp {
+        self.evaluated_at
+    }
+
+    /// Id of the record, if the policy records this verdict.
+    pub fn id(&self) -> Option<Uuid> {
+        self.id
+    }
+
+    /// Whether the verdict is in the log.
+    pub fn recorded(&self) -> Recorded {
+        self.recorded
+    }
+
+    /// Acknowledges the record, if it is committed.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+
+    /// When nothing that was charged counts any more.
+    pub(super) fn counts_until(&self) -> Timestamp {
+        self.measures.iter().map(|(_, _, measure)| measure.reset_at()).max().unwrap_or_default()
+    }
+
+    pub(super) fn count(&self) -> CeilingCount {
+        match self.code {
+            _ if self.allowed() && self.near_limit() => CeilingCount::Near,
+            _ if self.allowed() => CeilingCount::Admitted,
+            CeilingCode::CeilingExceeded => CeilingCount::Exceeded,
+            _ => CeilingCount::Refused,
+        }
+    }
+}
+
+impl fmt::Display for CeilingVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.decision(), self.code, self.reason())
+    }
+}
