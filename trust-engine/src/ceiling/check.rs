@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
     pub(crate) code: CeilingCode,
     /// The counters that were looked at, with the place of their resource in the request and its amount, in the order
     /// of levels; of a refusal the one that refused.
-    pub(crate) measures: SmallVec<[(usize, u64, Measure); 1]>,
+    pub(crate) measures: SmallVec<[(u32, u64, Measure); 1]>,
     /// Until a rate admits it, in microseconds.
     pub(crate) retry_after: Option<i64>,
 }
@@ -37,7 +37,7 @@ impl Outcome {
 
 /// What was taken. Dropped, it goes back.
 pub(crate) struct Charge<M: Borrow<Arc<Meter>>> {
-    taken: SmallVec<[(usize, M, Taken); 1]>,
+    taken: SmallVec<[(u32, M, Taken); 1]>,
     rates: SmallVec<[(Arc<Rate>, u64); 1]>,
 }
 
@@ -56,7 +56,7 @@ impl<M: Borrow<Arc<Meter>>> Charge<M> {
     /// Of the amounts that were taken for each place only so much was used. The rest goes back, if it still counts.
     pub(crate) fn settle(mut self, used: &[u64]) {
         for (place, meter, taken) in self.taken.drain(..) {
-            let used = used.get(place).copied().unwrap_or(u64::MAX);
+            let used = used.get(place as usize).copied().unwrap_or(u64::MAX);
             meter.borrow().refund(&taken, taken.amount().saturating_sub(used));
         }
         self.rates.clear();
@@ -64,7 +64,7 @@ impl<M: Borrow<Arc<Meter>>> Charge<M> {
 
     /// The same, to outlive what the meters were borrowed from.
     pub(crate) fn into_owned(mut self) -> Charge<Arc<Meter>> {
-        let own = |(place, meter, taken): (usize, M, Taken)| (place, Arc::clone(meter.borrow()), taken);
+        let own = |(place, meter, taken): (u32, M, Taken)| (place, Arc::clone(meter.borrow()), taken);
         Charge { taken: self.taken.drain(..).map(own).collect(), rates: std::mem::take(&mut self.rates) }
     }
 }
@@ -87,8 +87,8 @@ pub(crate) enum Attempt<'q> {
 pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q> {
     let mut charge = Charge::new();
     let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
-    let mut short: SmallVec<[(usize, &Arc<Meter>, u64); 1]> = SmallVec::new();
-    for (place, (line, amount)) in wanted.iter().enumerate() {
+    let mut short: SmallVec<[(u32, &Arc<Meter>, u64); 1]> = SmallVec::new();
+    for (place, (line, amount)) in (0..).zip(wanted) {
         for rate in &line.rates {
             if let Err(retry_after) = rate.take(*amount, now.steady) {
                 let outcome = Outcome { retry_after, ..Outcome::new(CeilingCode::RateExceeded) };
@@ -129,7 +129,7 @@ pub(crate) struct Fetch {
 }
 
 struct Asked {
-    place: usize,
+    place: u32,
     meter: Arc<Meter>,
     ask: Ask,
     /// Whether what is granted besides is for the meter's slot.

@@ -37,6 +37,15 @@ pub(crate) trait Shared {
 }
 
 impl Line {
+    /// The meter, if it is all that a check has to pass.
+    #[inline]
+    pub(crate) fn only_meter(&self) -> Option<&Meter> {
+        match (&*self.meters, self.rates.is_empty()) {
+            ([meter], true) => Some(meter),
+            _ => None,
+        }
+    }
+
     pub(crate) fn resolve(
         policy: &Policy,
         resource: usize,

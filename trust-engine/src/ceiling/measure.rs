@@ -50,6 +50,7 @@ impl Counter {
     }
 
     /// The counter's state, given what is used of it.
+    #[inline]
     pub(crate) fn measure(&self, used: u64, slice: i64) -> Measure {
         let (level, limit, window) = (self.level, self.limit, self.window);
         Measure { level, limit, used, near: used >= self.near, window, slice }

@@ -128,6 +128,13 @@ impl CeilingRequest {
     pub(crate) fn amounts(&self) -> impl Iterator<Item = (&str, u64)> {
         self.resources.iter().map(|demand| (demand.resource.as_str(), demand.amount))
     }
+    /// Resource and amount, if there is one only.
+    pub(crate) fn only_amount(&self) -> Option<(&str, u64)> {
+        match &*self.resources {
+            [demand] => Some((&demand.resource, demand.amount)),
+            _ => None,
+        }
+    }
     pub(crate) fn organization_id(&self) -> &OrganizationId {
         &self.organization
     }

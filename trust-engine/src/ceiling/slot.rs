@@ -15,7 +15,8 @@ const AMOUNT_BITS: u32 = 40;
 /// Most that a lease can hold: also the largest ceiling and the largest amount of a request.
 pub(crate) const MAX_AMOUNT: u64 = (1 << AMOUNT_BITS) - 1;
 
-/// `GENERATION_BITS` is 24, and less only in the model.
+/// `GENERATION_BITS` is 24, and less only in the model. A slot is a line of the processor's cache.
+#[repr(align(64))]
 pub(crate) struct Slot<const GENERATION_BITS: u32 = 24> {
     word: AtomicU64,
     /// Leases so far.
@@ -64,6 +65,7 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
     }
 
     /// Takes `amount`, at least 1, unless too little is held or the lease has ended.
+    #[inline]
     pub(crate) fn take(&self, amount: u64, steady: i64, wall: i64) -> Option<Take> {
         let leases = self.leases.load(Ordering::Acquire);
         let mut word = self.word.load(Ordering::Acquire);

@@ -17,7 +17,10 @@ use std::sync::Arc;
 use pollster::block_on;
 use uuid::Uuid;
 
-use super::{AgentReceipt, CeilingUsage, CeilingVerdict, Quota, Options, Page, PolicyVersion, Query, Stats, TimeRange, Verdict};
+use super::{
+    AgentReceipt, CeilingUsage, CeilingVerdict, Options, Page, PolicyVersion, Query, Quota, Stats, TimeRange,
+    Verdict,
+};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::ceiling::CeilingRequest;
 use crate::error::Result;

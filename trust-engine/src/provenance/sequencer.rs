@@ -11,7 +11,7 @@ mod writer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -166,6 +166,7 @@ const FENCED: u8 = 2;
 #[derive(Default)]
 struct Shared {
     state: AtomicU8,
+    closed: AtomicBool,
     commits: AtomicU64,
     entries: AtomicU64,
     /// Verdicts that were given but not recorded, by the policy's will.
@@ -210,14 +211,22 @@ impl Sequencer {
     }
 
     /// Whether records can be taken now.
+    #[inline]
     pub(crate) fn check_state(&self) -> Result<()> {
-        if self.submissions.is_closed() {
-            return Err(closed());
-        }
         match self.shared.state.load(Ordering::Acquire) {
-            UP => Ok(()),
-            FENCED => Err(fenced()),
-            _ => Err(Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again")),
+            UP if !self.shared.closed.load(Ordering::Acquire) => Ok(()),
+            state => Err(self.refusal(state)),
+        }
+    }
+
+    #[cold]
+    fn refusal(&self, state: u8) -> Error {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return closed();
+        }
+        match state {
+            FENCED => fenced(),
+            _ => Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again"),
         }
     }
 
@@ -247,6 +256,7 @@ impl Sequencer {
 
     /// Takes no more, commits what waits, and ends.
     pub(crate) async fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
         self.submissions.close();
         // Nothing is ever sent: this waits for the writer's end.
         let _ = self.ended.recv().await;

@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cd benches/peers/ceiling
+//! cargo test                        # one caller gets the same answers from all
 //! cargo run --release               # nanoseconds per check; a minute
 //! cargo run --release -- overspend  # admitted beside limit; a minute
 //! ```

@@ -12,10 +12,15 @@ pub(crate) fn run() -> Result<()> {
     println!("| limit {LIMIT} | promises | 8 threads, by 1 | 8 threads, by 125 | any window, one thread |");
     println!("|---|---|--:|--:|--:|");
     for make in ALL {
-        let (ones, many) = (together::run(make, 1)?, together::run(make, 125)?);
+        let (ones, many) = (together::run(*make, 1, 200)?, together::run(*make, 125, 2000)?);
         let contender = make(edge::CEILING)?;
         let edge = edge::run(contender.as_ref());
-        println!("| {} | {} | {ones} | {many} | {} |", contender.name(), contender.promises(), share(edge));
+        println!(
+            "| {} | {} | {ones} | {many} | {} |",
+            contender.name(),
+            contender.promises(),
+            share(u64::try_from(edge)?)
+        );
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! throttlecrab: GCRA, a map that one caller at a time may touch.
 //!
-//! A rate and not a ceiling, as governor is. What was not used for a while comes back beyond the burst: up to two
-//! bursts at once, because its GCRA lets the arrival time fall behind by the whole tolerance and then run ahead by it.
+//! A rate and not a ceiling, as governor is, and more of it: a key that was used a little and then left alone may use
+//! nearly two bursts at once, because the arrival time may fall behind by the whole tolerance and then run ahead by it.
+//! With what comes back meanwhile that is nearly `3 × limit` in one window.
 
 use std::sync::Mutex;
 use std::time::SystemTime;

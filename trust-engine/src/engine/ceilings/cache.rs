@@ -63,6 +63,8 @@ pub(super) struct Entry {
     /// When the agent must be read again, on the steady clock.
     pub(super) fresh_until: AtomicI64,
     pub(super) counts: Arc<Counts>,
+    /// Whether admissions are not recorded.
+    pub(super) unrecorded: bool,
 }
 
 impl Entry {

@@ -12,19 +12,19 @@ use pollster::block_on;
 use serde_json::json;
 use smallvec::SmallVec;
 
-use super::super::{Content, Engine, Recorded};
+use super::super::{Content, Engine};
 use super::cache::{Asker, Entry};
 use super::payload::CeilingPayload;
 use super::recent::{Mark, Seen};
-use super::verdict::CeilingVerdict;
+use super::verdict::{CeilingVerdict, Record};
 use crate::ceiling::{
-    AgentQuota, Attempt, CeilingCode, CeilingRequest, Charge, Fetch, Line, Meter, Outcome, attempt,
+    AgentQuota, Attempt, CeilingCode, CeilingRequest, Charge, Fetch, Line, Measure, Meter, Outcome, attempt,
 };
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
-use crate::policy::Durability;
-use crate::provenance::{Counted, Draft, ParentOf, RecordType, Submission, Ticket};
+use crate::policy::{Durability, RecordingMode};
+use crate::provenance::{CeilingCount, Counted, Draft, ParentOf, RecordType, Submission, Ticket};
 use crate::storage::Asks;
 
 /// How a request was decided, and what was taken for it.
@@ -52,8 +52,7 @@ impl Engine {
         }
         finish(&verdict, charge, mark, request);
         if wait {
-            verdict.receipt = ticket.committed().await?;
-            verdict.recorded = Recorded::Committed;
+            verdict.committed(ticket.committed().await?);
         }
         Ok(verdict)
     }
@@ -71,6 +70,11 @@ impl Engine {
             Some(entry) => entry,
             None => self.find_now(&asker, now)?,
         };
+        if let (None, Some((resource, amount))) = (&mark, request.only_amount())
+            && let Some(measure) = self.take_short(&entry, resource, amount, now)?
+        {
+            return Ok((CeilingVerdict::admitted(amount, measure, now.wall), Ticket::unrecorded()));
+        }
         let (verdict, ticket) =
             self.check_entry(&entry, request.amounts(), || Cow::Borrowed(request), now)?;
         if let Some(mark) = mark.filter(|_| verdict.allowed()) {
@@ -107,6 +111,31 @@ impl Engine {
                 self.give(entry, inputs, or_open(entry, outcome), charge, now)
             }
         }
+    }
+
+    /// The short way of most checks: one resource, one counter, no record, and enough held.
+    #[inline(always)]
+    pub(super) fn take_short(
+        &self,
+        entry: &Entry,
+        resource: &str,
+        amount: u64,
+        now: Moment,
+    ) -> Result<Option<Measure>> {
+        if !entry.unrecorded {
+            return Ok(None);
+        }
+        let state = self.state()?;
+        self.0.sequencer.check_state()?;
+        let Ok(line) = entry.quota.line(resource, &state.quotas.bank, &state.quotas) else { return Ok(None) };
+        let Some((_, measure)) = line.only_meter().and_then(|meter| meter.take(amount, now)) else {
+            return Ok(None);
+        };
+        let count = if measure.near_limit() { CeilingCount::Near } else { CeilingCount::Admitted };
+        if entry.counts.add(entry.mark_place, count) {
+            state.sweeper.wake();
+        }
+        Ok(Some(measure))
     }
 
     #[inline]
@@ -198,6 +227,8 @@ impl Engine {
         }
         let counts = state.quotas.unrecorded.of(&organization);
         let quota = AgentQuota::new(policy, organization, id, agent, asker.claim, asker.asserted);
+        let mode = quota.policy.document().recording.ceilings.mode;
+        let unrecorded = mode == RecordingMode::None && !quota.tier.excess;
         let entry = Arc::new(Entry {
             quota,
             mark_place,
@@ -205,6 +236,7 @@ impl Engine {
             edition: AtomicU64::new(edition),
             fresh_until: AtomicI64::new(fresh_until),
             counts,
+            unrecorded,
         });
         state.quotas.insert(asker, Arc::clone(&entry));
         Ok(entry)
@@ -288,8 +320,7 @@ impl Engine {
             CeilingPayload::bytes(verdict, request, quota, authority)?,
         );
         draft.counted = Some(Counted::Ceiling(verdict.count()));
-        verdict.id = Some(draft.id);
-        verdict.recorded = Recorded::Pending;
+        verdict.record = Some(Box::new(Record { id: draft.id, receipt: None }));
         let mut drafts = vec![draft];
         if quota.tier.excess {
             let body = json!({

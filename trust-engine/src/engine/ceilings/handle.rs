@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -9,6 +10,7 @@ use super::super::Engine;
 use super::cache::{Asker, Entry};
 use super::verdict::CeilingVerdict;
 use crate::ceiling::{CeilingRequest, check_amount};
+use crate::clock::Moment;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 
@@ -27,7 +29,10 @@ pub struct Quota {
     engine: Engine,
     organization: OrganizationId,
     agent: AgentId,
-    entry: ArcSwap<Entry>,
+    /// The quota that was found first, for as long as it is good: the way to it is short.
+    first: Arc<Entry>,
+    /// The one in force, once agent or policy have changed.
+    later: ArcSwap<Entry>,
 }
 
 impl Quota {
@@ -39,7 +44,8 @@ impl Quota {
             Some(entry) => entry,
             None => engine.find_now(&asker, now)?,
         };
-        Ok(Self { engine: engine.clone(), organization, agent, entry: ArcSwap::new(entry) })
+        let later = ArcSwap::new(Arc::clone(&entry));
+        Ok(Self { engine: engine.clone(), organization, agent, first: entry, later })
     }
 
     /// Checks an amount at the agent's held tier and charges it, as
@@ -55,16 +61,27 @@ impl Quota {
     fn take(&self, resource: &str, amount: u64) -> Result<CeilingVerdict> {
         check_amount(amount)?;
         let now = self.engine.0.clock.coarse();
-        let mut entry = self.entry.load();
+        if self.engine.is_fresh(&self.first, now) {
+            return self.take_from(&self.first, resource, amount, now);
+        }
+        let mut entry = self.later.load();
         if !self.engine.is_fresh(&entry, now) {
-            self.entry.store(self.engine.find_now(&asker(&self.organization, &self.agent), now)?);
-            entry = self.entry.load();
+            self.later.store(self.engine.find_now(&asker(&self.organization, &self.agent), now)?);
+            entry = self.later.load();
+        }
+        self.take_from(&entry, resource, amount, now)
+    }
+
+    #[inline]
+    fn take_from(&self, entry: &Entry, resource: &str, amount: u64, now: Moment) -> Result<CeilingVerdict> {
+        if let Some(measure) = self.engine.take_short(entry, resource, amount, now)? {
+            return Ok(CeilingVerdict::admitted(amount, measure, now.wall));
         }
         let inputs = || {
             let request = CeilingRequest::new(self.agent.as_str(), resource, amount);
             Cow::Owned(request.organization(self.organization.clone()))
         };
-        Ok(self.engine.check_entry(&entry, std::iter::once((resource, amount)), inputs, now)?.0)
+        Ok(self.engine.check_entry(entry, std::iter::once((resource, amount)), inputs, now)?.0)
     }
 }
 

@@ -51,10 +51,10 @@ impl<'a> CeilingPayload<'a> {
         quota: &'a AgentQuota,
         authority: Option<&str>,
     ) -> Result<Vec<u8>> {
-        let snapshot = |(place, amount, measure): &(usize, u64, crate::ceiling::Measure)| {
+        let snapshot = |(place, amount, measure): &(u32, u64, crate::ceiling::Measure)| {
             let charged = if verdict.allowed() { *amount } else { 0 };
             Some(Snapshot {
-                resource_type: request.amounts().nth(*place)?.0.into(),
+                resource_type: request.amounts().nth(*place as usize)?.0.into(),
                 level: measure.level(),
                 amount: *amount,
                 used_before: measure.current_usage().saturating_sub(charged),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::{Engine, Recorded};
+use super::super::Engine;
 use super::cache::Entry;
 use super::check::waits;
 use super::verdict::CeilingVerdict;
@@ -51,8 +51,7 @@ pub(super) async fn reserve(
     let charge = Kept(verdict.allowed().then_some(charge));
     let mut ticket = recorded.then_some(ticket);
     if wait && let Some(ticket) = ticket.take() {
-        verdict.receipt = ticket.committed().await?;
-        verdict.recorded = Recorded::Committed;
+        verdict.committed(ticket.committed().await?);
     }
     let reservation = charge.into_inner().map(|charge| Reservation {
         engine: engine.clone(),
@@ -129,10 +128,10 @@ impl Reservation {
     }
 
     async fn record(&mut self, used: &[u64], code: &'static str) -> Result<Option<Receipt>> {
-        let Some(id) = self.verdict.id else { return Ok(None) };
+        let Some(id) = self.verdict.id() else { return Ok(None) };
         if let Some(ticket) = self.ticket.take() {
             // If the reservation's own record was lost, this one stands alone and names it.
-            self.verdict.receipt = ticket.committed().await.ok().flatten();
+            self.verdict.committed(ticket.committed().await.ok().flatten());
         }
         let body = json!({
             "reason": "a reservation was settled",
@@ -142,7 +141,7 @@ impl Reservation {
         });
         let payload = body.to_string().into_bytes();
         let mut draft = self.engine.ceiling_draft(&self.entry.quota, code, Some(Decision::Allow), payload);
-        if let Some(receipt) = &self.verdict.receipt {
+        if let Some(receipt) = self.verdict.receipt() {
             draft.parent = ParentOf::Record(Parent { id, leaf: receipt.leaf_hash() });
         }
         let (submission, ticket) = Submission::new(vec![draft], None, false);

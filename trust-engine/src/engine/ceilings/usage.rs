@@ -17,7 +17,7 @@ impl Engine {
         let now = self.0.clock.coarse();
         let entry = self.find(&self.asker(request), now).await?;
         let mut counters = Vec::new();
-        for (place, (resource, amount)) in request.amounts().enumerate() {
+        for (place, (resource, amount)) in (0..).zip(request.amounts()) {
             match entry.quota.line(resource, &state.quotas.bank, &state.quotas) {
                 Ok(line) => counters.extend(line.meters.iter().map(|meter| (place, amount, meter))),
                 Err(code) => return Ok(CeilingVerdict::new(Outcome::new(code), now.wall)),

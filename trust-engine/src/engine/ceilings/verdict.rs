@@ -16,11 +16,17 @@ use crate::provenance::{CeilingCount, Receipt};
 #[derive(Clone, Debug)]
 pub struct CeilingVerdict {
     pub(super) code: CeilingCode,
-    pub(super) measures: SmallVec<[(usize, u64, Measure); 1]>,
+    pub(super) measures: SmallVec<[(u32, u64, Measure); 1]>,
     pub(super) retry_after: Option<i64>,
     pub(super) evaluated_at: Timestamp,
-    pub(super) id: Option<Uuid>,
-    pub(super) recorded: Recorded,
+    /// Boxed, because a verdict that is not recorded should be quick to hand on.
+    pub(super) record: Option<Box<Record>>,
+}
+
+/// The record of a verdict.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) id: Uuid,
     pub(super) receipt: Option<Receipt>,
 }
 
@@ -31,10 +37,15 @@ impl CeilingVerdict {
             measures: outcome.measures,
             retry_after: outcome.retry_after,
             evaluated_at,
-            id: None,
-            recorded: Recorded::Not,
-            receipt: None,
+            record: None,
         }
+    }
+
+    /// An admission by one counter.
+    #[inline]
+    pub(super) fn admitted(amount: u64, measure: Measure, evaluated_at: Timestamp) -> Self {
+        let measures = SmallVec::from_buf([(0, amount, measure)]);
+        Self { code: CeilingCode::WithinCeiling, measures, retry_after: None, evaluated_at, record: None }
     }
 
     /// Whether the amounts may be used. All of them are charged then, and none otherwise.
@@ -97,7 +108,7 @@ impl CeilingVerdict {
     /// Every counter that was charged, with the place of its resource in the request; of a refusal only the counter
     /// that refused.
     pub fn counters(&self) -> impl Iterator<Item = (usize, &Measure)> {
-        self.measures.iter().map(|(place, _, measure)| (*place, measure))
+        self.measures.iter().map(|(place, _, measure)| (*place as usize, measure))
     }
 
     /// Who shares the counter that refused.
@@ -122,17 +133,21 @@ impl CeilingVerdict {
 
     /// Id of the record, if the policy records this verdict.
     pub fn id(&self) -> Option<Uuid> {
-        self.id
+        self.record.as_ref().map(|record| record.id)
     }
 
     /// Whether the verdict is in the log.
     pub fn recorded(&self) -> Recorded {
-        self.recorded
+        match &self.record {
+            None => Recorded::Not,
+            Some(record) if record.receipt.is_none() => Recorded::Pending,
+            Some(_) => Recorded::Committed,
+        }
     }
 
     /// Acknowledges the record, if it is committed.
     pub fn receipt(&self) -> Option<&Receipt> {
-        self.receipt.as_ref()
+        self.record.as_ref()?.receipt.as_ref()
     }
 
     /// When nothing that was charged counts any more.
@@ -140,6 +155,14 @@ impl CeilingVerdict {
         self.measures.iter().map(|(_, _, measure)| measure.reset_at()).max().unwrap_or_default()
     }
 
+    /// The record is committed.
+    pub(super) fn committed(&mut self, receipt: Option<Receipt>) {
+        if let Some(record) = &mut self.record {
+            record.receipt = receipt;
+        }
+    }
+
+    #[inline]
     pub(super) fn count(&self) -> CeilingCount {
         match self.code {
             _ if self.allowed() && self.near_limit() => CeilingCount::Near,

@@ -6,6 +6,7 @@
 //! takes the limit twice from a counter that starts again at the edge, and from a full token bucket the burst and
 //! what comes back.
 
+use std::collections::VecDeque;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +29,7 @@ struct Admission {
 }
 
 /// The most in any window.
-pub(crate) fn run(contender: &dyn Contender) -> u64 {
+pub(crate) fn run(contender: &dyn Contender) -> usize {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let window = WINDOW.as_nanos();
     let wait = window - since_1970.as_nanos() % window;
@@ -44,7 +45,7 @@ pub(crate) fn run(contender: &dyn Contender) -> u64 {
             None => sleep(PAUSE),
         }
     }
-    most_in_a_window(&admissions)
+    most_in_a_window(admissions)
 }
 
 fn ask(contender: &dyn Contender) -> Option<Admission> {
@@ -53,18 +54,15 @@ fn ask(contender: &dyn Contender) -> Option<Admission> {
 }
 
 /// Counts admissions as within one window only when they surely were.
-fn most_in_a_window(admissions: &[Admission]) -> u64 {
+fn most_in_a_window(admissions: Vec<Admission>) -> usize {
     let mut most = 0;
-    let mut early = admissions.iter();
-    let mut within = 0;
+    let mut within: VecDeque<Admission> = VecDeque::new();
     for last in admissions {
-        within += 1;
-        let outside = |first: &&Admission| last.after.duration_since(first.before) >= WINDOW;
-        while early.as_slice().first().as_ref().is_some_and(|first| outside(first)) {
-            early.next();
-            within -= 1;
+        while within.front().is_some_and(|first| last.after.duration_since(first.before) >= WINDOW) {
+            within.pop_front();
         }
-        most = most.max(within);
+        within.push_back(last);
+        most = most.max(within.len());
     }
     most
 }
