@@ -1,4 +1,4 @@
-//! A store that fails on purpose, for tests of what stands on it.
+//! Stores that fail on purpose, for tests of what stands on it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,8 +7,12 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord};
+use super::{
+    Answer, Asks, Batch, Charged, Committed, CounterStore, Counters, Head, Scan, Scanned, Shard, Store,
+    StoredPolicy, StoredRecord, Unspent,
+};
 use crate::agent::Agent;
+use crate::ceiling::{CounterKey, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Hash, HashRange};
@@ -127,5 +131,74 @@ impl Store for FailingStore {
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
         self.inner.stats(organization, from, to).await
+    }
+}
+
+/// Wraps counters and lets leases fail as told.
+pub struct FailingCounters {
+    inner: Arc<dyn CounterStore>,
+    leases: Mutex<VecDeque<Fault>>,
+    waiting: Mutex<Option<Vec<(Asks, Answer)>>>,
+}
+
+impl FailingCounters {
+    /// Fails nothing until told to.
+    pub fn new(inner: Arc<dyn CounterStore>) -> Self {
+        Self { inner, leases: Mutex::default(), waiting: Mutex::default() }
+    }
+
+    /// What happens to the next leases, in order: lost on the way there ([`Fault::Lost`], [`Fault::Unreachable`]) or on
+    /// the way back ([`Fault::AnswerLost`]).
+    pub fn fail_leases(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.leases.lock().extend(faults);
+    }
+
+    /// Keeps requests until [`deliver`](Self::deliver).
+    pub fn hold(&self) {
+        self.waiting.lock().get_or_insert_default();
+    }
+
+    /// Passes on what was kept.
+    pub fn deliver(&self) {
+        let waiting = self.waiting.lock().take().unwrap_or_default();
+        waiting.into_iter().for_each(|(asks, answer)| self.inner.lease(asks, answer));
+    }
+}
+
+#[async_trait]
+impl CounterStore for FailingCounters {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    /// As a store on another machine.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn lease(&self, asks: Asks, answer: Answer) {
+        let fault = self.leases.lock().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => {
+                if let Some(waiting) = &mut *self.waiting.lock() {
+                    return waiting.push((asks, answer));
+                }
+                self.inner.lease(asks, answer);
+            }
+            Fault::AnswerLost => self.inner.lease(asks, Box::new(|_| answer(Err(injected())))),
+            Fault::Lost | Fault::Unreachable => answer(Err(injected())),
+        }
+    }
+
+    fn give_back(&self, unspent: Unspent) {
+        self.inner.give_back(unspent);
+    }
+
+    async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        self.inner.charged(counters).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.inner.flush().await
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use embedded::key_file;
 #[cfg(feature = "embedded")]
 pub use embedded::{embedded, embedded_with_counters, is_embedded_store};
 #[cfg(any(test, feature = "testing"))]
-pub use failing::{FailingStore, Fault};
+pub use failing::{FailingCounters, FailingStore, Fault};
 pub use memory::memory;
 pub use memory_counters::memory_counters;
 
