@@ -8,8 +8,9 @@ use std::time::Duration;
 use trust_engine::blocking::Engine;
 use trust_engine::storage::{self, FailingCounters, Fault};
 use trust_engine::{
-    AgentChange, AgentStatus, CeilingCode, CeilingRequest, Clock, Creation, ErrorKind, Level, ManualClock, NewAgent,
-    Options, OrganizationId, PolicyDocument, RecordType, Recorded, TimeRange, Timestamp, recompute_ceiling,
+    AgentChange, AgentStatus, CeilingCode, CeilingRequest, Clock, Creation, ErrorKind, Level, ManualClock,
+    NewAgent, Options, OrganizationId, PolicyDocument, RecordType, Recorded, TimeRange, Timestamp,
+    recompute_ceiling,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -51,12 +52,16 @@ fn used(engine: &Engine, agent: &str, level: Level) -> u64 {
 #[test]
 fn the_published_sample_is_admitted_until_its_ceiling_and_then_refused() {
     let engine = Engine::open(Options::memory().clock(clock()).tier_authority("gateway")).unwrap();
-    let sample = CeilingRequest::new("agent_benchmark_001", "API_CALLS", 10).tier("VERIFIED").caller("gateway");
+    let sample =
+        CeilingRequest::new("agent_benchmark_001", "API_CALLS", 10).tier("VERIFIED").caller("gateway");
     for n in 1..=50 {
         let verdict = engine.check_ceiling(&sample).unwrap();
         assert!(verdict.allowed());
         let measure = verdict.measure().unwrap();
-        assert_eq!((measure.current_usage(), measure.ceiling(), measure.remaining()), (n * 10, 500, 500 - n * 10));
+        assert_eq!(
+            (measure.current_usage(), measure.ceiling(), measure.remaining()),
+            (n * 10, 500, 500 - n * 10)
+        );
         assert_eq!(measure.window_start(), start());
         assert_eq!(measure.reset_at(), start().plus(HOUR));
         assert_eq!(verdict.near_limit(), n >= 40, "80 % of 500");
@@ -65,7 +70,11 @@ fn the_published_sample_is_admitted_until_its_ceiling_and_then_refused() {
     assert_eq!(refused.reason_code(), CeilingCode::CeilingExceeded);
     assert_eq!(refused.refused_by(), Some(Level::Agent));
     assert_eq!(refused.measure().unwrap().remaining(), 0);
-    assert!(refused.reason().contains("10 asked for, but the AGENT ceiling has 0 left"), "{}", refused.reason());
+    assert!(
+        refused.reason().contains("10 asked for, but the AGENT ceiling has 0 left"),
+        "{}",
+        refused.reason()
+    );
     // Anyone else's claim does not count: the lowest tier has no ceiling, so nothing is allowed.
     let claim = CeilingRequest::new("agent_benchmark_001", "API_CALLS", 10).tier("VERIFIED").caller("anyone");
     assert_eq!(engine.check_ceiling(&claim).unwrap().reason_code(), CeilingCode::NoCeiling);
@@ -80,7 +89,9 @@ fn every_verdict_is_recorded_and_can_be_recomputed() {
     assert_eq!(admitted.recorded(), Recorded::Pending);
     assert_eq!(refused.recorded(), Recorded::Committed, "refusals are committed before they are answered");
     let policy = engine.policy().current();
-    let other = trust_engine::Policy::compile(self::policy("{agent: [{tier: LOW, resource: API, limit: 20}]}")).unwrap();
+    let other =
+        trust_engine::Policy::compile(self::policy("{agent: [{tier: LOW, resource: API, limit: 20}]}"))
+            .unwrap();
     for (verdict, under_other) in [
         (&admitted, CeilingCode::WithinCeiling),
         (&refused, CeilingCode::WithinCeiling),
@@ -134,7 +145,8 @@ fn wider_levels_are_shared_and_say_that_they_refused() {
     agents.register(NewAgent::new("child").made_from("parent", Creation::Cloned)).unwrap();
     agents.register(NewAgent::new("grandchild").created_by("child")).unwrap();
     agents.register(NewAgent::new("stranger").created_by("ops")).unwrap();
-    let check = |agent: &str, amount| engine.check_ceiling(&CeilingRequest::new(agent, "API", amount)).unwrap();
+    let check =
+        |agent: &str, amount| engine.check_ceiling(&CeilingRequest::new(agent, "API", amount)).unwrap();
     assert!(check("parent", 30).allowed());
     assert!(check("child", 20).allowed());
     assert_eq!(check("grandchild", 20).refused_by(), Some(Level::Family), "spawning multiplies nothing");
@@ -142,7 +154,8 @@ fn wider_levels_are_shared_and_say_that_they_refused() {
     assert_eq!(check("stranger", 21).refused_by(), Some(Level::Organization));
     assert!(check("stranger", 20).allowed());
     let big = |amount| {
-        let request = CeilingRequest::new("a", "API", amount).organization(OrganizationId::parse("big").unwrap());
+        let request =
+            CeilingRequest::new("a", "API", amount).organization(OrganizationId::parse("big").unwrap());
         engine.check_ceiling(&request).unwrap()
     };
     assert_eq!(big(61).refused_by(), Some(Level::Family));
@@ -262,7 +275,8 @@ fn standing_and_claims_count_as_they_do_for_gates() {
     let rows = "{agent: [{tier: LOW, resource: API, limit: 10}, {tier: HIGH, resource: API, limit: 100}]}";
     let (engine, _) = open(rows);
     engine.agents().register(NewAgent::new("a").tier("HIGH")).unwrap();
-    let ceiling = |request: &CeilingRequest| engine.check_ceiling(request).unwrap().measure().unwrap().ceiling();
+    let ceiling =
+        |request: &CeilingRequest| engine.check_ceiling(request).unwrap().measure().unwrap().ceiling();
     assert_eq!(ceiling(&api(1)), 100);
     assert_eq!(ceiling(&api(1).tier("LOW")), 10, "a claim below the held tier can only tighten");
     engine.agents().register(NewAgent::new("b")).unwrap();
@@ -302,7 +316,8 @@ fn a_retry_of_an_admitted_request_is_free_until_its_window_ends() {
 
 #[test]
 fn a_reservation_gives_back_what_was_not_used() {
-    let (engine, _) = open("{agent: [{tier: LOW, resource: API, limit: 10}, {tier: LOW, resource: CPU, limit: 10}]}");
+    let (engine, _) =
+        open("{agent: [{tier: LOW, resource: API, limit: 10}, {tier: LOW, resource: CPU, limit: 10}]}");
     let quotas = engine.quotas();
     let (verdict, reservation) = quotas.reserve(&CeilingRequest::new("a", "API", 8).and("CPU", 4)).unwrap();
     assert!(verdict.allowed());
@@ -357,8 +372,16 @@ fn a_rate_smooths_and_is_not_a_ceiling() {
     assert_eq!((never.reason_code(), never.retry_after()), (CeilingCode::RateExceeded, None));
     // What a ceiling refuses is not taken from the rate; and a change of the agent does not fill the bucket.
     clock.advance(HOUR);
-    engine.policy().swap(policy("{agent: [{tier: LOW, resource: API, limit: 2}], \
-         rate: [{tier: LOW, resource: API, amount: 2, perSeconds: 1, burst: 3}]}"), "ops").unwrap();
+    engine
+        .policy()
+        .swap(
+            policy(
+                "{agent: [{tier: LOW, resource: API, limit: 2}], \
+         rate: [{tier: LOW, resource: API, amount: 2, perSeconds: 1, burst: 3}]}",
+            ),
+            "ops",
+        )
+        .unwrap();
     assert_eq!(engine.check_ceiling(&api(3)).unwrap().reason_code(), CeilingCode::CeilingExceeded);
     assert!(engine.check_ceiling(&api(2)).unwrap().allowed());
     assert_eq!(engine.check_ceiling(&api(2)).unwrap().reason_code(), CeilingCode::RateExceeded);
@@ -406,7 +429,10 @@ fn a_call_that_never_waits_says_so_and_the_grant_is_not_lost() {
 fn a_peek_charges_and_records_nothing() {
     let (engine, _) = open("{agent: [{tier: LOW, resource: API, limit: 10}]}");
     engine.check_ceiling(&api(4)).unwrap();
-    engine.log().record(trust_engine::NewRecord::new(RecordType::Escalation, "a", trust_engine::Decision::Allow)).unwrap();
+    engine
+        .log()
+        .record(trust_engine::NewRecord::new(RecordType::Escalation, "a", trust_engine::Decision::Allow))
+        .unwrap();
     let before = engine.log().checkpoint().unwrap();
     assert!(engine.quotas().peek(&api(6)).unwrap().allowed());
     let refused = engine.quotas().peek(&api(7)).unwrap();
@@ -481,7 +507,8 @@ fn the_embedded_store_remembers_and_a_clean_end_wastes_nothing() {
     let clock = clock();
     let rows = "{agent: [{tier: LOW, resource: API, limit: 1000}, {tier: LOW, resource: CPU, limit: 10}]}";
     let open = || {
-        let options = Options::embedded(folder.path().join("store")).policy(policy(rows)).clock(clock.clone());
+        let options =
+            Options::embedded(folder.path().join("store")).policy(policy(rows)).clock(clock.clone());
         Engine::open(options).unwrap()
     };
     let mut admitted = 0;

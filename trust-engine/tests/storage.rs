@@ -23,3 +23,20 @@ fn the_embedded_store_keeps_the_contract() {
     });
     writeln!(std::io::stderr(), "conformance: ran on embedded").unwrap();
 }
+
+#[test]
+fn the_memory_counters_keep_the_contract() {
+    storage::counter_conformance::run(storage::memory_counters);
+    writeln!(std::io::stderr(), "conformance of counters: ran on memory").unwrap();
+}
+
+#[test]
+fn the_embedded_counters_keep_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    storage::counter_conformance::run(|clock| {
+        count.set(count.get() + 1);
+        storage::embedded_with_counters(&folder.path().join(count.get().to_string()), clock).unwrap().1
+    });
+    writeln!(std::io::stderr(), "conformance of counters: ran on embedded").unwrap();
+}

@@ -12,7 +12,7 @@ use super::meter::Meter;
 use super::window::Window;
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::storage::{Charged, CounterStore};
+use crate::storage::{Charged, CounterStore, Unspent};
 
 type Holders = HashMap<CounterKey, SmallVec<[Weak<Meter>; 1]>, RandomState>;
 
@@ -37,6 +37,19 @@ impl Bank {
         if !meters.iter().any(|known| std::ptr::eq(known.as_ptr(), &**meter)) {
             meters.push(Arc::downgrade(meter));
         }
+    }
+
+    /// Gives back an amount, and lets other meters of the counter know, so that the usage they report stays exact.
+    pub(super) fn give_back(&self, unspent: Unspent, from: &Meter) {
+        let meters: SmallVec<[Arc<Meter>; 1]> = {
+            let holders = self.holders.lock();
+            holders.get(&unspent.key).into_iter().flatten().filter_map(Weak::upgrade).collect()
+        };
+        let others = meters.iter().filter(|meter| !std::ptr::eq(&***meter, from));
+        for meter in others.filter(|meter| meter.counter().window == unspent.window) {
+            meter.credit(unspent.slice, unspent.amount);
+        }
+        self.store.give_back(unspent);
     }
 
     /// Gives back leases that have ended (`None`: all), and says whether any are held still.

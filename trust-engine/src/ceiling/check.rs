@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::code::CeilingCode;
 use super::lines::Line;
 use super::measure::Measure;
-use super::meter::{Meter, Taken};
+use super::meter::{Errand, Meter, Taken};
 use super::rate::Rate;
 use crate::clock::Moment;
 use crate::error::Result;
@@ -113,9 +113,9 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
     let mut asks = Asks::new();
     let mut asked = SmallVec::new();
     for (place, meter, amount) in short {
-        let (ask, ours) = meter.ask(amount, now);
+        let (ask, errand) = meter.ask(amount, now);
         asks.push(ask.clone());
-        asked.push(Asked { place, meter: Arc::clone(meter), ask, ours });
+        asked.push(Asked { place, meter: Arc::clone(meter), ask, errand: Some(errand) });
     }
     Attempt::Short(Fetch { charge: charge.into_owned(), outcome, asked, sent: now }, asks)
 }
@@ -132,14 +132,14 @@ struct Asked {
     place: u32,
     meter: Arc<Meter>,
     ask: Ask,
-    /// Whether what is granted besides is for the meter's slot.
-    ours: bool,
+    /// `None` once it has come back.
+    errand: Option<Errand>,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if self.ours {
-            self.meter.give_up();
+        if let Some(errand) = self.errand {
+            self.meter.give_up(errand);
         }
     }
 }
@@ -151,8 +151,8 @@ impl Fetch {
         match leased {
             Ok(Leased::Granted(grants)) if grants.len() == self.asked.len() => {
                 for (asked, grant) in self.asked.iter_mut().zip(&grants) {
-                    let ours = std::mem::take(&mut asked.ours);
-                    let (taken, measure) = asked.meter.land(grant, &asked.ask, ours, self.sent);
+                    let Some(errand) = asked.errand.take() else { continue };
+                    let (taken, measure) = asked.meter.land(grant, &asked.ask, errand, self.sent);
                     self.charge.taken.push((asked.place, Arc::clone(&asked.meter), taken));
                     self.outcome.measures.push((asked.place, asked.ask.need, measure));
                 }

@@ -29,6 +29,44 @@ struct Lease {
     since: i64,
     /// How much it was.
     amount: u64,
+    /// What the authority had charged when it was last heard of, and the slice that was running.
+    charged: u64,
+    slice: i64,
+    /// Requests that are on their way, and answers that have come.
+    errands: u64,
+    answers: u64,
+}
+
+/// A request to the authority that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errand {
+    /// Whether the spare part of the grant is for the meter's slot.
+    ours: bool,
+    /// Answers that the meter had when the request was sent.
+    answers: u64,
+}
+
+impl Lease {
+    fn leave(&mut self, ours: bool) -> Errand {
+        self.fetching |= ours;
+        self.errands += 1;
+        Errand { ours, answers: self.answers }
+    }
+
+    fn arrive(&mut self, errand: Errand) {
+        self.fetching &= !errand.ours;
+        self.errands -= 1;
+        self.answers += 1;
+    }
+
+    /// Where requests overlap their order at the authority is not known: the highest charge is believed, so that the
+    /// usage that is told is never too low.
+    fn learn(&mut self, errand: Errand, grant: &Grant) {
+        let alone = self.answers == errand.answers && self.errands == 1;
+        let known = if alone || grant.slice != self.slice { 0 } else { self.charged };
+        self.charged = grant.charged.max(known);
+        self.slice = grant.slice;
+    }
 }
 
 /// An amount that was taken, and the lease that it was taken from (`None`: it was granted for this very check).
@@ -62,9 +100,8 @@ impl Meter {
         Some((taken, self.counter.measure(take.used, take.slice)))
     }
 
-    /// What to ask of the authority, and whether the spare part is for this meter's slot. While another lease is on its
-    /// way, a check asks only for what it needs.
-    pub(crate) fn ask(&self, need: u64, now: Moment) -> (Ask, bool) {
+    /// What to ask of the authority. While a lease is on its way, a check asks only for what it needs.
+    pub(crate) fn ask(&self, need: u64, now: Moment) -> (Ask, Errand) {
         let mut ask = Ask {
             key: self.counter.key.clone(),
             window: self.counter.window,
@@ -73,14 +110,10 @@ impl Meter {
             spare: 0,
             unspent: None,
         };
-        if self.counter.exact {
-            return (ask, false);
-        }
         let mut lease = self.lease.lock();
-        if lease.fetching {
-            return (ask, false);
+        if lease.fetching || self.counter.exact {
+            return (ask, lease.leave(false));
         }
-        lease.fetching = true;
         let slice = self.slot.slice();
         let left = self.slot.close();
         ask.unspent = (left > 0).then_some((slice, left));
@@ -91,7 +124,7 @@ impl Meter {
         let room = MAX_AMOUNT - need;
         ask.spare = u64::try_from(rate).unwrap_or(room).min(room);
         lease.since = now.steady;
-        (ask, true)
+        (ask, lease.leave(true))
     }
 
     /// Puts a grant's spare part into the slot. `sent` is when it was asked for: the earliest instant at which the
@@ -100,41 +133,45 @@ impl Meter {
         self: &Arc<Self>,
         grant: &Grant,
         ask: &Ask,
-        ours: bool,
+        errand: Errand,
         sent: Moment,
     ) -> (Taken, Measure) {
         let spare = grant.amount.saturating_sub(ask.need);
         let measure = self.counter.measure(grant.charged.saturating_sub(spare), grant.slice);
         let mut taken = Taken { lease: None, slice: grant.slice, amount: ask.need };
-        if !ours {
+        let mut lease = self.lease.lock();
+        lease.learn(errand, grant);
+        lease.arrive(errand);
+        if errand.ours {
+            lease.amount = grant.amount;
+        } else {
+            self.slot.set_charged(lease.charged);
+        }
+        if !errand.ours || spare == 0 {
             return (taken, measure);
         }
-        let mut lease = self.lease.lock();
-        lease.fetching = false;
-        lease.amount = grant.amount;
         let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(self.counter.max_hold);
         // Coarse readings may be a tick behind, and clocks are slewed by less than a thousandth.
         let runs = runs - TICK - runs / 1000;
-        if spare == 0 {
-            return (taken, measure);
-        }
         taken.lease = Some(self.slot.open(&Held {
             amount: spare,
             steady_end: sent.steady.saturating_add(runs),
             wall_end: sent.wall.micros().saturating_add(runs),
             slice: grant.slice,
-            charged: grant.charged,
+            charged: lease.charged,
         }));
         drop(lease);
         self.bank.holds(self);
         (taken, measure)
     }
 
-    /// The lease that was on its way is not coming.
-    pub(crate) fn give_up(&self) {
+    /// No grant is coming.
+    pub(crate) fn give_up(&self, errand: Errand) {
         let mut lease = self.lease.lock();
-        lease.fetching = false;
-        lease.amount = 0;
+        lease.arrive(errand);
+        if errand.ours {
+            lease.amount = 0;
+        }
     }
 
     /// Takes back what was not used: into the slot if it is from the lease in force, otherwise to the authority.
@@ -168,7 +205,17 @@ impl Meter {
 
     fn give_back(&self, slice: i64, amount: u64) {
         let (key, window) = (self.counter.key.clone(), self.counter.window);
-        self.bank.store().give_back(Unspent { key, window, slice, amount });
+        self.credit(slice, amount);
+        self.bank.give_back(Unspent { key, window, slice, amount }, self);
+    }
+
+    /// The authority has taken back an amount that it had charged to a slice.
+    pub(super) fn credit(&self, slice: i64, amount: u64) {
+        let mut lease = self.lease.lock();
+        if (lease.slice - self.counter.window.span()..=lease.slice).contains(&slice) {
+            lease.charged = lease.charged.saturating_sub(amount);
+            self.slot.set_charged(lease.charged);
+        }
     }
 
     /// What is held and not spent, and the slice that it is charged to.

@@ -119,6 +119,11 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
         ours
     }
 
+    /// The authority has charged more or less meanwhile. Only one thread at a time.
+    pub(crate) fn set_charged(&self, charged: u64) {
+        self.charged.store(charged, Ordering::Relaxed);
+    }
+
     /// What is left now, and the slice that it is charged to.
     pub(crate) fn left(&self) -> u64 {
         self.word.load(Ordering::Acquire) & MAX_AMOUNT

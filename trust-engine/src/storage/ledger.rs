@@ -31,7 +31,7 @@ pub(super) trait Older {
 }
 
 impl Ledger {
-    /// Answers a check, and says which asks' accounts have changed.
+    /// Answers a check.
     pub(super) fn lease(&mut self, asks: &[Ask], now: Timestamp, older: &impl Older) -> Result<Leased> {
         let mut accounts: SmallVec<[(Account, bool); 1]> = SmallVec::with_capacity(asks.len());
         let mut refused = None;
@@ -41,14 +41,12 @@ impl Ledger {
                 refused.get_or_insert(Leased::Refused { place, refusal, charged, slice });
             };
             let (mut account, forgotten) = self.account(&ask.key, ask.window, now, older)?;
-            if forgotten || account.advance(ask.window, now) == Err(SetBack) {
-                refuse(Refusal::ClockSetBack, &account);
-                accounts.push((account, false));
-                continue;
-            }
+            let set_back = forgotten || account.advance(ask.window, now) == Err(SetBack);
             let returned =
                 ask.unspent.is_some_and(|(slice, amount)| account.take_back(ask.window, slice, amount));
-            if ask.limit.saturating_sub(account.used()) < ask.need {
+            if set_back {
+                refuse(Refusal::ClockSetBack, &account);
+            } else if ask.limit.saturating_sub(account.used()) < ask.need {
                 refuse(Refusal::Exhausted, &account);
             }
             accounts.push((account, returned));

@@ -7,6 +7,8 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod counter_conformance;
 mod counters;
 #[cfg(feature = "embedded")]
 mod embedded;
