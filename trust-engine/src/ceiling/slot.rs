@@ -4,9 +4,9 @@
 //! lease's terms, then swaps the word: if the swap succeeds, the terms were those of that lease, because a new lease
 //! first swaps the word away. Only one thread at a time may exchange the lease or undo a take; takes go on meanwhile.
 //!
-//! A generation of 24 bits comes round again, so undoing compares the whole count of leases. A take learns it by
-//! reading the count before the word and completing it upwards: if it was overtaken it ends too low, and a lease with
-//! a lower count is never the one in force. What is lost that way stays charged.
+//! A generation of 24 bits comes round again, so a take also reads the whole count of leases, before the word and after
+//! the swap. Unless a round went by in between, count and generation name one lease, and undoing a take compares that
+//! count. What is lost otherwise stays charged.
 
 use super::sync::{AtomicI64, AtomicU64, Ordering};
 
@@ -82,6 +82,11 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
             match self.word.compare_exchange_weak(word, word - amount, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     let lease = leases + (generation.wrapping_sub(leases) & (Self::GENERATIONS - 1));
+                    if self.leases.load(Ordering::Relaxed) - leases >= Self::GENERATIONS {
+                        // The generations have come round meanwhile, so this may be of any of several leases. It is
+                        // wasted.
+                        return None;
+                    }
                     return Some(Take { lease, slice, used: charged.saturating_sub(remaining - amount) });
                 }
                 Err(now) => word = now,
