@@ -38,7 +38,8 @@ fn judge(admitted: u64, limit: u64, exact: bool) -> Result<(), String> {
 /// An engine whose clock stands still, so that no window ends in between.
 fn engine(limit: u64, precision: &str, shared: bool) -> Engine {
     let row = format!("resource: API, limit: {limit}, precision: {precision}");
-    let wider = if shared { format!("  organization: [{{{row}}}]\n  fleet: [{{{row}}}]\n") } else { String::new() };
+    let wider =
+        if shared { format!("  organization: [{{{row}}}]\n  fleet: [{{{row}}}]\n") } else { String::new() };
     let text = format!(
         "policyFormat: 1\nname: hot\ntiers: [{{name: LOW}}, {{name: HIGH}}]\nroles: [{{name: READER, minimumTier: LOW}}]\n\
          defaultEffect: DENY\nresources: [API]\nrecording:\n  ceilings: {{mode: NONE}}\n\
@@ -97,7 +98,11 @@ fn shared_ceilings_hold_while_agents_change_and_checks_are_undone() {
     });
     judge(admitted, limit, false).unwrap();
     let usage = engine.quotas().usage("agent_0").unwrap();
-    assert_eq!(usage.last().unwrap().measure.current_usage(), admitted, "the fleet's counter knows of every use");
+    assert_eq!(
+        usage.last().unwrap().measure.current_usage(),
+        admitted,
+        "the fleet's counter knows of every use"
+    );
 }
 
 #[test]

@@ -108,9 +108,8 @@ fn an_undo_returns_a_unit_to_its_own_lease_or_not_at_all() {
         };
         let left = meter.exchange(2, 1);
         let taken = taker.join().unwrap();
-        let kept = |slice| {
-            taken.iter().filter(|(take, undone)| take.slice == slice && !undone).count() as u64
-        };
+        let kept =
+            |slice| taken.iter().filter(|(take, undone)| take.slice == slice && !undone).count() as u64;
         assert_eq!(kept(1) + left, 1);
         assert_eq!(kept(2) + meter.slot.left(), 1);
     });
@@ -127,9 +126,8 @@ fn a_generation_that_has_come_round_mints_nothing() {
         // With one bit the third lease looks like the first.
         let left = [meter.exchange(2, 1), meter.exchange(3, 1)];
         let taken = taker.join().unwrap();
-        let kept = |slice| {
-            taken.iter().filter(|(take, undone)| take.slice == slice && !undone).count() as u64
-        };
+        let kept =
+            |slice| taken.iter().filter(|(take, undone)| take.slice == slice && !undone).count() as u64;
         // A unit may be wasted, where nobody can say which lease it was of.
         assert!(kept(1) + left.first().unwrap() <= 1);
         assert!(kept(2) + left.last().unwrap() <= 1);

@@ -7,7 +7,8 @@ use serde_json::json;
 use trust_engine::blocking::Engine;
 use trust_engine::provenance::{check_export, push_bundled, split_bundle};
 use trust_engine::{
-    AgentChange, AgentStatus, GateRequest, NewAgent, Options, PolicyDocument, TimeRange, Verdict, verify,
+    AgentChange, AgentStatus, CeilingRequest, GateRequest, NewAgent, Options, PolicyDocument, TimeRange,
+    Verdict, verify,
 };
 
 use crate::{Failure, output};
@@ -95,14 +96,28 @@ fn demo(folder: &Path, as_json: bool) -> Result<bool, Failure> {
         output::table(&["decision", "code", "reason"], shown.iter().map(row));
     }
 
-    say("\n5. A proof for an outsider: entry, tlog-proof and the log's public key, nothing else.");
+    say("\n5. The published ceiling sample, 10 API calls at a time, until the ceiling of 500 is reached.");
+    let sample =
+        CeilingRequest::new("agent_benchmark_001", "API_CALLS", 10).tier("VERIFIED").caller("demo-gateway");
+    let mut checks = Vec::new();
+    for n in 0..52 {
+        let verdict = engine.check_ceiling(&sample)?;
+        if [0, 39, 49, 50].contains(&n) {
+            say(&format!("   check {:2}: {verdict}", n + 1));
+        }
+        checks.push(verdict);
+    }
+    let admitted = checks.iter().filter(|verdict| verdict.allowed()).count();
+    let ceiling_held = admitted == 50;
+
+    say("\n6. A proof for an outsider: entry, tlog-proof and the log's public key, nothing else.");
     let sample = shown.first().ok_or("the demo made no verdict")?;
     let (record, proof) = (engine.log().get(sample.id())?, engine.log().prove(sample.id())?.to_string());
     let key = engine.verifier_key();
     let proved = verify::record(record.entry_bytes(), &proof, &key)?;
     say(&format!("   verified: entry {} of {}", proved.index, proved.checkpoint.origin));
 
-    say("6. Someone turns a DENY into an ALLOW in a copy of the log.");
+    say("7. Someone turns a DENY into an ALLOW in a copy of the log.");
     let copy = folder.join("export");
     engine.log().export(&copy)?;
     let tampered = tamper(&copy)?;
@@ -110,17 +125,23 @@ fn demo(folder: &Path, as_json: bool) -> Result<bool, Failure> {
     say(&format!("   {caught}"));
     let caught = caught.first_bad_index() == Some(tampered);
 
-    say("7. The real log, verified from its first entry.");
+    say("8. The real log, verified from its first entry.");
     let report = engine.log().verify(None)?;
     say(&format!("   {report}"));
     let stats = engine.stats(TimeRange::All, None)?;
     let gates = &stats.role_gates;
     say(&format!("   {} gates: {} allowed, {} denied", gates.total, gates.allowed, gates.denied));
+    let ceiling = &stats.ceiling;
+    say(&format!(
+        "   {} ceiling checks: {} admitted, {} of them near the ceiling, {} refused",
+        ceiling.total_checks, ceiling.admitted, ceiling.near_limit, ceiling.exceeded
+    ));
     engine.close();
-    let passed = published && caught && report.is_clean() && committed == REQUESTS;
+    let passed = published && ceiling_held && caught && report.is_clean() && committed == REQUESTS;
     if as_json {
         output::json(&json!({
             "passed": passed,
+            "ceiling": checks.last().map(crate::ceiling::to_json),
             "stats": stats,
             "entries": report.entries,
             "logVerified": report.is_clean(),

@@ -1,5 +1,6 @@
-//! The `trust-engine` command: try it, check a policy, verify a log.
+//! The `trust-engine` command: try it, ask it, check a policy, verify a log.
 
+mod ceiling;
 mod demo;
 mod gate;
 mod log;
@@ -17,7 +18,7 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Parser)]
 #[command(
     version,
-    about = "A trust engine for AI agents: role gates and a provable record of every decision"
+    about = "A trust engine for AI agents: role gates, capability ceilings and a provable record of every decision"
 )]
 struct Cli {
     /// Print JSON instead of text.
@@ -37,6 +38,9 @@ enum Command {
     },
     /// Evaluate a role gate on a store and record the verdict.
     Gate(gate::Arguments),
+    /// Check and show an agent's ceilings.
+    #[command(subcommand)]
+    Ceiling(ceiling::Command),
     /// Work on policy documents.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Demo { folder } => demo::run(folder, cli.json),
         Command::Gate(arguments) => gate::run(&arguments, cli.json),
+        Command::Ceiling(command) => ceiling::run(&command, cli.json),
         Command::Policy(command) => policy::run(&command, cli.json),
         Command::Log(command) => log::run(&command, cli.json),
     };

@@ -1,0 +1,160 @@
+//! `trust-engine ceiling`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use trust_engine::blocking::Engine;
+use trust_engine::{CeilingRequest, CeilingVerdict, Measure, Options, OrganizationId, storage};
+
+use crate::{Failure, output};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Check an amount, charge it if it is admitted, and record the verdict.
+    Check(Check),
+    /// Show what an agent uses of its ceilings.
+    Usage(Usage),
+}
+
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    whom: Whom,
+    /// What is to be used.
+    #[arg(long)]
+    resource: String,
+    /// How much of it, 1 to 2^40 - 1.
+    #[arg(long)]
+    amount: u64,
+    /// The tier that is claimed for the agent.
+    #[arg(long)]
+    tier: Option<String>,
+    /// Assert the claimed tier: the operator of this command vouches for it.
+    #[arg(long, requires = "tier")]
+    assert: bool,
+    /// Only look: charge and record nothing.
+    #[arg(long)]
+    peek: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Usage {
+    #[command(flatten)]
+    whom: Whom,
+    /// Only this resource.
+    #[arg(long)]
+    resource: Option<String>,
+}
+
+#[derive(Args)]
+struct Whom {
+    /// Folder of the store.
+    #[arg(long)]
+    store: PathBuf,
+    /// The agent.
+    #[arg(long)]
+    agent: String,
+    /// The agent's organization.
+    #[arg(long, default_value = "default")]
+    organization: String,
+}
+
+const CALLER: &str = "trust-engine-cli";
+
+/// True if the check is admitted.
+pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
+    match command {
+        Command::Check(arguments) => check(arguments, as_json),
+        Command::Usage(arguments) => usage(arguments, as_json),
+    }
+}
+
+fn options(whom: &Whom) -> Result<Options, Failure> {
+    if !storage::is_embedded_store(&whom.store)? {
+        return Err(format!("{} holds no store", whom.store.display()).into());
+    }
+    Ok(Options::embedded(&whom.store))
+}
+
+fn check(arguments: &Check, as_json: bool) -> Result<bool, Failure> {
+    let mut options = options(&arguments.whom)?;
+    if arguments.assert {
+        options = options.tier_authority(CALLER);
+    }
+    let mut request = CeilingRequest::new(&arguments.whom.agent, &arguments.resource, arguments.amount)
+        .organization(OrganizationId::parse(&arguments.whom.organization)?)
+        .caller(CALLER);
+    if let Some(tier) = &arguments.tier {
+        request = request.tier(tier);
+    }
+    let engine = Engine::open(options)?;
+    let verdict =
+        if arguments.peek { engine.quotas().peek(&request)? } else { engine.check_ceiling(&request)? };
+    if as_json {
+        output::json(&to_json(&verdict));
+    } else {
+        output::line(&verdict);
+        if let Some(receipt) = verdict.receipt() {
+            output::line(receipt);
+        }
+    }
+    engine.close();
+    Ok(verdict.allowed())
+}
+
+fn usage(arguments: &Usage, as_json: bool) -> Result<bool, Failure> {
+    let engine = Engine::open(options(&arguments.whom)?)?;
+    let organization = OrganizationId::parse(&arguments.whom.organization)?;
+    let mut usage = engine.quotas().of(organization).usage(&arguments.whom.agent)?;
+    usage.retain(|usage| arguments.resource.as_ref().is_none_or(|resource| usage.resource == *resource));
+    if as_json {
+        let row = |usage: &trust_engine::CeilingUsage| {
+            let mut row = measure_json(&usage.measure);
+            row["resourceType"] = json!(usage.resource);
+            row
+        };
+        let rows: Vec<_> = usage.iter().map(row).collect();
+        output::json(&json!({ "agentId": arguments.whom.agent, "usage": rows }));
+    } else {
+        let row = |usage: &trust_engine::CeilingUsage| {
+            let measure = &usage.measure;
+            vec![
+                usage.resource.clone(),
+                measure.level().to_string(),
+                measure.current_usage().to_string(),
+                measure.ceiling().to_string(),
+                format!("{} %", measure.percentage()),
+                measure.reset_at().to_string(),
+            ]
+        };
+        output::table(&["resource", "level", "used", "ceiling", "share", "until"], usage.iter().map(row));
+    }
+    engine.close();
+    Ok(true)
+}
+
+pub(crate) fn to_json(verdict: &CeilingVerdict) -> serde_json::Value {
+    let mut json = verdict.measure().map_or_else(|| json!({}), measure_json);
+    json["allowed"] = json!(verdict.allowed());
+    json["decision"] = json!(verdict.decision());
+    json["reasonCode"] = json!(verdict.reason_code());
+    json["reason"] = json!(verdict.reason());
+    json["nearLimit"] = json!(verdict.near_limit());
+    json["refusedBy"] = json!(verdict.refused_by());
+    json["asOf"] = json!(verdict.evaluated_at());
+    json["provenanceId"] = json!(verdict.id());
+    json
+}
+
+fn measure_json(measure: &Measure) -> serde_json::Value {
+    json!({
+        "level": measure.level(),
+        "currentUsage": measure.current_usage(),
+        "ceiling": measure.ceiling(),
+        "remaining": measure.remaining(),
+        "percentage": measure.percentage(),
+        "windowStart": measure.window_start(),
+        "resetAt": measure.reset_at(),
+    })
+}
