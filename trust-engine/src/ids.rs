@@ -93,10 +93,15 @@ id!(
     "organization"
 );
 
+impl OrganizationId {
+    /// The organization of deployments that have only one.
+    pub(crate) const DEFAULT: &'static str = "default";
+}
+
 impl Default for OrganizationId {
     /// The organization `default`, for deployments that have only one.
     fn default() -> Self {
-        Self("default".into())
+        Self(Self::DEFAULT.into())
     }
 }
 

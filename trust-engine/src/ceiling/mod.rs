@@ -30,6 +30,6 @@ pub use measure::Measure;
 pub(crate) use meter::Meter;
 pub(crate) use quota::{AgentQuota, refusal};
 pub(crate) use rate::Rate;
-pub(crate) use request::check_amount;
 pub use request::{CeilingRequest, MAX_RESOURCES};
+pub(crate) use request::{check_amount, check_resource};
 pub use window::Window;

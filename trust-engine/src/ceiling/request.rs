@@ -102,7 +102,7 @@ impl CeilingRequest {
             return Err(Error::invalid("resources", issue));
         }
         for (place, Demand { resource, amount }) in self.resources.iter().enumerate() {
-            check_line("resourceType", resource, MAX_NAME_BYTES)?;
+            check_resource(resource)?;
             check_amount(*amount)?;
             if self.resources.iter().take(place).any(|other| other.resource == *resource) {
                 return Err(Error::invalid("resourceType", format!("{resource:?} is asked for twice")));
@@ -155,4 +155,9 @@ pub(crate) fn check_amount(amount: u64) -> Result<()> {
         1..=MAX_AMOUNT => Ok(()),
         _ => Err(Error::invalid("requestedAmount", format!("is {amount}; it must be 1 to {MAX_AMOUNT}"))),
     }
+}
+
+/// Checks the name of a resource.
+pub(crate) fn check_resource(resource: &str) -> Result<()> {
+    check_line("resourceType", resource, MAX_NAME_BYTES)
 }

@@ -124,6 +124,10 @@ impl Quotas<'_> {
     pub fn usage(&self, agent: &str) -> Result<Vec<CeilingUsage>> {
         block_on(self.0.usage(agent))
     }
+    /// See [`Quotas::try_take`](crate::Quotas::try_take).
+    pub fn try_take(&self, agent: &str, resource: &str, amount: u64) -> Result<CeilingVerdict> {
+        self.0.try_take(agent, resource, amount)
+    }
     /// See [`Quotas::quota`](crate::Quotas::quota).
     pub fn quota(&self, agent: &str) -> Result<Quota> {
         self.0.quota(agent)

@@ -7,6 +7,7 @@ pub mod governor;
 pub mod limitador;
 pub mod limitador_reserve;
 pub mod naive;
+pub mod ours;
 pub mod throttlecrab;
 
 /// Whatever went wrong while a contender was made.
@@ -40,7 +41,9 @@ pub type Make = fn(Ceiling) -> Result<Box<dyn Contender>>;
 
 /// All of them, in the order of the tables.
 pub const ALL: &[Make] = &[
-    // The trust engine's own goes here: `ours::make`.
+    ours::handles,
+    ours::make,
+    ours::sliding,
     governor::make,
     throttlecrab::make,
     limitador::make,

@@ -33,6 +33,13 @@ pub(super) struct Asker<'a> {
     pub(super) asserted: bool,
 }
 
+impl<'a> Asker<'a> {
+    /// An agent by the tier that it holds.
+    pub(super) fn holder(organization: &'a str, agent: &'a str) -> Self {
+        Self { organization, agent, claim: None, asserted: false }
+    }
+}
+
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Asker::from(self).hash(state);

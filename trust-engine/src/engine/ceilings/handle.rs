@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use super::super::Engine;
 use super::cache::{Asker, Entry};
 use super::verdict::CeilingVerdict;
-use crate::ceiling::{CeilingRequest, check_amount};
+use crate::ceiling::{CeilingRequest, check_amount, check_resource};
 use crate::clock::Moment;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
@@ -36,9 +36,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    pub(super) fn open(engine: &Engine, organization: &OrganizationId, agent: &str) -> Result<Self> {
-        let (organization, agent) = (organization.clone(), AgentId::parse(agent)?);
-        let asker = asker(&organization, &agent);
+    pub(super) fn open(engine: &Engine, organization: &str, agent: &str) -> Result<Self> {
+        let (organization, agent) = (OrganizationId::parse(organization)?, AgentId::parse(agent)?);
+        let asker = Asker::holder(organization.as_str(), agent.as_str());
         let now = engine.0.clock.coarse();
         let entry = match engine.known(&asker, now)? {
             Some(entry) => entry,
@@ -62,31 +62,53 @@ impl Quota {
         check_amount(amount)?;
         let now = self.engine.0.clock.coarse();
         if self.engine.is_fresh(&self.first, now) {
-            return self.take_from(&self.first, resource, amount, now);
+            return self.engine.take_from(&self.first, resource, amount, now);
         }
         let mut entry = self.later.load();
         if !self.engine.is_fresh(&entry, now) {
-            self.later.store(self.engine.find_now(&asker(&self.organization, &self.agent), now)?);
+            self.later.store(self.engine.find_now(&self.asker(), now)?);
             entry = self.later.load();
         }
-        self.take_from(&entry, resource, amount, now)
+        self.engine.take_from(&entry, resource, amount, now)
     }
 
-    #[inline]
-    fn take_from(&self, entry: &Entry, resource: &str, amount: u64, now: Moment) -> Result<CeilingVerdict> {
-        if let Some(measure) = self.engine.take_short(entry, resource, amount, now)? {
-            return Ok(CeilingVerdict::admitted(amount, measure, now.wall));
-        }
-        let inputs = || {
-            let request = CeilingRequest::new(self.agent.as_str(), resource, amount);
-            Cow::Owned(request.organization(self.organization.clone()))
-        };
-        Ok(self.engine.check_entry(entry, std::iter::once((resource, amount)), inputs, now)?.0)
+    fn asker(&self) -> Asker<'_> {
+        Asker::holder(self.organization.as_str(), self.agent.as_str())
     }
 }
 
-fn asker<'a>(organization: &'a OrganizationId, agent: &'a AgentId) -> Asker<'a> {
-    Asker { organization: organization.as_str(), agent: agent.as_str(), claim: None, asserted: false }
+impl Engine {
+    /// Takes from the quota of an agent's held tier.
+    pub(super) fn take(
+        &self,
+        organization: &str,
+        agent: &str,
+        resource: &str,
+        amount: u64,
+    ) -> Result<CeilingVerdict> {
+        check_amount(amount)?;
+        let now = self.0.clock.coarse();
+        let asker = Asker::holder(organization, agent);
+        // A quota that is known has a name that was checked.
+        let entry = match self.known(&asker, now)? {
+            Some(entry) => entry,
+            None => self.find_now(&asker, now)?,
+        };
+        self.take_from(&entry, resource, amount, now)
+    }
+
+    #[inline(always)]
+    fn take_from(&self, entry: &Entry, resource: &str, amount: u64, now: Moment) -> Result<CeilingVerdict> {
+        if let Some(measure) = self.take_short(entry, resource, amount, now)? {
+            return Ok(CeilingVerdict::admitted(amount, measure, now.wall));
+        }
+        let inputs = || {
+            let request = CeilingRequest::new(entry.quota.id.as_str(), resource, amount);
+            Cow::Owned(request.organization(entry.quota.organization.clone()))
+        };
+        check_resource(resource)?;
+        Ok(self.check_entry(entry, std::iter::once((resource, amount)), inputs, now)?.0)
+    }
 }
 
 impl fmt::Debug for Quota {

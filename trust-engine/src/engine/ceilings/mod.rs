@@ -65,7 +65,8 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct Quotas<'a> {
     engine: &'a Engine,
-    organization: OrganizationId,
+    /// `None`: the organization `default`.
+    organization: Option<OrganizationId>,
 }
 
 /// How far an agent has come with one resource, at one level.
@@ -79,13 +80,13 @@ pub struct CeilingUsage {
 
 impl<'a> Quotas<'a> {
     pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, organization: OrganizationId::default() }
+        Self { engine, organization: None }
     }
 
     /// The quotas of another organization.
     #[must_use]
     pub fn of(mut self, organization: OrganizationId) -> Self {
-        self.organization = organization;
+        self.organization = Some(organization);
         self
     }
 
@@ -111,7 +112,7 @@ impl<'a> Quotas<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`]; [`ErrorKind::Unavailable`] if the counters cannot be read.
     pub async fn usage(&self, agent: &str) -> Result<Vec<CeilingUsage>> {
-        self.engine.usage(&self.organization, agent).await.map_err(|error| error.during("ceiling usage"))
+        self.engine.usage(self.organization(), agent).await.map_err(|error| error.during("ceiling usage"))
     }
 
     /// A handle on one agent's quota, for callers that check it often.
@@ -119,7 +120,22 @@ impl<'a> Quotas<'a> {
     /// # Errors
     /// As [`Engine::quota`].
     pub fn quota(&self, agent: &str) -> Result<Quota> {
-        Quota::open(self.engine, &self.organization, agent).map_err(|error| error.during("quota"))
+        Quota::open(self.engine, self.organization(), agent).map_err(|error| error.during("quota"))
+    }
+
+    /// Checks an amount of one resource at the agent's held tier and charges it, as
+    /// [`check_ceiling_now`](Engine::check_ceiling_now) does, without building a request; what the policy records is on
+    /// its way into the log.
+    ///
+    /// # Errors
+    /// As [`check_ceiling_now`](Engine::check_ceiling_now).
+    pub fn try_take(&self, agent: &str, resource: &str, amount: u64) -> Result<CeilingVerdict> {
+        let taken = self.engine.take(self.organization(), agent, resource, amount);
+        taken.map_err(|error| error.during("check ceiling"))
+    }
+
+    fn organization(&self) -> &str {
+        self.organization.as_ref().map_or(OrganizationId::DEFAULT, OrganizationId::as_str)
     }
 }
 

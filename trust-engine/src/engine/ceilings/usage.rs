@@ -8,7 +8,6 @@ use super::cache::Asker;
 use super::verdict::CeilingVerdict;
 use crate::ceiling::{CeilingCode, CeilingRequest, Counter, Meter, Outcome};
 use crate::error::Result;
-use crate::ids::OrganizationId;
 
 impl Engine {
     pub(super) async fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
@@ -38,14 +37,10 @@ impl Engine {
         Ok(CeilingVerdict::new(outcome, now.wall))
     }
 
-    pub(super) async fn usage(
-        &self,
-        organization: &OrganizationId,
-        agent: &str,
-    ) -> Result<Vec<CeilingUsage>> {
+    pub(super) async fn usage(&self, organization: &str, agent: &str) -> Result<Vec<CeilingUsage>> {
         let state = self.state()?;
         let now = self.0.clock.coarse();
-        let asker = Asker { organization: organization.as_str(), agent, claim: None, asserted: false };
+        let asker = Asker::holder(organization, agent);
         let entry = self.find(&asker, now).await?;
         let mut counters: Vec<(&str, &Arc<Meter>)> = Vec::new();
         for resource in &entry.quota.policy.document().resources {
