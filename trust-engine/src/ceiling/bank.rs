@@ -1,6 +1,7 @@
 //! Where an engine's leases come from, and which of its meters hold some.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use foldhash::fast::RandomState;
@@ -32,6 +33,9 @@ impl Bank {
     }
 
     pub(super) fn holds(&self, meter: &Arc<Meter>) {
+        if meter.is_listed().swap(true, Ordering::AcqRel) {
+            return;
+        }
         let mut holders = self.holders.lock();
         let meters = holders.entry(meter.counter().key.clone()).or_default();
         if !meters.iter().any(|known| std::ptr::eq(known.as_ptr(), &**meter)) {
@@ -57,24 +61,27 @@ impl Bank {
         let mut ended = Vec::new();
         let mut held = false;
         self.holders.lock().retain(|_, meters| {
-            meters.retain(|meter| match meter.upgrade() {
-                Some(meter) if now.is_none_or(|now| meter.has_ended(now)) => {
-                    ended.push(meter);
-                    false
+            meters.retain(|meter| {
+                let Some(meter) = meter.upgrade() else { return false };
+                // Before what it holds is read: whoever gives it something afterwards lists it again.
+                meter.is_listed().swap(false, Ordering::AcqRel);
+                let keep = meter.held().0 > 0 && now.is_some_and(|now| !meter.has_ended(now));
+                if keep {
+                    meter.is_listed().store(true, Ordering::Release);
                 }
-                Some(meter) => {
-                    let holds = meter.held().0 > 0;
-                    // Not dropped under the lock: the last one would give back.
-                    ended.extend((!holds).then_some(meter));
-                    holds
-                }
-                None => false,
+                // Also to be dropped outside of the lock: the last one gives back.
+                ended.push((meter, keep));
+                keep
             });
             held |= !meters.is_empty();
             !meters.is_empty()
         });
-        ended.iter().for_each(|meter| meter.drain());
+        ended.iter().filter(|(_, keep)| !keep).for_each(|(meter, _)| meter.drain());
         held
+    }
+
+    pub(crate) fn has_holders(&self) -> bool {
+        !self.holders.lock().is_empty()
     }
 
     /// What is used of counters: what is charged, less what is held here and still counts.

@@ -1,6 +1,7 @@
 //! A meter: one counter as one engine sees it. It spends a lease by its slot and fetches another when that is short.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
@@ -18,6 +19,8 @@ pub(crate) struct Meter {
     counter: Counter,
     lease: Mutex<Lease>,
     bank: Arc<Bank>,
+    /// Whether the bank has it among those that hold something.
+    listed: AtomicBool,
 }
 
 /// What only one thread at a time may change.
@@ -85,7 +88,11 @@ impl Taken {
 
 impl Meter {
     pub(crate) fn new(counter: Counter, bank: Arc<Bank>) -> Self {
-        Self { slot: Slot::new(), counter, lease: Mutex::default(), bank }
+        Self { slot: Slot::new(), counter, lease: Mutex::default(), bank, listed: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_listed(&self) -> &AtomicBool {
+        &self.listed
     }
 
     pub(crate) fn counter(&self) -> &Counter {

@@ -18,6 +18,8 @@ use crate::provenance::Sequencer;
 const ROUND: Duration = Duration::from_millis(100);
 /// Rounds between two carryings of counts.
 const ROUNDS_PER_FLUSH: u32 = 10;
+/// The same between two returns to a local store, which has nobody else to grant them to.
+const ROUNDS_PER_LOCAL_SWEEP: u32 = 100;
 
 /// What the sweeper works on.
 pub(super) struct Work {
@@ -94,7 +96,9 @@ fn run(work: &Work, signal: &Signal) {
             signal.idle.store(true, Ordering::SeqCst);
             work.unrecorded.flush(&work.sequencer, work.clock.now());
         }
-        if work.bank.sweep(Some(work.clock.coarse())) {
+        let due = !work.bank.store().is_local() || round.is_multiple_of(ROUNDS_PER_LOCAL_SWEEP);
+        let holds = if due { work.bank.sweep(Some(work.clock.coarse())) } else { work.bank.has_holders() };
+        if holds {
             signal.idle.store(false, Ordering::SeqCst);
         }
     }
