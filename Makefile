@@ -17,11 +17,14 @@ instructions:
 		$(CARGO) bench -p trust-engine-benches --features instructions --bench instructions; \
 	else echo "NOT RUN: instruction counts (valgrind; cargo install --locked gungraun-runner --version 0.20.0)"; fi
 
-# Minutes, not seconds: a hundred kills, a thousand damaged stores, and the verifier that needs Go.
+# Many minutes: hundreds of kills, a thousand damaged stores, ten million checks, and the verifier that needs Go.
 test-heavy: test
-	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features --test crash --test damage -- --nocapture
+	TRUST_ENGINE_HEAVY=1 $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
+		--test ceiling_model --test ceiling_threads --test ceiling_crash -- --nocapture
+	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
 	trust-engine/tests/interop/run go
 	cd benches/peers/gate && $(CARGO) test --release --target-dir ../../../target/peers
+	cd benches/peers/ceiling && $(CARGO) test --release --target-dir ../../../target/peers
 
 lint:
 	$(CARGO) fmt --all --check
@@ -33,6 +36,8 @@ lint:
 bench:
 	$(CARGO) bench -p trust-engine-benches
 	cd benches/peers/gate && $(CARGO) bench --target-dir ../../../target/peers
+	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers
+	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers -- overspend
 
 # Needs `cargo install cargo-fuzz`. Sanitizers are a nightly feature of the compiler, hence RUSTC_BOOTSTRAP.
 FUZZ_SECONDS ?= 60

@@ -1,5 +1,7 @@
 //! One check of a ceiling, by handle and by id, without recording: one key, and a hundred thousand.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -86,6 +86,34 @@ fn a_gate_answers_by_exit_code_and_its_record_is_proved_exported_and_verified() 
 }
 
 #[test]
+fn a_ceiling_is_checked_until_it_refuses_and_its_usage_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let check = |amount: &str, more: &[&str]| {
+        let whom = ["ceiling", "check", "--store", text(&store), "--agent", "agent_basic"];
+        run(&[&whom[..], &["--resource", "DATA_ACCESS", "--amount", amount], more].concat())
+    };
+    let (code, peeked) = check("10", &["--peek"]);
+    assert_eq!((code, &peeked["currentUsage"], &peeked["provenanceId"]), (0, &Value::from(0), &Value::Null));
+    let (code, admitted) = check("8", &[]);
+    assert_eq!(
+        (code, &admitted["remaining"], &admitted["nearLimit"]),
+        (0, &Value::from(2), &Value::Bool(true))
+    );
+    let (code, refused) = check("3", &[]);
+    assert_eq!((code, refused["reasonCode"].as_str()), (1, Some("CEILING_EXCEEDED")), "{refused}");
+    assert_eq!(refused["refusedBy"], "AGENT");
+    assert_eq!(check("3", &["--tier", "VERIFIED"]).0, 1, "a mere claim was believed");
+    assert_eq!(check("3", &["--tier", "VERIFIED", "--assert"]).0, 0);
+    let (code, error) = check("0", &[]);
+    assert!(code == 2 && error["error"].as_str().unwrap().contains("must be 1 to 1099511627775"), "{error}");
+    let (code, usage) = run(&["ceiling", "usage", "--store", text(&store), "--agent", "agent_basic"]);
+    let row = usage["usage"].as_array().unwrap().iter().find(|row| row["resourceType"] == "DATA_ACCESS");
+    assert_eq!((code, &row.unwrap()["currentUsage"]), (0, &Value::from(11)), "{usage}");
+    assert_eq!(run(&["log", "verify", text(&store)]).0, 0);
+}
+
+#[test]
 fn a_policy_with_ten_mistakes_is_answered_with_all_ten_and_their_places() {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let (code, json) = run(&["policy", "check", text(&vectors.join("policy-mistakes.yaml"))]);
@@ -104,6 +132,7 @@ fn what_is_not_there_is_an_error_and_creates_nothing() {
     let missing = folder.path().join("missing");
     for arguments in [
         &["gate", "--store", text(&missing), "--agent", "a", "--role", "READER"][..],
+        &["ceiling", "usage", "--store", text(&missing), "--agent", "a"],
         &["log", "verify", text(&missing)],
         &["log", "prove", text(&missing), "00000000-0000-0000-0000-000000000000"],
         &["log", "export", text(&missing), text(&folder.path().join("out"))],

@@ -6,7 +6,8 @@ use std::error::Error;
 
 use trust_engine::blocking::Engine;
 use trust_engine::{
-    AgentChange, AgentStatus, Decision, GateRequest, NewAgent, Options, PolicyDocument, verify,
+    AgentChange, AgentStatus, CeilingRequest, Decision, GateRequest, NewAgent, Options, PolicyDocument,
+    verify,
 };
 
 /// Readers may read everything; only the release team may write to production, and never without a reason to escalate.
@@ -25,6 +26,9 @@ rules:
     when: { roles: [DEPLOYER], environments: [production] }
   - { id: anything-else, effect: ALLOW }
 defaultEffect: DENY
+resources: [DEPLOYMENTS]
+ceilings:
+  agent: [{ tier: RELEASER, resource: DEPLOYMENTS, limit: 3, windowSeconds: 86400 }]
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,6 +49,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         deploy.clone().environment("production"),
     ] {
         println!("{}", engine.evaluate_gate(&request)?);
+    }
+
+    // Three deployments a day, whoever asks.
+    let another = CeilingRequest::new("agent_ship", "DEPLOYMENTS", 1);
+    for _ in 0..4 {
+        println!("{}", engine.check_ceiling(&another)?);
     }
 
     // What an agent is decides from the next request on.
