@@ -88,7 +88,7 @@ pub trait Clock: Send + Sync + 'static {
     /// The current time. It may step back; the log's entry times never do.
     fn now(&self) -> Timestamp;
 
-    /// Both clocks of the machine, read cheaply: each may be up to [`COARSE_TICK`] behind.
+    /// Both clocks of the machine, read cheaply: each may be up to 10 ms behind.
     fn coarse(&self) -> Moment;
 }
 

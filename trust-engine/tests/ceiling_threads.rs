@@ -81,12 +81,12 @@ fn shared_ceilings_hold_while_agents_change_and_checks_are_undone() {
     let admitted = admitted(checks, || {
         let turn = turn.fetch_add(1, Ordering::Relaxed);
         let agent = format!("agent_{}", turn % 4);
-        if turn % 10_000 == 0 {
-            let tier = if turn % 20_000 == 0 { "HIGH" } else { "LOW" };
+        if turn.is_multiple_of(10_000) {
+            let tier = if turn.is_multiple_of(20_000) { "HIGH" } else { "LOW" };
             // Two at once conflict, and one of them happens.
             let _ = engine.agents().change(&agent, AgentChange::of_current().tier(tier));
         }
-        if turn % 50 == 0 {
+        if turn.is_multiple_of(50) {
             // Charged and given back.
             if let (_, Some(mut reservation)) =
                 engine.quotas().reserve(&CeilingRequest::new(&agent, "API", 3)).unwrap()

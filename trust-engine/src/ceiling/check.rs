@@ -81,7 +81,7 @@ pub(crate) enum Attempt<'q> {
     /// Admitted, or refused by a rate.
     Done(Outcome, Charge<&'q Arc<Meter>>),
     /// The authority has to be asked.
-    Short(Fetch, Asks),
+    Short(Box<Fetch>, Asks),
 }
 
 pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q> {
@@ -117,7 +117,7 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
         asks.push(ask.clone());
         asked.push(Asked { place, meter: Arc::clone(meter), ask, errand: Some(errand) });
     }
-    Attempt::Short(Fetch { charge: charge.into_owned(), outcome, asked, sent: now }, asks)
+    Attempt::Short(Box::new(Fetch { charge: charge.into_owned(), outcome, asked, sent: now }), asks)
 }
 
 /// A check that waits for its authority.

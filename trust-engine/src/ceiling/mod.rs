@@ -16,6 +16,8 @@ mod quota;
 mod rate;
 mod request;
 mod slot;
+#[cfg(any(test, feature = "embedded"))]
+mod stored;
 mod sync;
 mod window;
 

@@ -110,6 +110,7 @@ impl Ledger {
         self.rows.len()
     }
 
+    #[cfg(feature = "embedded")]
     pub(super) fn rows(&self) -> impl Iterator<Item = (&CounterKey, &Account)> {
         self.rows.iter()
     }

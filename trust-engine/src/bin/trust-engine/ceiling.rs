@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use trust_engine::blocking::Engine;
 use trust_engine::{CeilingRequest, CeilingVerdict, Measure, Options, OrganizationId, storage};
 
@@ -110,8 +110,8 @@ fn usage(arguments: &Usage, as_json: bool) -> Result<bool, Failure> {
     usage.retain(|usage| arguments.resource.as_ref().is_none_or(|resource| usage.resource == *resource));
     if as_json {
         let row = |usage: &trust_engine::CeilingUsage| {
-            let mut row = measure_json(&usage.measure);
-            row["resourceType"] = json!(usage.resource);
+            let mut row = of_measure(&usage.measure);
+            row.insert("resourceType".into(), json!(usage.resource));
             row
         };
         let rows: Vec<_> = usage.iter().map(row).collect();
@@ -134,21 +134,26 @@ fn usage(arguments: &Usage, as_json: bool) -> Result<bool, Failure> {
     Ok(true)
 }
 
-pub(crate) fn to_json(verdict: &CeilingVerdict) -> serde_json::Value {
-    let mut json = verdict.measure().map_or_else(|| json!({}), measure_json);
-    json["allowed"] = json!(verdict.allowed());
-    json["decision"] = json!(verdict.decision());
-    json["reasonCode"] = json!(verdict.reason_code());
-    json["reason"] = json!(verdict.reason());
-    json["nearLimit"] = json!(verdict.near_limit());
-    json["refusedBy"] = json!(verdict.refused_by());
-    json["asOf"] = json!(verdict.evaluated_at());
-    json["provenanceId"] = json!(verdict.id());
-    json
+pub(crate) fn to_json(verdict: &CeilingVerdict) -> Value {
+    let mut json = verdict.measure().map(of_measure).unwrap_or_default();
+    let own = json!({
+        "allowed": verdict.allowed(),
+        "decision": verdict.decision(),
+        "reasonCode": verdict.reason_code(),
+        "reason": verdict.reason(),
+        "nearLimit": verdict.near_limit(),
+        "refusedBy": verdict.refused_by(),
+        "asOf": verdict.evaluated_at(),
+        "provenanceId": verdict.id(),
+    });
+    if let Value::Object(own) = own {
+        json.extend(own);
+    }
+    Value::Object(json)
 }
 
-fn measure_json(measure: &Measure) -> serde_json::Value {
-    json!({
+fn of_measure(measure: &Measure) -> Map<String, Value> {
+    let json = json!({
         "level": measure.level(),
         "currentUsage": measure.current_usage(),
         "ceiling": measure.ceiling(),
@@ -156,5 +161,9 @@ fn measure_json(measure: &Measure) -> serde_json::Value {
         "percentage": measure.percentage(),
         "windowStart": measure.window_start(),
         "resetAt": measure.reset_at(),
-    })
+    });
+    match json {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
 }

@@ -263,7 +263,7 @@ impl Engine {
 
     /// Asks the authority. Its answer reaches the slots even if nobody waits for it any more; then what was needed goes
     /// back.
-    async fn fetch(&self, fetch: Fetch, asks: Asks) -> Result<(Outcome, Charge<Arc<Meter>>)> {
+    async fn fetch(&self, fetch: Box<Fetch>, asks: Asks) -> Result<(Outcome, Charge<Arc<Meter>>)> {
         let state = self.state()?;
         let (settled, answer) = oneshot::channel();
         state

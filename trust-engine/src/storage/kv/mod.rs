@@ -1,5 +1,6 @@
 //! A [`Store`](super::Store) over any ordered key–value engine: one layout, one set of rules, several engines.
 
+#[cfg(feature = "embedded")]
 mod counters;
 mod keys;
 mod log;
@@ -10,6 +11,7 @@ mod store;
 use crate::error::Result;
 use crate::provenance::Hash;
 
+#[cfg(feature = "embedded")]
 pub(super) use counters::KvCounters;
 pub(super) use puts::Puts;
 pub(super) use store::KvStore;
@@ -134,6 +136,7 @@ pub(super) trait Kv: Send + Sync + 'static {
     }
 }
 
+#[cfg(feature = "embedded")]
 impl<K: Kv> Kv for std::sync::Arc<K> {
     fn name(&self) -> &'static str {
         (**self).name()
