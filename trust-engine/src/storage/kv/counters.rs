@@ -217,3 +217,142 @@ impl<K: Kv> Shared<K> {
         book.ledger.retain(|key, account| durable.get(key) != Some(account));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Instant;
+
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::ids::{AgentId, OrganizationId};
+    use crate::policy::WindowKind;
+    use crate::storage::counters::{Ask, Refusal};
+    use crate::storage::kv::Pair;
+
+    /// Fails writes when told to, and counts those that succeed.
+    #[derive(Default)]
+    struct Disk {
+        rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+        broken: AtomicBool,
+        writes: AtomicU64,
+        /// Held by a test, it lets writes wait.
+        gate: Mutex<()>,
+    }
+
+    impl Kv for Disk {
+        fn name(&self) -> &'static str {
+            "disk"
+        }
+        fn get(&self, _: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+            Ok(self.rows.lock().get(key).cloned())
+        }
+        fn range(&self, _: Table, _: &[u8], _: &[u8], _: bool, _: usize) -> Result<Vec<Pair>> {
+            Ok(Vec::new())
+        }
+        fn write(&self, puts: &Puts) -> Result<()> {
+            let _gate = self.gate.lock();
+            self.recover()?;
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            self.rows.lock().extend(puts.iter().map(|(_, key, value)| (key.to_vec(), value.to_vec())));
+            Ok(())
+        }
+        fn recover(&self) -> Result<()> {
+            match self.broken.load(Ordering::SeqCst) {
+                true => Err(Error::new(ErrorKind::NoSpace, "the disk is full")),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn counters(disk: &Arc<Disk>) -> KvCounters<Disk> {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_767_225_600_000_000)));
+        KvCounters::open(Arc::clone(disk), clock).unwrap()
+    }
+
+    fn window() -> Window {
+        Window::new(WindowKind::Fixed, 3600)
+    }
+
+    fn key(agent: &str) -> CounterKey {
+        CounterKey::agent(&OrganizationId::default(), &AgentId::parse(agent).unwrap(), "API")
+    }
+
+    fn lease(counters: &KvCounters<Disk>, agent: &str, need: u64) -> Receiver<Result<Leased>> {
+        let (answer, answered) = channel();
+        let ask = Ask { key: key(agent), window: window(), limit: 10, need, spare: 0, unspent: None };
+        counters.lease(smallvec![ask], Box::new(move |leased| answer.send(leased).unwrap()));
+        answered
+    }
+
+    fn answer(answered: &Receiver<Result<Leased>>) -> Result<Leased> {
+        answered.recv_timeout(Duration::from_secs(10)).unwrap()
+    }
+
+    #[test]
+    fn a_grant_is_answered_only_when_it_is_durable_and_those_that_wait_share_a_write() {
+        let disk = Arc::new(Disk::default());
+        let counters = counters(&disk);
+        let gate = disk.gate.lock();
+        let first = lease(&counters, "a", 1);
+        let others: Vec<_> = (0..1000).map(|n| lease(&counters, &format!("b{n}"), 1)).collect();
+        assert!(first.try_recv().is_err(), "it was answered before it was written");
+        let refused = answer(&lease(&counters, "a", 10)).unwrap();
+        assert!(matches!(refused, Leased::Refused { charged: 1, .. }), "a refusal waits for nothing");
+        drop(gate);
+        assert!(matches!(answer(&first), Ok(Leased::Granted(_))));
+        others.iter().for_each(|other| assert!(matches!(answer(other), Ok(Leased::Granted(_)))));
+        assert!(disk.writes.load(Ordering::SeqCst) <= 3, "{:?} writes", disk.writes);
+    }
+
+    #[test]
+    fn a_failed_write_grants_nothing_stays_charged_and_is_recovered_from() {
+        let disk = Arc::new(Disk::default());
+        let counters = counters(&disk);
+        disk.broken.store(true, Ordering::SeqCst);
+        assert_eq!(answer(&lease(&counters, "a", 4)).unwrap_err().kind(), ErrorKind::NoSpace);
+        // While it cannot write it says so at once.
+        while answer(&lease(&counters, "a", 1)).unwrap_err().kind() != ErrorKind::Unavailable {}
+        disk.broken.store(false, Ordering::SeqCst);
+        let started = Instant::now();
+        let refused = loop {
+            match answer(&lease(&counters, "a", 10)) {
+                Ok(leased) => break leased,
+                Err(_) => assert!(started.elapsed() < Duration::from_secs(10), "it does not recover"),
+            }
+        };
+        assert!(
+            matches!(refused, Leased::Refused { refusal: Refusal::Exhausted, charged: 4.., .. }),
+            "{refused:?}"
+        );
+        drop(counters);
+        let stored = disk.load(&key("a")).unwrap().unwrap();
+        assert!(stored.used() >= 4, "what may have been granted is not forgotten");
+    }
+
+    #[test]
+    fn what_was_given_back_is_durable_after_a_clean_end() {
+        let disk = Arc::new(Disk::default());
+        let counters = counters(&disk);
+        let Ok(Leased::Granted(grants)) = answer(&lease(&counters, "a", 10)) else { panic!("not granted") };
+        let slice = grants.first().unwrap().slice;
+        counters.give_back(Unspent { key: key("a"), window: window(), slice, amount: 7 });
+        drop(counters);
+        assert_eq!(disk.load(&key("a")).unwrap().unwrap().used(), 3);
+    }
+
+    #[test]
+    fn accounts_are_forgotten_once_they_are_durable() {
+        let disk = Arc::new(Disk::default());
+        let counters = counters(&disk);
+        let waiting: Vec<_> = (0..5000).map(|n| lease(&counters, &format!("a{n}"), 1)).collect();
+        waiting.iter().for_each(|other| drop(answer(other).unwrap()));
+        assert!(counters.shared.book.lock().ledger.len() < 5000);
+        pollster::block_on(counters.flush()).unwrap();
+        assert_eq!(counters.shared.book.lock().ledger.len(), 0);
+    }
+}
