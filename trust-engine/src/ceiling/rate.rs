@@ -22,8 +22,8 @@ impl Rate {
         &self.limit
     }
 
-    /// Takes `amount` at a time in microseconds, or says in how many microseconds it could be taken (`None`: never, it is
-    /// more than a burst).
+    /// Takes `amount` at a time in microseconds, or says in how many microseconds it could be taken (`None`: never,
+    /// it is more than a burst).
     pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<(), Option<i64>> {
         let now = steady.saturating_mul(1000);
         let (cost, burst) = (self.nanos(amount), self.nanos(self.limit.burst));

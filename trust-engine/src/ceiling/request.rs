@@ -70,8 +70,9 @@ impl CeilingRequest {
         self
     }
 
-    /// The tier that the caller says the agent holds; only a claim, as in [`GateRequest::tier`](crate::GateRequest::tier).
-    /// With a claim below the held tier the lower of the two ceilings counts.
+    /// The tier that the caller says the agent holds; only a claim, as in
+    /// [`GateRequest::tier`](crate::GateRequest::tier). With a claim below the held tier the lower of the two
+    /// ceilings counts.
     #[must_use]
     pub fn tier(mut self, tier: impl Into<String>) -> Self {
         self.tier = Some(tier.into());

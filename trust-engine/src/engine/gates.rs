@@ -1,24 +1,20 @@
 //! Role gates: load the facts, evaluate, hand the record to the log.
 
 use std::fmt;
-use std::future::Future;
 use std::ops::Deref;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use serde_json::json;
 use uuid::Uuid;
 
 use super::payload::GatePayload;
-use super::{Content, Engine};
+use super::{Content, Engine, at_once};
 use crate::agent::Agent;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::gate::{Evaluation, GateRequest, Subject, evaluate};
 use crate::ids::AgentId;
 use crate::policy::{Decision, Durability, Policy, RecordingMode};
-use crate::provenance::Counted;
-use crate::provenance::{ParentOf, Receipt, RecordType, Submission, Ticket};
+use crate::provenance::{Counted, Draft, ParentOf, Receipt, RecordType, Submission, Ticket};
 
 /// Whether a verdict is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +71,8 @@ impl Engine {
     /// Evaluates a gate and, unless the policy says otherwise, waits until the verdict is committed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for values out of bounds. Any other error means that there is no verdict: treat it
-    /// as a denial.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for values out of bounds. Any other error means
+    /// that there is no verdict: treat it as a denial.
     pub async fn evaluate_gate(&self, request: &GateRequest) -> Result<Verdict> {
         self.try_evaluate(request).await.map_err(|error| error.during("evaluate gate"))
     }
@@ -100,23 +96,19 @@ impl Engine {
     /// Evaluates a gate without ever waiting. The ticket waits for the record's commit; dropping it changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for values out of bounds, [`ErrorKind::WouldBlock`] if the agent is not cached and
-    /// the store is remote, [`ErrorKind::Overloaded`] if the queue is full, [`ErrorKind::Unavailable`] while the store
-    /// cannot be written. In all of them there is no verdict: treat it as a denial.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for values out of bounds,
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is remote,
+    /// [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded) if the queue is full,
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while the store cannot be written. In all of them
+    /// there is no verdict: treat it as a denial.
     pub fn decide_gate(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
         self.try_decide(request).map_err(|error| error.during("decide gate"))
     }
 
     fn try_decide(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
         let id = request.check()?;
-        let mut loading = pin!(self.agent(request.organization_id(), &id));
-        let agent = match loading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(agent) => agent?,
-            Poll::Pending => {
-                let issue = format!("agent {id} is not cached and its store is remote; use evaluate_gate");
-                return Err(Error::new(ErrorKind::WouldBlock, issue));
-            }
-        };
+        let issue = format_args!("agent {id} is not cached and its store is remote; use evaluate_gate");
+        let agent = at_once(self.agent(request.organization_id(), &id), issue)?;
         let (verdict, submission, ticket) = self.judge(self.snapshot(), request, id.clone(), agent, true)?;
         if let Some(submission) = submission {
             self.0.sequencer.try_submit(submission)?;
@@ -161,40 +153,39 @@ impl Engine {
         let mut draft = self.draft(content, now);
         draft.counted = Some(counted);
         let id = draft.id;
-        let mut drafts = vec![draft];
-        if evaluation.excess_claim() {
-            drafts.push(self.excess_claim(&policy, request, &evaluation, &drafts, now));
-        }
+        let (claimed, caller) = (request.claimed_tier(), request.caller_name());
+        let signal =
+            evaluation.excess_claim().then(|| self.excess_claim(&draft, claimed, evaluation.tier(), caller));
+        let drafts = std::iter::once(draft).chain(signal).collect();
         let (submission, ticket) = Submission::new(drafts, None, given);
         let verdict = Verdict { evaluation, id, recorded: Recorded::Pending, receipt: None };
         Ok((verdict, Some(submission), ticket))
     }
 
     /// A claim above the held tier is a signal of gaming, recorded as a consequence of the verdict.
-    fn excess_claim(
+    pub(super) fn excess_claim(
         &self,
-        policy: &Policy,
-        request: &GateRequest,
-        evaluation: &Evaluation,
-        verdict: &[crate::provenance::Draft],
-        now: crate::Timestamp,
-    ) -> crate::provenance::Draft {
+        verdict: &Draft,
+        claimed: Option<&str>,
+        held: Option<&str>,
+        caller: Option<&str>,
+    ) -> Draft {
         let body = json!({
             "reason": "a tier above the held one was claimed",
-            "claimed": request.claimed_tier(),
-            "held": evaluation.tier(),
-            "caller": request.caller_name(),
+            "claimed": claimed,
+            "held": held,
+            "caller": caller,
         });
         let content = Content {
             kind: RecordType::Signal,
-            organization: request.organization_id().clone(),
-            agent: verdict.first().and_then(|draft| draft.agent.clone()),
+            organization: verdict.organization.clone(),
+            agent: verdict.agent.clone(),
             decision: None,
             reason_code: Some("TIER_CLAIM_ABOVE_HELD".into()),
-            policy: Some(policy.hash()),
+            policy: verdict.policy,
             payload: body.to_string().into_bytes(),
         };
-        let mut draft = self.draft(content, now);
+        let mut draft = self.draft(content, self.now());
         draft.parent = ParentOf::First;
         draft
     }

@@ -15,8 +15,10 @@ mod stats;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwap;
 
@@ -103,8 +105,8 @@ impl Engine {
         self.0.sequencer.verifier_key().clone()
     }
 
-    /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed)
-    /// afterwards where they would have to write.
+    /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) afterwards where they would have to write.
     pub async fn close(&self) {
         if let Some(ceilings) = &self.0.ceilings {
             ceilings.settle();
@@ -162,6 +164,14 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("log", &self.verifier_key().name()).finish_non_exhaustive()
+    }
+}
+
+/// What a future gives without waiting; `issue` says what it would have waited for.
+fn at_once<T>(future: impl Future<Output = Result<T>>, issue: impl fmt::Display) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(crate::Error::new(crate::ErrorKind::WouldBlock, issue.to_string())),
     }
 }
 

@@ -1,37 +1,27 @@
 //! The checks: entry, attempt, lease, record.
 
 use std::borrow::{Borrow, Cow};
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
 
 use futures_channel::oneshot;
 use pollster::block_on;
-use serde_json::json;
 use smallvec::SmallVec;
 
-use super::super::{Content, Engine};
-use super::cache::{Asker, Entry};
-use super::payload::CeilingPayload;
+use super::super::{Engine, at_once};
+use super::cache::Entry;
 use super::recent::{Mark, Seen};
-use super::verdict::{CeilingVerdict, Record};
+use super::verdict::CeilingVerdict;
 use crate::ceiling::{
-    AgentQuota, Attempt, CeilingCode, CeilingRequest, Charge, Fetch, Line, Measure, Meter, Outcome, attempt,
+    Attempt, CeilingCode, CeilingRequest, Charge, Fetch, Line, Measure, Meter, Outcome, attempt,
 };
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{AgentId, OrganizationId};
-use crate::policy::{Durability, RecordingMode};
-use crate::provenance::{CeilingCount, Counted, Draft, ParentOf, RecordType, Submission, Ticket};
+use crate::policy::Durability;
+use crate::provenance::{CeilingCount, Ticket};
 use crate::storage::Asks;
 
 /// How a request was decided, and what was taken for it.
 pub(super) type Decided = (Arc<Entry>, Outcome, Charge<Arc<Meter>>);
-
-/// A verdict, what is to be recorded of it, and the ticket that waits for that.
-pub(super) type Concluded = (CeilingVerdict, Option<Submission>, Ticket);
 
 impl Engine {
     pub(super) async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
@@ -174,74 +164,6 @@ impl Engine {
         Ok((entry, outcome, charge))
     }
 
-    /// Whom a request is for.
-    pub(super) fn asker<'a>(&self, request: &'a CeilingRequest) -> Asker<'a> {
-        let claim = request.claimed_tier();
-        let authority = request.caller_name().is_some_and(|caller| self.0.authorities.contains(caller));
-        Asker {
-            organization: request.organization_id().as_str(),
-            agent: request.agent_name(),
-            claim,
-            asserted: authority && claim.is_some(),
-        }
-    }
-
-    /// The quota that is known and still to be relied on.
-    #[inline]
-    pub(super) fn known(&self, asker: &Asker<'_>, now: Moment) -> Result<Option<Arc<Entry>>> {
-        let entry = self.state()?.quotas.get(asker);
-        Ok(entry.filter(|entry| self.is_fresh(entry, now)))
-    }
-
-    #[inline]
-    pub(super) fn is_fresh(&self, entry: &Entry, now: Moment) -> bool {
-        let edition = self.0.edition.load(Ordering::Acquire);
-        entry.is_fresh(edition, self.0.agents.mark(entry.mark_place), now)
-    }
-
-    pub(super) fn find_now(&self, asker: &Asker<'_>, now: Moment) -> Result<Arc<Entry>> {
-        at_once(self.find(asker, now), "the agent is not cached and its store is remote; use check_ceiling")
-    }
-
-    /// Reads agent and policy again, and gives the quota that follows from them.
-    pub(super) async fn find(&self, asker: &Asker<'_>, now: Moment) -> Result<Arc<Entry>> {
-        let state = self.state()?;
-        let organization = OrganizationId::parse(asker.organization)?;
-        let id = AgentId::parse(asker.agent)?;
-        // Read before what they stand for, so that a change in between is noticed.
-        let edition = self.0.edition.load(Ordering::Acquire);
-        let mark_place = self.0.agents.mark_of(&organization, &id);
-        let mark = self.0.agents.mark(mark_place);
-        let policy = self.snapshot();
-        let (agent, good_for) = self.agent_for(&organization, &id).await?;
-        let fresh_until = now.plus(good_for).steady;
-        if let Some(old) = state.quotas.get(asker) {
-            let version = |agent: &Option<Arc<crate::Agent>>| agent.as_ref().map(|agent| agent.version);
-            if Arc::ptr_eq(&old.quota.policy, &policy) && version(&old.quota.agent) == version(&agent) {
-                old.edition.store(edition, Ordering::Relaxed);
-                old.mark.store(mark, Ordering::Relaxed);
-                old.fresh_until.store(fresh_until, Ordering::Relaxed);
-                return Ok(old);
-            }
-            old.quota.drain();
-        }
-        let counts = state.quotas.unrecorded.of(&organization);
-        let quota = AgentQuota::new(policy, organization, id, agent, asker.claim, asker.asserted);
-        let mode = quota.policy.document().recording.ceilings.mode;
-        let unrecorded = mode == RecordingMode::None && !quota.tier.excess;
-        let entry = Arc::new(Entry {
-            quota,
-            mark_place,
-            mark: AtomicU64::new(mark),
-            edition: AtomicU64::new(edition),
-            fresh_until: AtomicI64::new(fresh_until),
-            counts,
-            unrecorded,
-        });
-        state.quotas.insert(asker, Arc::clone(&entry));
-        Ok(entry)
-    }
-
     /// Takes what the engine holds.
     #[inline]
     fn attempt<'a, 'e>(
@@ -275,87 +197,6 @@ impl Engine {
         state.sweeper.wake();
         outcome
     }
-
-    /// The verdict and what is to be recorded of it. `given`: the caller has the verdict before it is committed.
-    #[inline]
-    pub(super) fn conclude<'a>(
-        &self,
-        entry: &Entry,
-        inputs: impl FnOnce() -> Cow<'a, CeilingRequest>,
-        outcome: Outcome,
-        now: Moment,
-        given: bool,
-    ) -> Result<Concluded> {
-        let mut verdict = CeilingVerdict::new(outcome, now.wall);
-        let quota = &entry.quota;
-        let recording = &quota.policy.document().recording.ceilings;
-        let always = quota.tier.excess || verdict.code == CeilingCode::FailOpen;
-        if !always && !self.is_sampled(recording.mode, recording.sample_per_thousand, verdict.allowed()) {
-            // As for those that are recorded: an engine that was fenced decides by an outdated policy.
-            self.0.sequencer.check_state()?;
-            if entry.counts.add(entry.mark_place, verdict.count()) {
-                self.state()?.sweeper.wake();
-            }
-            return Ok((verdict, None, Ticket::unrecorded()));
-        }
-        let (submission, ticket) = self.recording(quota, &inputs(), &mut verdict, given)?;
-        Ok((verdict, Some(submission), ticket))
-    }
-
-    fn recording(
-        &self,
-        quota: &AgentQuota,
-        request: &CeilingRequest,
-        verdict: &mut CeilingVerdict,
-        given: bool,
-    ) -> Result<(Submission, Ticket)> {
-        let now = self.now();
-        verdict.evaluated_at = now;
-        let authority = request.caller_name().filter(|caller| self.0.authorities.contains(*caller));
-        let authority = authority.filter(|_| request.claimed_tier().is_some());
-        let mut draft = self.ceiling_draft(
-            quota,
-            verdict.reason_code().as_str(),
-            Some(verdict.decision()),
-            CeilingPayload::bytes(verdict, request, quota, authority)?,
-        );
-        draft.counted = Some(Counted::Ceiling(verdict.count()));
-        verdict.record = Some(Box::new(Record { id: draft.id, receipt: None }));
-        let mut drafts = vec![draft];
-        if quota.tier.excess {
-            let body = json!({
-                "reason": "a tier above the held one was claimed",
-                "claimed": request.claimed_tier(),
-                "held": quota.tier_name(),
-                "caller": request.caller_name(),
-            });
-            let mut signal =
-                self.ceiling_draft(quota, "TIER_CLAIM_ABOVE_HELD", None, body.to_string().into_bytes());
-            signal.kind = RecordType::Signal;
-            signal.parent = ParentOf::First;
-            drafts.push(signal);
-        }
-        Ok(Submission::new(drafts, None, given))
-    }
-
-    pub(super) fn ceiling_draft(
-        &self,
-        quota: &AgentQuota,
-        code: &'static str,
-        decision: Option<crate::Decision>,
-        payload: Vec<u8>,
-    ) -> Draft {
-        let content = Content {
-            kind: RecordType::Ceiling,
-            organization: quota.organization.clone(),
-            agent: Some(quota.id.clone()),
-            decision,
-            reason_code: Some(code.into()),
-            policy: Some(quota.policy.hash()),
-            payload,
-        };
-        self.draft(content, self.now())
-    }
 }
 
 /// Keeps what an admitted check has taken, and remembers it under its request's id.
@@ -386,12 +227,4 @@ fn or_open(entry: &Entry, mut outcome: Outcome) -> Outcome {
         outcome.code = CeilingCode::FailOpen;
     }
     outcome
-}
-
-/// What a future gives without waiting.
-fn at_once<T>(future: impl Future<Output = Result<T>>, issue: &'static str) -> Result<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(Error::new(ErrorKind::WouldBlock, issue)),
-    }
 }

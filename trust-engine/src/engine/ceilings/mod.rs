@@ -3,9 +3,11 @@
 mod cache;
 mod check;
 mod counts;
+mod find;
 mod handle;
 mod payload;
 mod recent;
+mod record;
 mod reservation;
 mod sweeper;
 mod usage;
@@ -93,7 +95,8 @@ impl<'a> Quotas<'a> {
     /// Whether a check would be admitted now. Charges and records nothing; rates are not looked at.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the counters cannot be read.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput);
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the counters cannot be read.
     pub async fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         self.engine.peek(request).await.map_err(|error| error.during("peek at ceiling"))
     }
@@ -102,7 +105,8 @@ impl<'a> Quotas<'a> {
     /// everything counts as used. `None` if the check was refused.
     ///
     /// # Errors
-    /// As [`Engine::check_ceiling`]; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a request with an id, which reservations do not take.
+    /// As [`Engine::check_ceiling`]; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a request with
+    /// an id, which reservations do not take.
     pub async fn reserve(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Option<Reservation>)> {
         reservation::reserve(self.engine, request).await.map_err(|error| error.during("reserve"))
     }
@@ -110,7 +114,8 @@ impl<'a> Quotas<'a> {
     /// What an agent uses of every resource that its held tier has a ceiling for, each level by itself.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the counters cannot be read.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput);
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the counters cannot be read.
     pub async fn usage(&self, agent: &str) -> Result<Vec<CeilingUsage>> {
         self.engine.usage(self.organization(), agent).await.map_err(|error| error.during("ceiling usage"))
     }
@@ -144,8 +149,9 @@ impl Engine {
     /// refusal is committed before this returns, and an admission is on its way into the log.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for values out of bounds, [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) for a request id that was used for
-    /// another request. Any other error means that there is no verdict: treat it as a refusal.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for values out of bounds,
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) for a request id that was used for another request. Any
+    /// other error means that there is no verdict: treat it as a refusal.
     pub async fn check_ceiling(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         self.try_check(request).await.map_err(|error| error.during("check ceiling"))
     }
@@ -155,8 +161,8 @@ impl Engine {
     /// commit; dropping it changes nothing.
     ///
     /// # Errors
-    /// As [`check_ceiling`](Self::check_ceiling), and [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if a remote store has to be asked: what
-    /// it grants will be there when the check is made again.
+    /// As [`check_ceiling`](Self::check_ceiling), and [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if a
+    /// remote store has to be asked: what it grants will be there when the check is made again.
     pub fn check_ceiling_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
         self.try_check_now(request).map_err(|error| error.during("check ceiling"))
     }
@@ -164,8 +170,8 @@ impl Engine {
     /// A handle on the quota of an agent of the organization `default`, for callers that check it often.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for the id; [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is
-    /// remote.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for the id;
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is remote.
     pub fn quota(&self, agent: &str) -> Result<Quota> {
         self.quotas().quota(agent)
     }

@@ -17,8 +17,8 @@ use crate::provenance::{Parent, ParentOf, Receipt, Submission, Ticket};
 
 /// Amounts that are charged and may turn out not to be needed.
 ///
-/// Dropped without [`commit`](Self::commit) or [`void`](Self::void), they stay charged until their window has gone by, as
-/// they do when the process dies.
+/// Dropped without [`commit`](Self::commit) or [`void`](Self::void), they stay charged until their window has gone
+/// by, as they do when the process dies.
 pub struct Reservation {
     engine: Engine,
     entry: Arc<Entry>,
