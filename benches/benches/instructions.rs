@@ -11,10 +11,11 @@ use std::sync::Arc;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
+use trust_engine::blocking::Engine;
 use trust_engine::gate::{decide, evaluate};
 use trust_engine::provenance::{Frontier, Hash};
-use trust_engine::{GateRequest, Policy, Timestamp};
-use trust_engine_benches::{policy, requests, subject};
+use trust_engine::{GateRequest, ManualClock, Options, Policy, Quota, Timestamp};
+use trust_engine_benches::{ceiling_policy, policy, requests, subject};
 
 type Given = (Arc<Policy>, Vec<(GateRequest, &'static str)>);
 
@@ -62,8 +63,29 @@ fn append_1000_leaves(bytes: usize) -> Frontier {
     frontier
 }
 
+/// A quota that holds a lease for more checks than are counted.
+fn held_quota() -> (Engine, Quota) {
+    let clock = ManualClock::new(Timestamp::from_micros(1_767_225_600_000_000));
+    let options = Options::memory().policy(ceiling_policy()).clock(Arc::new(clock));
+    let engine = Engine::open(options).unwrap();
+    let quota = engine.quota("agent").unwrap();
+    for _ in 0..100 {
+        quota.try_take("API_CALLS", 1).unwrap();
+    }
+    (engine, quota)
+}
+
+#[library_benchmark]
+#[bench::by_handle(setup = held_quota, config = at_most(116_000))]
+fn check_256_ceilings((engine, quota): (Engine, Quota)) -> (Engine, Quota) {
+    for _ in 0..256 {
+        black_box(quota.try_take(black_box("API_CALLS"), 1).is_ok());
+    }
+    (engine, quota)
+}
+
 library_benchmark_group!(
     name = hot_paths,
-    benchmarks = [decide_256_gates, evaluate_256_gates, append_1000_leaves]
+    benchmarks = [decide_256_gates, evaluate_256_gates, check_256_ceilings, append_1000_leaves]
 );
 main!(library_benchmark_groups = hot_paths);

@@ -45,15 +45,29 @@ impl Bank {
 
     /// Gives back an amount, and lets other meters of the counter know, so that the usage they report stays exact.
     pub(super) fn give_back(&self, unspent: Unspent, from: &Meter) {
-        let meters: SmallVec<[Arc<Meter>; 1]> = {
-            let holders = self.holders.lock();
-            holders.get(&unspent.key).into_iter().flatten().filter_map(Weak::upgrade).collect()
-        };
+        let meters = self.meters(&unspent.key);
         let others = meters.iter().filter(|meter| !std::ptr::eq(&***meter, from));
         for meter in others.filter(|meter| meter.counter().window == unspent.window) {
             meter.credit(unspent.slice, unspent.amount);
         }
         self.store.give_back(unspent);
+    }
+
+    /// A meter is gone.
+    pub(super) fn forget(&self, key: &CounterKey) {
+        let mut holders = self.holders.lock();
+        if let Some(meters) = holders.get_mut(key) {
+            meters.retain(|meter| meter.strong_count() > 0);
+            if meters.is_empty() {
+                holders.remove(key);
+            }
+        }
+    }
+
+    /// The meters of a counter that may hold something. To be dropped without the lock, because the last one to let go
+    /// of a meter gives back.
+    fn meters(&self, key: &CounterKey) -> SmallVec<[Arc<Meter>; 1]> {
+        self.holders.lock().get(key).into_iter().flatten().filter_map(Weak::upgrade).collect()
     }
 
     /// Gives back leases that have ended (`None`: all), and says whether any are held still.
@@ -87,10 +101,8 @@ impl Bank {
     /// What is used of counters: what is charged, less what is held here and still counts.
     pub(crate) async fn used(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
         let mut all = self.store.charged(counters).await?;
-        let holders = self.holders.lock();
         for ((key, window), charged) in counters.iter().zip(&mut all) {
-            let meters = holders.get(key).into_iter().flatten().filter_map(Weak::upgrade);
-            for meter in meters.filter(|meter| meter.counter().window == *window) {
+            for meter in self.meters(key).iter().filter(|meter| meter.counter().window == *window) {
                 let (left, slice) = meter.held();
                 let counts = (charged.slice - window.span()..=charged.slice).contains(&slice);
                 charged.amount = charged.amount.saturating_sub(if counts { left } else { 0 });

@@ -239,5 +239,8 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.drain();
+        if *self.listed.get_mut() {
+            self.bank.forget(&self.counter.key);
+        }
     }
 }

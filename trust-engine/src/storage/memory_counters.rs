@@ -68,9 +68,10 @@ impl CounterStore for MemoryCounters {
     }
 
     fn lease(&self, asks: Asks, answer: Answer) {
-        let now = self.clock.now();
         let leased = {
             let mut book = self.book.lock();
+            // Under the lock: a time that was read before another check's would look like a clock set back.
+            let now = self.clock.now();
             let older = book.forgotten;
             let leased = book.ledger.lease(&asks, now, &older);
             book.sweep(now);
@@ -87,8 +88,8 @@ impl CounterStore for MemoryCounters {
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        let now = self.clock.now();
         let book = self.book.lock();
+        let now = self.clock.now();
         let of =
             |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &book.forgotten);
         counters.iter().map(of).collect()

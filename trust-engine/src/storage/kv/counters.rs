@@ -106,8 +106,8 @@ impl<K: Kv> CounterStore for KvCounters<K> {
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        let now = self.shared.clock.now();
         let book = self.shared.book.lock();
+        let now = self.shared.clock.now();
         let of =
             |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &*self.shared.kv);
         counters.iter().map(of).collect()
