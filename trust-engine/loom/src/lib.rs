@@ -45,7 +45,7 @@ impl Meter {
 
     /// Takes at a time before every lease's end.
     fn take(&self) -> Option<Take> {
-        self.slot.take(1, 0, 0)
+        self.slot.take(1, u64::MAX, 0, 0)
     }
 
     /// Exchanges the lease, and gives what was left.
@@ -139,8 +139,8 @@ fn a_generation_that_has_come_round_mints_nothing() {
 fn a_lease_that_has_ended_by_either_clock_is_not_spent() {
     explore(|| {
         let meter = Meter::holding(1, 1);
-        assert!(meter.slot.take(1, 100, 0).is_none());
-        assert!(meter.slot.take(1, 0, 100).is_none());
-        assert!(meter.slot.take(1, 99, 99).is_some());
+        assert!(meter.slot.take(1, 10, 100, 0).is_none());
+        assert!(meter.slot.take(1, 10, 0, 100).is_none());
+        assert!(meter.slot.take(1, 10, 99, 99).is_some());
     });
 }

@@ -38,7 +38,7 @@ impl Account {
             return Err(SetBack);
         }
         // Slices that were skipped hold charges that have left the window.
-        for skipped in (self.newest + 1..=slice).rev().take(self.charged.len()) {
+        for skipped in (self.newest.saturating_add(1)..=slice).rev().take(self.charged.len()) {
             if let Some(charge) = self.place(skipped) {
                 *charge = 0;
             }
@@ -71,8 +71,7 @@ impl Account {
 
     /// Takes back what was charged to `slice` of `window` and not used, if it still counts. Says whether it did.
     pub(crate) fn take_back(&mut self, window: Window, slice: i64, amount: u64) -> bool {
-        let counts =
-            window == self.window && (self.newest - self.window.span()..=self.newest).contains(&slice);
+        let counts = window == self.window && window.counts(slice, self.newest);
         if counts && let Some(charge) = self.place(slice) {
             *charge = charge.saturating_sub(amount);
         }

@@ -1,7 +1,6 @@
-//! Where an engine's leases come from, and which of its meters hold some.
+//! Where an engine's leases come from, and its meters: one for each counter and window, whoever asks.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use foldhash::fast::RandomState;
@@ -13,101 +12,84 @@ use super::meter::Meter;
 use super::window::Window;
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::storage::{Charged, CounterStore, Unspent};
+use crate::storage::{Charged, CounterStore};
 
-type Holders = HashMap<CounterKey, SmallVec<[Weak<Meter>; 1]>, RandomState>;
+/// A counter has more than one window only while a policy that changes it comes into force.
+type Meters = HashMap<CounterKey, SmallVec<[(Window, Weak<Meter>); 1]>, RandomState>;
 
 pub(crate) struct Bank {
     store: Arc<dyn CounterStore>,
-    /// Meters that were given something to hold, by counter: an agent's tiers have a meter each.
-    holders: Mutex<Holders>,
+    /// The meters that are in use. No meter may be let go of while this is locked: the last one to do so gives back.
+    meters: Mutex<Meters>,
 }
 
 impl Bank {
     pub(crate) fn new(store: Arc<dyn CounterStore>) -> Self {
-        Self { store, holders: Mutex::default() }
+        Self { store, meters: Mutex::default() }
     }
 
     pub(crate) fn store(&self) -> &dyn CounterStore {
         &*self.store
     }
 
-    pub(super) fn holds(&self, meter: &Arc<Meter>) {
-        if meter.is_listed().swap(true, Ordering::AcqRel) {
-            return;
+    /// The meter of a counter.
+    pub(super) fn meter(self: &Arc<Self>, key: &CounterKey, window: Window) -> Arc<Meter> {
+        let mut meters = self.meters.lock();
+        let known = meters.entry(key.clone()).or_default();
+        if let Some(meter) = find(known, window) {
+            return meter;
         }
-        let mut holders = self.holders.lock();
-        let meters = holders.entry(meter.counter().key.clone()).or_default();
-        if !meters.iter().any(|known| std::ptr::eq(known.as_ptr(), &**meter)) {
-            meters.push(Arc::downgrade(meter));
-        }
-    }
-
-    /// Gives back an amount, and lets other meters of the counter know, so that the usage they report stays exact.
-    pub(super) fn give_back(&self, unspent: Unspent, from: &Meter) {
-        let meters = self.meters(&unspent.key);
-        let others = meters.iter().filter(|meter| !std::ptr::eq(&***meter, from));
-        for meter in others.filter(|meter| meter.counter().window == unspent.window) {
-            meter.credit(unspent.slice, unspent.amount);
-        }
-        self.store.give_back(unspent);
+        let meter = Arc::new(Meter::new(key.clone(), window, Arc::clone(self)));
+        known.retain(|(_, meter)| meter.strong_count() > 0);
+        known.push((window, Arc::downgrade(&meter)));
+        meter
     }
 
     /// A meter is gone.
     pub(super) fn forget(&self, key: &CounterKey) {
-        let mut holders = self.holders.lock();
-        if let Some(meters) = holders.get_mut(key) {
-            meters.retain(|meter| meter.strong_count() > 0);
-            if meters.is_empty() {
-                holders.remove(key);
+        let mut meters = self.meters.lock();
+        if let Some(known) = meters.get_mut(key) {
+            known.retain(|(_, meter)| meter.strong_count() > 0);
+            if known.is_empty() {
+                meters.remove(key);
             }
         }
-    }
-
-    /// The meters of a counter that may hold something. To be dropped without the lock, because the last one to let go
-    /// of a meter gives back.
-    fn meters(&self, key: &CounterKey) -> SmallVec<[Arc<Meter>; 1]> {
-        self.holders.lock().get(key).into_iter().flatten().filter_map(Weak::upgrade).collect()
     }
 
     /// Gives back leases that have ended (`None`: all), and says whether any are held still.
     pub(crate) fn sweep(&self, now: Option<Moment>) -> bool {
-        let mut ended = Vec::new();
+        let meters: Vec<Arc<Meter>> =
+            self.meters.lock().values().flatten().filter_map(|(_, meter)| meter.upgrade()).collect();
         let mut held = false;
-        self.holders.lock().retain(|_, meters| {
-            meters.retain(|meter| {
-                let Some(meter) = meter.upgrade() else { return false };
-                // Before what it holds is read: whoever gives it something afterwards lists it again.
-                meter.is_listed().swap(false, Ordering::AcqRel);
-                let keep = meter.held().0 > 0 && now.is_some_and(|now| !meter.has_ended(now));
-                if keep {
-                    meter.is_listed().store(true, Ordering::Release);
-                }
-                // Also to be dropped outside of the lock: the last one gives back.
-                ended.push((meter, keep));
-                keep
-            });
-            held |= !meters.is_empty();
-            !meters.is_empty()
-        });
-        ended.iter().filter(|(_, keep)| !keep).for_each(|(meter, _)| meter.drain());
+        for meter in meters.iter().filter(|meter| meter.held() > 0) {
+            match now {
+                Some(now) if !meter.has_ended(now) => held = true,
+                _ => meter.drain(),
+            }
+        }
         held
-    }
-
-    pub(crate) fn has_holders(&self) -> bool {
-        !self.holders.lock().is_empty()
     }
 
     /// What is used of counters: what is charged, less what is held here and still counts.
     pub(crate) async fn used(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        let meter = |(key, window): &(CounterKey, Window)| {
+            let meters = self.meters.lock();
+            meters.get(key).and_then(|known| find(known, *window))
+        };
+        let meters: Vec<Option<Arc<Meter>>> = counters.iter().map(meter).collect();
+        let before: Vec<_> =
+            meters.iter().map(|meter| meter.as_ref().map(|meter| meter.lease_count())).collect();
         let mut all = self.store.charged(counters).await?;
-        for ((key, window), charged) in counters.iter().zip(&mut all) {
-            for meter in self.meters(key).iter().filter(|meter| meter.counter().window == *window) {
-                let (left, slice) = meter.held();
-                let counts = (charged.slice - window.span()..=charged.slice).contains(&slice);
-                charged.amount = charged.amount.saturating_sub(if counts { left } else { 0 });
+        for ((meter, before), charged) in meters.iter().zip(before).zip(&mut all) {
+            // A lease that came or went meanwhile may be in what is charged or not.
+            if let Some(meter) = meter.as_ref().filter(|meter| Some(meter.lease_count()) == before) {
+                charged.amount = charged.amount.saturating_sub(meter.held_of(charged.slice));
             }
         }
         Ok(all)
     }
+}
+
+fn find(known: &[(Window, Weak<Meter>)], window: Window) -> Option<Arc<Meter>> {
+    known.iter().filter(|(other, _)| *other == window).find_map(|(_, meter)| meter.upgrade())
 }

@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 
 use super::code::CeilingCode;
 use super::lines::Line;
-use super::measure::Measure;
+use super::measure::{Measure, Terms};
 use super::meter::{Errand, Meter, Taken};
-use super::rate::Rate;
+use super::rate::{Poured, Rate};
 use crate::clock::Moment;
 use crate::error::Result;
 use crate::storage::{Ask, Asks, Leased, Refusal};
@@ -38,7 +38,7 @@ impl Outcome {
 /// What was taken. Dropped, it goes back.
 pub(crate) struct Charge<M: Borrow<Arc<Meter>>> {
     taken: SmallVec<[(u32, M, Taken); 1]>,
-    rates: SmallVec<[(Arc<Rate>, u64); 1]>,
+    rates: SmallVec<[(Arc<Rate>, Poured); 1]>,
 }
 
 impl<M: Borrow<Arc<Meter>>> Charge<M> {
@@ -72,7 +72,7 @@ impl<M: Borrow<Arc<Meter>>> Charge<M> {
 impl<M: Borrow<Arc<Meter>>> Drop for Charge<M> {
     fn drop(&mut self) {
         self.taken.drain(..).for_each(|(_, meter, taken)| meter.borrow().refund(&taken, taken.amount()));
-        self.rates.drain(..).for_each(|(rate, amount)| rate.undo(amount));
+        self.rates.drain(..).for_each(|(rate, poured)| rate.undo(poured));
     }
 }
 
@@ -87,23 +87,24 @@ pub(crate) enum Attempt<'q> {
 pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q> {
     let mut charge = Charge::new();
     let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
-    let mut short: SmallVec<[(u32, &Arc<Meter>, u64); 1]> = SmallVec::new();
+    let mut short: SmallVec<[(u32, &Arc<Meter>, Terms, u64); 1]> = SmallVec::new();
     for (place, (line, amount)) in (0..).zip(wanted) {
         for rate in &line.rates {
-            if let Err(retry_after) = rate.take(*amount, now.steady) {
-                let outcome = Outcome { retry_after, ..Outcome::new(CeilingCode::RateExceeded) };
-                drop(charge);
-                return Attempt::Done(outcome, Charge::new());
+            match rate.take(*amount, now.steady) {
+                Ok(poured) => charge.rates.push((Arc::clone(rate), poured)),
+                Err(retry_after) => {
+                    let outcome = Outcome { retry_after, ..Outcome::new(CeilingCode::RateExceeded) };
+                    return Attempt::Done(outcome, Charge::new());
+                }
             }
-            charge.rates.push((Arc::clone(rate), *amount));
         }
-        for meter in &line.meters {
-            match meter.take(*amount, now) {
+        for (meter, terms) in &line.meters {
+            match meter.take(terms, *amount, now) {
                 Some((taken, measure)) => {
                     charge.taken.push((place, meter, taken));
                     outcome.measures.push((place, *amount, measure));
                 }
-                None => short.push((place, meter, *amount)),
+                None => short.push((place, meter, *terms, *amount)),
             }
         }
     }
@@ -112,12 +113,13 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
     }
     let mut asks = Asks::new();
     let mut asked = SmallVec::new();
-    for (place, meter, amount) in short {
-        let (ask, errand) = meter.ask(amount, now);
+    for (place, meter, terms, amount) in short {
+        let (ask, errand) = meter.ask(&terms, amount, now);
         asks.push(ask.clone());
-        asked.push(Asked { place, meter: Arc::clone(meter), ask, errand: Some(errand) });
+        asked.push(Asked { place, meter: Arc::clone(meter), terms, ask, errand: Some(errand) });
     }
-    Attempt::Short(Box::new(Fetch { charge: charge.into_owned(), outcome, asked, sent: now }), asks)
+    let fetch = Fetch { charge: charge.into_owned(), outcome, asked, sent: now, again: false };
+    Attempt::Short(Box::new(fetch), asks)
 }
 
 /// A check that waits for its authority.
@@ -126,11 +128,14 @@ pub(crate) struct Fetch {
     outcome: Outcome,
     asked: SmallVec<[Asked; 1]>,
     sent: Moment,
+    /// Whether it was asked for the second time.
+    again: bool,
 }
 
 struct Asked {
     place: u32,
     meter: Arc<Meter>,
+    terms: Terms,
     ask: Ask,
     /// `None` once it has come back.
     errand: Option<Errand>,
@@ -144,15 +149,37 @@ impl Drop for Asked {
     }
 }
 
+/// Receives the outcome of a check that had to wait.
+pub(crate) type Done = Box<dyn FnOnce((Outcome, Charge<Arc<Meter>>)) + Send>;
+
 impl Fetch {
+    /// Takes in the authority's answer. Where too little was left it asks once more, with all that the slots hold.
+    pub(crate) fn settle(mut self: Box<Self>, leased: Result<Leased>, done: Done) {
+        let exhausted = matches!(leased, Ok(Leased::Refused { refusal: Refusal::Exhausted, .. }));
+        if exhausted && !self.again {
+            self.again = true;
+            let mut more = false;
+            for asked in &mut self.asked {
+                more |= asked.meter.ask_again(&mut asked.ask);
+            }
+            let bank = self.asked.first().filter(|_| more).map(|asked| Arc::clone(asked.meter.bank()));
+            if let Some(bank) = bank {
+                let asks = self.asked.iter().map(|asked| asked.ask.clone()).collect();
+                return bank.store().lease(asks, Box::new(move |leased| self.settle(leased, done)));
+            }
+        }
+        done(self.conclude(leased));
+    }
+
     /// The outcome, and what was taken: all of it when admitted, and when the authority could not be reached what the
     /// engine held itself.
-    pub(crate) fn settle(mut self, leased: Result<Leased>) -> (Outcome, Charge<Arc<Meter>>) {
+    fn conclude(mut self, leased: Result<Leased>) -> (Outcome, Charge<Arc<Meter>>) {
         match leased {
             Ok(Leased::Granted(grants)) if grants.len() == self.asked.len() => {
                 for (asked, grant) in self.asked.iter_mut().zip(&grants) {
                     let Some(errand) = asked.errand.take() else { continue };
-                    let (taken, measure) = asked.meter.land(grant, &asked.ask, errand, self.sent);
+                    let (taken, measure) =
+                        asked.meter.land(&asked.terms, grant, &asked.ask, errand, self.sent);
                     self.charge.taken.push((asked.place, Arc::clone(&asked.meter), taken));
                     self.outcome.measures.push((asked.place, asked.ask.need, measure));
                 }
@@ -165,12 +192,8 @@ impl Fetch {
                     Refusal::ClockSetBack => CeilingCode::ClockSetBack,
                 });
                 if let Some(asked) = self.asked.get(place) {
-                    let used = charged.saturating_sub(asked.meter.held().0);
-                    outcome.measures.push((
-                        asked.place,
-                        asked.ask.need,
-                        asked.meter.counter().measure(used, slice),
-                    ));
+                    let measure = asked.terms.measure(asked.meter.window(), charged, slice);
+                    outcome.measures.push((asked.place, asked.ask.need, measure));
                 }
                 (outcome, Charge::new())
             }

@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 
 use super::bank::Bank;
 use super::key::{CounterKey, Level};
-use super::measure::{Counter, Row};
+use super::measure::{Row, Terms};
 use super::meter::Meter;
 use super::rate::Rate;
+use super::window::Window;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Policy, Precision, RateLimit};
 use crate::subject::EffectiveTier;
@@ -16,7 +17,7 @@ use crate::subject::EffectiveTier;
 /// The meters of a resource, the agent's own first and then in the order of [`Level`]; `None` if nothing is allowed.
 #[derive(Default)]
 pub(crate) struct Line {
-    pub(crate) meters: SmallVec<[Arc<Meter>; 1]>,
+    pub(crate) meters: SmallVec<[(Arc<Meter>, Terms); 1]>,
     pub(crate) rates: SmallVec<[Arc<Rate>; 1]>,
 }
 
@@ -30,18 +31,17 @@ pub(crate) struct Whom<'a> {
     pub(crate) tier: EffectiveTier,
 }
 
-/// What agents share: meters above the agent's own, and rates, which outlive a change of the agent.
-pub(crate) trait Shared {
-    fn meter(&self, counter: Counter) -> Arc<Meter>;
+/// Where rates outlive a change of the agent.
+pub(crate) trait Rates {
     fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate>;
 }
 
 impl Line {
     /// The meter, if it is all that a check has to pass.
     #[inline]
-    pub(crate) fn only_meter(&self) -> Option<&Meter> {
+    pub(crate) fn only_meter(&self) -> Option<(&Meter, &Terms)> {
         match (&*self.meters, self.rates.is_empty()) {
-            ([meter], true) => Some(meter),
+            ([(meter, terms)], true) => Some((meter, terms)),
             _ => None,
         }
     }
@@ -51,7 +51,7 @@ impl Line {
         resource: usize,
         whom: Whom<'_>,
         bank: &Arc<Bank>,
-        shared: &impl Shared,
+        rates: &impl Rates,
     ) -> Option<Self> {
         let ceilings = &policy.document().ceilings;
         let name = policy.resource_name(resource);
@@ -65,19 +65,17 @@ impl Line {
                     _ => continue,
                 }
             };
-            let counter = |key| Counter::new(key, level, &row, ceilings);
-            line.meters.push(match level {
-                Level::Agent => {
-                    let counter = counter(CounterKey::agent(organization, agent, name));
-                    Arc::new(Meter::new(counter, Arc::clone(bank)))
-                }
-                Level::Family => shared.meter(counter(CounterKey::family(organization, root, name))),
-                Level::Organization => shared.meter(counter(CounterKey::organization(organization, name))),
-                Level::Fleet => shared.meter(counter(CounterKey::fleet(name))),
-            });
+            let key = match level {
+                Level::Agent => CounterKey::agent(organization, agent, name),
+                Level::Family => CounterKey::family(organization, root, name),
+                Level::Organization => CounterKey::organization(organization, name),
+                Level::Fleet => CounterKey::fleet(name),
+            };
+            let meter = bank.meter(&key, Window::new(row.window, row.seconds));
+            line.meters.push((meter, Terms::new(level, &row, ceilings)));
         }
         let limits = tiers(tier).filter_map(|tier| policy.rate(tier, resource));
-        let rate = |limit| shared.rate(CounterKey::agent(organization, agent, name), limit);
+        let rate = |limit| rates.rate(CounterKey::agent(organization, agent, name), limit);
         line.rates = limits.map(rate).collect();
         Some(line)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::key::{CounterKey, Level};
+use super::key::Level;
 use super::window::Window;
 use crate::clock::{COARSE_TICK, Timestamp};
 use crate::policy::{Ceilings, Precision, WindowKind};
@@ -16,12 +16,10 @@ pub(crate) struct Row {
     pub(crate) precision: Precision,
 }
 
-/// What a policy says of one counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Counter {
-    pub(crate) key: CounterKey,
+/// What a policy says of one counter to one asker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
     pub(crate) level: Level,
-    pub(crate) window: Window,
     pub(crate) limit: u64,
     /// Whether nothing is leased ahead of need.
     pub(crate) exact: bool,
@@ -31,29 +29,20 @@ pub(crate) struct Counter {
     pub(crate) max_hold: i64,
 }
 
-impl Counter {
-    pub(crate) fn new(key: CounterKey, level: Level, row: &Row, ceilings: &Ceilings) -> Self {
+impl Terms {
+    pub(crate) fn new(level: Level, row: &Row, ceilings: &Ceilings) -> Self {
         let max_hold = i64::from(ceilings.max_hold_millis) * 1000;
         // A lease that has ended as soon as it is there is of no use.
         let exact = row.precision == Precision::Exact || max_hold <= 2 * COARSE_TICK.as_micros() as i64;
         let near = u128::from(row.limit) * u128::from(ceilings.near_limit_percent);
         let near = u64::try_from(near.div_ceil(100)).unwrap_or(row.limit);
-        Self {
-            key,
-            level,
-            window: Window::new(row.window, row.seconds),
-            limit: row.limit,
-            exact,
-            near,
-            max_hold,
-        }
+        Self { level, limit: row.limit, exact, near, max_hold }
     }
 
     /// The counter's state, given what is used of it.
     #[inline]
-    pub(crate) fn measure(&self, used: u64, slice: i64) -> Measure {
-        let (level, limit, window) = (self.level, self.limit, self.window);
-        Measure { level, limit, used, near: used >= self.near, window, slice }
+    pub(crate) fn measure(&self, window: Window, used: u64, slice: i64) -> Measure {
+        Measure { level: self.level, limit: self.limit, used, near: used >= self.near, window, slice }
     }
 }
 

@@ -1,13 +1,14 @@
 //! A meter: one counter as one engine sees it. It spends a lease by its slot and fetches another when that is short.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
 use super::bank::Bank;
-use super::measure::{Counter, Measure};
+use super::key::CounterKey;
+use super::measure::{Measure, Terms};
 use super::slot::{Held, MAX_AMOUNT, Slot};
+use super::window::Window;
 use crate::clock::{COARSE_TICK, Moment};
 use crate::storage::{Ask, Grant, Unspent};
 
@@ -16,11 +17,10 @@ const TICK: i64 = COARSE_TICK.as_micros() as i64;
 
 pub(crate) struct Meter {
     slot: Slot,
-    counter: Counter,
+    key: CounterKey,
+    window: Window,
     lease: Mutex<Lease>,
     bank: Arc<Bank>,
-    /// Whether the bank has it among those that hold something.
-    listed: AtomicBool,
 }
 
 /// What only one thread at a time may change.
@@ -65,6 +65,9 @@ impl Lease {
     /// Where requests overlap their order at the authority is not known: the highest charge is believed, so that the
     /// usage that is told is never too low.
     fn learn(&mut self, errand: Errand, grant: &Grant) {
+        if grant.slice < self.slice {
+            return;
+        }
         let alone = self.answers == errand.answers && self.errands == 1;
         let known = if alone || grant.slice != self.slice { 0 } else { self.charged };
         self.charged = grant.charged.max(known);
@@ -87,88 +90,114 @@ impl Taken {
 }
 
 impl Meter {
-    pub(crate) fn new(counter: Counter, bank: Arc<Bank>) -> Self {
-        Self { slot: Slot::new(), counter, lease: Mutex::default(), bank, listed: AtomicBool::new(false) }
+    pub(super) fn new(key: CounterKey, window: Window, bank: Arc<Bank>) -> Self {
+        Self { slot: Slot::new(), key, window, lease: Mutex::default(), bank }
     }
 
-    pub(super) fn is_listed(&self) -> &AtomicBool {
-        &self.listed
+    pub(crate) fn counter(&self) -> (CounterKey, Window) {
+        (self.key.clone(), self.window)
     }
 
-    pub(crate) fn counter(&self) -> &Counter {
-        &self.counter
+    pub(super) fn bank(&self) -> &Arc<Bank> {
+        &self.bank
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.window
     }
 
     /// Takes from the lease that is held.
     #[inline]
-    pub(crate) fn take(&self, amount: u64, now: Moment) -> Option<(Taken, Measure)> {
-        let take = self.slot.take(amount, now.steady, now.wall.micros())?;
+    pub(crate) fn take(&self, terms: &Terms, amount: u64, now: Moment) -> Option<(Taken, Measure)> {
+        let take = self.slot.take(amount, terms.limit, now.steady, now.wall.micros())?;
         let taken = Taken { lease: Some(take.lease), slice: take.slice, amount };
-        Some((taken, self.counter.measure(take.used, take.slice)))
+        Some((taken, terms.measure(self.window, take.used, take.slice)))
     }
 
     /// What to ask of the authority. While a lease is on its way, a check asks only for what it needs.
-    pub(crate) fn ask(&self, need: u64, now: Moment) -> (Ask, Errand) {
+    pub(crate) fn ask(&self, terms: &Terms, need: u64, now: Moment) -> (Ask, Errand) {
+        let mut lease = self.lease.lock();
+        let left = self.slot.left();
         let mut ask = Ask {
-            key: self.counter.key.clone(),
-            window: self.counter.window,
-            limit: self.counter.limit,
+            key: self.key.clone(),
+            window: self.window,
+            limit: terms.limit,
             need,
             spare: 0,
             unspent: None,
         };
-        let mut lease = self.lease.lock();
-        if lease.fetching || self.counter.exact {
-            return (ask, lease.leave(false));
+        if left > 0 && self.has_ended(now) {
+            ask.unspent = self.close();
         }
+        let ours = !lease.fetching && !terms.exact;
+        if ours {
+            // What the recent rate would use while a lease may be held.
+            let spent = u128::from(lease.amount.saturating_sub(left));
+            let elapsed = now.steady.saturating_sub(lease.since).max(TICK).unsigned_abs();
+            let rate = spent * u128::from(terms.max_hold.unsigned_abs()) / u128::from(elapsed);
+            let room = MAX_AMOUNT - need;
+            ask.spare = u64::try_from(rate).unwrap_or(room).min(room);
+            lease.since = now.steady;
+        }
+        (ask, lease.leave(ours))
+    }
+
+    /// The authority has too little left: asks once more, with what the slot holds. `false` if it holds nothing.
+    pub(crate) fn ask_again(&self, ask: &mut Ask) -> bool {
+        let _lease = self.lease.lock();
+        ask.unspent = self.close();
+        ask.unspent.is_some()
+    }
+
+    /// Ends the lease in force, and gives what was left of it with the slice that it is charged to.
+    fn close(&self) -> Option<(i64, u64)> {
         let slice = self.slot.slice();
         let left = self.slot.close();
-        ask.unspent = (left > 0).then_some((slice, left));
-        // What the recent rate would use while a lease may be held.
-        let spent = u128::from(lease.amount.saturating_sub(left));
-        let elapsed = now.steady.saturating_sub(lease.since).max(TICK).unsigned_abs();
-        let rate = spent * u128::from(self.counter.max_hold.unsigned_abs()) / u128::from(elapsed);
-        let room = MAX_AMOUNT - need;
-        ask.spare = u64::try_from(rate).unwrap_or(room).min(room);
-        lease.since = now.steady;
-        (ask, lease.leave(true))
+        (left > 0).then_some((slice, left))
     }
 
     /// Puts a grant's spare part into the slot. `sent` is when it was asked for: the earliest instant at which the
     /// authority's time for it can have begun.
     pub(crate) fn land(
-        self: &Arc<Self>,
+        &self,
+        terms: &Terms,
         grant: &Grant,
         ask: &Ask,
         errand: Errand,
         sent: Moment,
     ) -> (Taken, Measure) {
         let spare = grant.amount.saturating_sub(ask.need);
-        let measure = self.counter.measure(grant.charged.saturating_sub(spare), grant.slice);
         let mut taken = Taken { lease: None, slice: grant.slice, amount: ask.need };
         let mut lease = self.lease.lock();
         lease.learn(errand, grant);
         lease.arrive(errand);
+        // What the slot holds was charged before, and is not used either.
+        let charged = if grant.slice == lease.slice { lease.charged } else { grant.charged };
+        let unused = spare.saturating_add(self.held_of(grant.slice));
+        let measure = terms.measure(self.window, charged.saturating_sub(unused), grant.slice);
         if errand.ours {
             lease.amount = grant.amount;
-        } else {
-            self.slot.set_charged(lease.charged);
         }
-        if !errand.ours || spare == 0 {
+        if spare == 0 {
+            self.slot.set_charged(lease.charged);
             return (taken, measure);
         }
-        let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(self.counter.max_hold);
+        let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(terms.max_hold);
         // Coarse readings may be a tick behind, and clocks are slewed by less than a thousandth.
         let runs = runs - TICK - runs / 1000;
+        let before = self.close();
         taken.lease = Some(self.slot.open(&Held {
             amount: spare,
             steady_end: sent.steady.saturating_add(runs),
-            wall_end: sent.wall.micros().saturating_add(runs),
+            wall_end:
+                sent.wall.micros().saturating_add(runs).min(self.window.slice_end(grant.slice).micros()),
             slice: grant.slice,
             charged: lease.charged,
         }));
         drop(lease);
-        self.bank.holds(self);
+        if let Some((slice, left)) = before {
+            self.give_back(slice, left);
+        }
         (taken, measure)
     }
 
@@ -188,8 +217,8 @@ impl Meter {
             return;
         }
         if let Some(from) = taken.lease {
-            let lease = self.lease.lock();
-            if !lease.fetching && self.slot.undo(from, amount) {
+            let _lease = self.lease.lock();
+            if self.slot.undo(from, amount) {
                 return;
             }
         }
@@ -198,40 +227,44 @@ impl Meter {
 
     /// Gives back what is held.
     pub(crate) fn drain(&self) {
-        let lease = self.lease.lock();
-        if lease.fetching {
-            return;
-        }
-        let slice = self.slot.slice();
-        let left = self.slot.close();
-        drop(lease);
-        if left > 0 {
+        let left = {
+            let _lease = self.lease.lock();
+            self.close()
+        };
+        if let Some((slice, left)) = left {
             self.give_back(slice, left);
         }
     }
 
     fn give_back(&self, slice: i64, amount: u64) {
-        let (key, window) = (self.counter.key.clone(), self.counter.window);
-        self.credit(slice, amount);
-        self.bank.give_back(Unspent { key, window, slice, amount }, self);
-    }
-
-    /// The authority has taken back an amount that it had charged to a slice.
-    pub(super) fn credit(&self, slice: i64, amount: u64) {
-        let mut lease = self.lease.lock();
-        if (lease.slice - self.counter.window.span()..=lease.slice).contains(&slice) {
-            lease.charged = lease.charged.saturating_sub(amount);
-            self.slot.set_charged(lease.charged);
+        {
+            let mut lease = self.lease.lock();
+            if self.window.counts(slice, lease.slice) {
+                lease.charged = lease.charged.saturating_sub(amount);
+                self.slot.set_charged(lease.charged);
+            }
         }
+        let (key, window) = self.counter();
+        self.bank.store().give_back(Unspent { key, window, slice, amount });
     }
 
-    /// What is held and not spent, and the slice that it is charged to.
-    pub(crate) fn held(&self) -> (u64, i64) {
-        (self.slot.left(), self.slot.slice())
+    /// What is held and not spent.
+    pub(super) fn held(&self) -> u64 {
+        self.slot.left()
+    }
+
+    /// The same, as far as it counts while `running` is the running slice.
+    pub(super) fn held_of(&self, running: i64) -> u64 {
+        if self.window.counts(self.slot.slice(), running) { self.slot.left() } else { 0 }
+    }
+
+    /// Counts the leases: if it has not changed, what is held has only become less or what was undone.
+    pub(super) fn lease_count(&self) -> u64 {
+        self.slot.leases()
     }
 
     /// Whether what is held cannot be spent any more.
-    pub(crate) fn has_ended(&self, now: Moment) -> bool {
+    pub(super) fn has_ended(&self, now: Moment) -> bool {
         self.slot.has_ended(now.steady, now.wall.micros())
     }
 }
@@ -239,8 +272,6 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.drain();
-        if *self.listed.get_mut() {
-            self.bank.forget(&self.counter.key);
-        }
+        self.bank.forget(&self.key);
     }
 }

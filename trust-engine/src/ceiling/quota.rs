@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::bank::Bank;
 use super::code::CeilingCode;
-use super::lines::{Line, Shared, Whom};
+use super::lines::{Line, Rates, Whom};
 use crate::agent::{Agent, AgentStatus};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{ExcessClaim, Policy};
@@ -47,27 +47,27 @@ impl AgentQuota {
         &self,
         resource: &str,
         bank: &Arc<Bank>,
-        shared: &impl Shared,
+        rates: &impl Rates,
     ) -> Result<&Line, CeilingCode> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
         let place = self.policy.resource(resource).ok_or(CeilingCode::UnknownResource)?;
-        self.line_at(place, bank, shared).ok_or(CeilingCode::NoCeiling)
+        self.line_at(place, bank, rates).ok_or(CeilingCode::NoCeiling)
     }
 
     /// The line of a resource, whatever the agent's standing.
-    pub(crate) fn line_of(&self, resource: &str, bank: &Arc<Bank>, shared: &impl Shared) -> Option<&Line> {
-        self.line_at(self.policy.resource(resource)?, bank, shared)
+    pub(crate) fn line_of(&self, resource: &str, bank: &Arc<Bank>, rates: &impl Rates) -> Option<&Line> {
+        self.line_at(self.policy.resource(resource)?, bank, rates)
     }
 
     #[inline]
-    fn line_at(&self, place: usize, bank: &Arc<Bank>, shared: &impl Shared) -> Option<&Line> {
+    fn line_at(&self, place: usize, bank: &Arc<Bank>, rates: &impl Rates) -> Option<&Line> {
         let resolve = || {
             let family = self.agent.as_ref().and_then(|agent| agent.family.as_ref());
             let root = family.unwrap_or(&self.id);
             let whom = Whom { organization: &self.organization, agent: &self.id, root, tier: self.tier };
-            Line::resolve(&self.policy, place, whom, bank, shared)
+            Line::resolve(&self.policy, place, whom, bank, rates)
         };
         self.lines.get(place)?.get_or_init(resolve).as_ref()
     }
@@ -80,7 +80,7 @@ impl AgentQuota {
     /// Gives back what its own meters hold.
     pub(crate) fn drain(&self) {
         let lines = self.lines.iter().filter_map(|line| line.get()?.as_ref());
-        lines.filter_map(|line| line.meters.first()).for_each(|meter| meter.drain());
+        lines.filter_map(|line| line.meters.first()).for_each(|(meter, _)| meter.drain());
     }
 }
 

@@ -3,19 +3,29 @@
 //! It is not a ceiling: in a window it admits up to a burst more than its rate. Each engine keeps it in memory for
 //! itself, and it begins full.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::clock::Clock;
 use crate::policy::RateLimit;
 
 pub(crate) struct Rate {
     limit: RateLimit,
     /// Theoretical arrival time: when the bucket will be full again, in nanoseconds of the steady clock.
     full_at: AtomicI64,
+    clock: Arc<dyn Clock>,
+}
+
+/// What was taken from a rate, and when the bucket would have been full again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poured {
+    cost: i64,
+    full_at: i64,
 }
 
 impl Rate {
-    pub(crate) fn new(limit: RateLimit) -> Self {
-        Self { limit, full_at: AtomicI64::new(0) }
+    pub(crate) fn new(limit: RateLimit, clock: Arc<dyn Clock>) -> Self {
+        Self { limit, full_at: AtomicI64::new(0), clock }
     }
 
     pub(crate) fn limit(&self) -> &RateLimit {
@@ -24,7 +34,7 @@ impl Rate {
 
     /// Takes `amount` at a time in microseconds, or says in how many microseconds it could be taken (`None`: never,
     /// it is more than a burst).
-    pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<(), Option<i64>> {
+    pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<Poured, Option<i64>> {
         let now = steady.saturating_mul(1000);
         let (cost, burst) = (self.nanos(amount), self.nanos(self.limit.burst));
         if amount > self.limit.burst {
@@ -38,15 +48,17 @@ impl Rate {
                 return Err(Some(over / 1000 + 1));
             }
             match self.full_at.compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(Poured { cost, full_at: next }),
                 Err(other) => full_at = other,
             }
         }
     }
 
-    /// Puts back what was taken.
-    pub(crate) fn undo(&self, amount: u64) {
-        self.full_at.fetch_sub(self.nanos(amount), Ordering::Relaxed);
+    /// Puts back what was taken, as far as it has not flowed in again since.
+    pub(crate) fn undo(&self, poured: Poured) {
+        let now = self.clock.coarse().steady.saturating_mul(1000);
+        let missing = poured.full_at.saturating_sub(now).clamp(0, poured.cost);
+        self.full_at.fetch_sub(missing, Ordering::Relaxed);
     }
 
     /// Nanoseconds in which `amount` flows in, rounded up.

@@ -64,9 +64,9 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
         }
     }
 
-    /// Takes `amount`, at least 1, unless too little is held or the lease has ended.
+    /// Takes `amount`, at least 1, unless too little is held, more than `limit` would be used or the lease has ended.
     #[inline]
-    pub(crate) fn take(&self, amount: u64, steady: i64, wall: i64) -> Option<Take> {
+    pub(crate) fn take(&self, amount: u64, limit: u64, steady: i64, wall: i64) -> Option<Take> {
         let leases = self.leases.load(Ordering::Acquire);
         let mut word = self.word.load(Ordering::Acquire);
         loop {
@@ -79,6 +79,10 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
             if remaining < amount || ended {
                 return None;
             }
+            let used = charged.saturating_sub(remaining - amount);
+            if used > limit {
+                return None;
+            }
             match self.word.compare_exchange_weak(word, word - amount, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     let lease = leases + (generation.wrapping_sub(leases) & (Self::GENERATIONS - 1));
@@ -87,7 +91,7 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
                         // wasted.
                         return None;
                     }
-                    return Some(Take { lease, slice, used: charged.saturating_sub(remaining - amount) });
+                    return Some(Take { lease, slice, used });
                 }
                 Err(now) => word = now,
             }
@@ -129,7 +133,12 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
         self.charged.store(charged, Ordering::Relaxed);
     }
 
-    /// What is left now, and the slice that it is charged to.
+    /// Leases so far.
+    pub(crate) fn leases(&self) -> u64 {
+        self.leases.load(Ordering::Acquire)
+    }
+
+    /// What is left now.
     pub(crate) fn left(&self) -> u64 {
         self.word.load(Ordering::Acquire) & MAX_AMOUNT
     }

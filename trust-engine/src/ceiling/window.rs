@@ -69,9 +69,14 @@ impl Window {
         Timestamp::from_micros(slice.saturating_add(1).saturating_mul(self.slice_micros()))
     }
 
+    /// Whether what is charged to `slice` counts while `running` is the running slice.
+    pub(crate) fn counts(self, slice: i64, running: i64) -> bool {
+        (running.saturating_sub(self.span())..=running).contains(&slice)
+    }
+
     /// The earliest instant that counts while `slice` is running.
     pub fn start(self, slice: i64) -> Timestamp {
-        self.slice_end(slice - self.span() - 1)
+        self.slice_end(slice.saturating_sub(self.span() + 1))
     }
 
     /// When what is charged to `slice` has left the window.

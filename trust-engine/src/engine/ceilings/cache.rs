@@ -9,8 +9,8 @@ use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use super::counts::{Counts, Unrecorded};
-use crate::ceiling::{AgentQuota, Bank, Counter, CounterKey, Meter, Rate, Shared};
-use crate::clock::Moment;
+use crate::ceiling::{AgentQuota, Bank, CounterKey, Rate, Rates};
+use crate::clock::{Clock, Moment};
 use crate::policy::RateLimit;
 use crate::storage::CounterStore;
 
@@ -112,19 +112,18 @@ impl Entry {
 
 pub(super) struct QuotaCache {
     known: Cache<Key, Arc<Entry>>,
-    /// Meters that several agents share.
-    meters: Cache<CounterKey, Arc<Meter>>,
     rates: Cache<(CounterKey, Box<str>), Arc<Rate>>,
+    clock: Arc<dyn Clock>,
     pub(super) bank: Arc<Bank>,
     pub(super) unrecorded: Arc<Unrecorded>,
 }
 
 impl QuotaCache {
-    pub(super) fn new(store: Arc<dyn CounterStore>, capacity: usize) -> Self {
+    pub(super) fn new(store: Arc<dyn CounterStore>, capacity: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             known: Cache::new(capacity),
-            meters: Cache::new(capacity),
             rates: Cache::new(capacity),
+            clock,
             bank: Arc::new(Bank::new(store)),
             unrecorded: Arc::default(),
         }
@@ -144,23 +143,13 @@ impl QuotaCache {
     }
 }
 
-impl Shared for QuotaCache {
-    fn meter(&self, counter: Counter) -> Arc<Meter> {
-        if let Some(known) = self.meters.get(&counter.key).filter(|meter| *meter.counter() == counter) {
-            return known;
-        }
-        let key = counter.key.clone();
-        let meter = Arc::new(Meter::new(counter, Arc::clone(&self.bank)));
-        self.meters.insert(key, Arc::clone(&meter));
-        meter
-    }
-
+impl Rates for QuotaCache {
     fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate> {
         let key = (key, Box::from(limit.tier.as_str()));
         if let Some(known) = self.rates.get(&key).filter(|rate| rate.limit() == limit) {
             return known;
         }
-        let rate = Arc::new(Rate::new(limit.clone()));
+        let rate = Arc::new(Rate::new(limit.clone(), Arc::clone(&self.clock)));
         self.rates.insert(key, Arc::clone(&rate));
         rate
     }

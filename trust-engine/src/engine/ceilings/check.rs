@@ -118,7 +118,8 @@ impl Engine {
         let state = self.state()?;
         self.0.sequencer.check_state()?;
         let Ok(line) = entry.quota.line(resource, &state.quotas.bank, &state.quotas) else { return Ok(None) };
-        let Some((_, measure)) = line.only_meter().and_then(|meter| meter.take(amount, now)) else {
+        let Some((_, measure)) = line.only_meter().and_then(|(meter, terms)| meter.take(terms, amount, now))
+        else {
             return Ok(None);
         };
         let count = if measure.near_limit() { CeilingCount::Near } else { CeilingCount::Admitted };
@@ -188,14 +189,14 @@ impl Engine {
     async fn fetch(&self, fetch: Box<Fetch>, asks: Asks) -> Result<(Outcome, Charge<Arc<Meter>>)> {
         let state = self.state()?;
         let (settled, answer) = oneshot::channel();
-        state
-            .quotas
-            .bank
-            .store()
-            .lease(asks, Box::new(move |leased| drop(settled.send(fetch.settle(leased)))));
-        let outcome = answer.await.map_err(|_| Error::new(ErrorKind::Closed, "the counters were closed"));
-        state.sweeper.wake();
-        outcome
+        let sweeper = state.sweeper.signal();
+        let done = Box::new(move |outcome| {
+            // Where nobody waits any more, what was needed is dropped here and goes back.
+            drop(settled.send(outcome));
+            sweeper.wake();
+        });
+        state.quotas.bank.store().lease(asks, Box::new(move |leased| fetch.settle(leased, done)));
+        answer.await.map_err(|_| Error::new(ErrorKind::Closed, "the counters were closed"))
     }
 }
 

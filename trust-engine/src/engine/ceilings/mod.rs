@@ -45,7 +45,7 @@ impl State {
         sequencer: Arc<Sequencer>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let quotas = QuotaCache::new(store, capacity);
+        let quotas = QuotaCache::new(store, capacity, Arc::clone(&clock));
         let (bank, unrecorded) = (Arc::clone(&quotas.bank), Arc::clone(&quotas.unrecorded));
         let sweeper = Sweeper::start(Work { bank, unrecorded, sequencer, clock });
         Self { quotas, recent: Arc::default(), sweeper }

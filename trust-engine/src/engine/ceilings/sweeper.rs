@@ -35,11 +35,21 @@ pub(super) struct Sweeper {
 }
 
 #[derive(Default)]
-struct Signal {
+pub(super) struct Signal {
     /// Read before the lock is taken: checks wake a sweeper that is awake already for nothing.
     idle: AtomicBool,
     stopped: Mutex<bool>,
     changed: Condvar,
+}
+
+impl Signal {
+    pub(super) fn wake(&self) {
+        if self.idle.load(Ordering::SeqCst) {
+            let _stopped = self.stopped.lock();
+            self.idle.store(false, Ordering::SeqCst);
+            self.changed.notify_one();
+        }
+    }
 }
 
 impl Sweeper {
@@ -54,11 +64,12 @@ impl Sweeper {
 
     /// There is something to do.
     pub(super) fn wake(&self) {
-        if self.signal.idle.load(Ordering::SeqCst) {
-            let _stopped = self.signal.stopped.lock();
-            self.signal.idle.store(false, Ordering::SeqCst);
-            self.signal.changed.notify_one();
-        }
+        self.signal.wake();
+    }
+
+    /// To wake it from elsewhere.
+    pub(super) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.signal)
     }
 
     /// Ends it, after its last round.
@@ -97,7 +108,7 @@ fn run(work: &Work, signal: &Signal) {
             work.unrecorded.flush(&work.sequencer, work.clock.now());
         }
         let due = !work.bank.store().is_local() || round.is_multiple_of(ROUNDS_PER_LOCAL_SWEEP);
-        let holds = if due { work.bank.sweep(Some(work.clock.coarse())) } else { work.bank.has_holders() };
+        let holds = !due || work.bank.sweep(Some(work.clock.coarse()));
         if holds {
             signal.idle.store(false, Ordering::SeqCst);
         }

@@ -6,7 +6,7 @@ use super::super::Engine;
 use super::CeilingUsage;
 use super::cache::Asker;
 use super::verdict::CeilingVerdict;
-use crate::ceiling::{CeilingCode, CeilingRequest, Counter, Meter, Outcome};
+use crate::ceiling::{CeilingCode, CeilingRequest, Meter, Outcome, Terms};
 use crate::error::Result;
 
 impl Engine {
@@ -18,15 +18,15 @@ impl Engine {
         let mut counters = Vec::new();
         for (place, (resource, amount)) in (0..).zip(request.amounts()) {
             match entry.quota.line(resource, &state.quotas.bank, &state.quotas) {
-                Ok(line) => counters.extend(line.meters.iter().map(|meter| (place, amount, meter))),
+                Ok(line) => counters.extend(line.meters.iter().map(|counter| (place, amount, counter))),
                 Err(code) => return Ok(CeilingVerdict::new(Outcome::new(code), now.wall)),
             }
         }
-        let keys: Vec<_> = counters.iter().map(|(_, _, meter)| key(meter.counter())).collect();
+        let keys: Vec<_> = counters.iter().map(|(_, _, (meter, _))| meter.counter()).collect();
         let used = state.quotas.bank.used(&keys).await?;
         let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
-        for ((place, amount, meter), used) in counters.into_iter().zip(used) {
-            let measure = meter.counter().measure(used.amount, used.slice);
+        for ((place, amount, (meter, terms)), used) in counters.into_iter().zip(used) {
+            let measure = terms.measure(meter.window(), used.amount, used.slice);
             if measure.remaining() < amount {
                 outcome = Outcome::new(CeilingCode::CeilingExceeded);
                 outcome.measures.push((place, amount, measure));
@@ -42,22 +42,18 @@ impl Engine {
         let now = self.0.clock.coarse();
         let asker = Asker::holder(organization, agent);
         let entry = self.find(&asker, now).await?;
-        let mut counters: Vec<(&str, &Arc<Meter>)> = Vec::new();
+        let mut counters: Vec<(&str, &(Arc<Meter>, Terms))> = Vec::new();
         for resource in &entry.quota.policy.document().resources {
             if let Some(line) = entry.quota.line_of(resource, &state.quotas.bank, &state.quotas) {
-                counters.extend(line.meters.iter().map(|meter| (resource.as_str(), meter)));
+                counters.extend(line.meters.iter().map(|counter| (resource.as_str(), counter)));
             }
         }
-        let keys: Vec<_> = counters.iter().map(|(_, meter)| key(meter.counter())).collect();
+        let keys: Vec<_> = counters.iter().map(|(_, (meter, _))| meter.counter()).collect();
         let used = state.quotas.bank.used(&keys).await?;
-        let usage = counters.into_iter().zip(used).map(|((resource, meter), used)| CeilingUsage {
+        let usage = counters.into_iter().zip(used).map(|((resource, (meter, terms)), used)| CeilingUsage {
             resource: resource.to_owned(),
-            measure: meter.counter().measure(used.amount, used.slice),
+            measure: terms.measure(meter.window(), used.amount, used.slice),
         });
         Ok(usage.collect())
     }
-}
-
-fn key(counter: &Counter) -> (crate::ceiling::CounterKey, crate::ceiling::Window) {
-    (counter.key.clone(), counter.window)
 }
