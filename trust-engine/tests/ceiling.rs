@@ -210,7 +210,7 @@ fn a_clock_set_back_is_refused_and_a_day_ahead_is_a_new_window() {
     clock.set(start().plus(HOUR).minus(Duration::from_micros(1)));
     let verdict = engine.check_ceiling(&api(1)).unwrap();
     assert_eq!(verdict.reason_code(), CeilingCode::ClockSetBack);
-    assert!(verdict.reason_code().is_retryable());
+    assert!(verdict.is_retryable());
     clock.set(start().plus(HOUR));
     assert_eq!(engine.check_ceiling(&api(1)).unwrap().reason_code(), CeilingCode::CeilingExceeded);
     clock.set(start().plus(25 * HOUR));

@@ -52,6 +52,11 @@ impl Account {
         Ok(())
     }
 
+    /// Whether it is counted in `window`.
+    pub(crate) fn is_in(&self, window: Window) -> bool {
+        self.window == window
+    }
+
     /// What counts now.
     pub(crate) fn used(&self) -> u64 {
         self.charged.iter().fold(0, |sum, charge| sum.saturating_add(*charge))

@@ -76,6 +76,9 @@ impl<M: Borrow<Arc<Meter>>> Drop for Charge<M> {
     }
 }
 
+/// A counter that has to be asked for: place of its resource, counter, amount.
+type Short<'q> = (u32, &'q (Arc<Meter>, Terms), u64);
+
 /// A first attempt, with what the engine holds.
 pub(crate) enum Attempt<'q> {
     /// Admitted, or refused by a rate.
@@ -87,7 +90,7 @@ pub(crate) enum Attempt<'q> {
 pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q> {
     let mut charge = Charge::new();
     let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
-    let mut short: SmallVec<[(u32, &Arc<Meter>, Terms, u64); 1]> = SmallVec::new();
+    let mut short: SmallVec<[Short<'_>; 1]> = SmallVec::new();
     for (place, (line, amount)) in (0..).zip(wanted) {
         for rate in &line.rates {
             match rate.take(*amount, now.steady) {
@@ -98,13 +101,14 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
                 }
             }
         }
-        for (meter, terms) in &line.meters {
+        for counter in &line.meters {
+            let (meter, terms) = counter;
             match meter.take(terms, *amount, now) {
                 Some((taken, measure)) => {
                     charge.taken.push((place, meter, taken));
                     outcome.measures.push((place, *amount, measure));
                 }
-                None => short.push((place, meter, *terms, *amount)),
+                None => short.push((place, counter, *amount)),
             }
         }
     }
@@ -113,10 +117,10 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
     }
     let mut asks = Asks::new();
     let mut asked = SmallVec::new();
-    for (place, meter, terms, amount) in short {
-        let (ask, errand) = meter.ask(&terms, amount, now);
+    for (place, (meter, terms), amount) in short {
+        let (ask, errand) = meter.ask(terms, amount, now);
         asks.push(ask.clone());
-        asked.push(Asked { place, meter: Arc::clone(meter), terms, ask, errand: Some(errand) });
+        asked.push(Asked { place, meter: Arc::clone(meter), terms: *terms, ask, errand: Some(errand) });
     }
     let fetch = Fetch { charge: charge.into_owned(), outcome, asked, sent: now, again: false };
     Attempt::Short(Box::new(fetch), asks)

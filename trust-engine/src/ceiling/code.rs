@@ -61,8 +61,8 @@ impl CeilingCode {
         matches!(self, Self::WithinCeiling | Self::FailOpen)
     }
 
-    /// Whether the same check may be admitted soon, without a change by the caller.
-    pub fn is_retryable(self) -> bool {
+    /// Whether checks that come out so may be admitted soon, without a change by the caller.
+    pub(crate) fn is_retryable(self) -> bool {
         matches!(self, Self::RateExceeded | Self::StoreUnavailable | Self::ClockSetBack)
     }
 }

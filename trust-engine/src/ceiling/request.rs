@@ -40,6 +40,7 @@ pub struct CeilingRequest {
 struct Demand {
     #[serde(rename = "resourceType")]
     resource: String,
+    #[serde(rename = "requestedAmount")]
     amount: u64,
 }
 

@@ -107,7 +107,8 @@ pub trait CounterStore: Send + Sync + 'static {
     fn is_local(&self) -> bool;
 
     /// Grants all asks or none. The answer is given exactly once, on any thread, perhaps before this returns: a grant
-    /// must reach its holder even if whoever needed it has stopped waiting.
+    /// must reach its holder even if whoever needed it has stopped waiting. An authority that cannot answer any more drops
+    /// the answer, which counts as an error.
     ///
     /// # Behavior
     /// - What is unspent is taken back first, also if nothing is granted then, if it is still charged in that window.
@@ -119,7 +120,8 @@ pub trait CounterStore: Send + Sync + 'static {
     /// - A ceiling below what is charged already leaves nothing.
     fn lease(&self, asks: Asks, answer: Answer);
 
-    /// Takes back what was not spent. To be called once for each amount; if it is lost, the amount stays charged.
+    /// Takes back what was not spent. To be called once for each amount; if it is lost, the amount stays charged. It must
+    /// not wait: it is called while values are dropped.
     ///
     /// # Behavior
     /// - An amount whose slice or window does not count any more changes nothing.

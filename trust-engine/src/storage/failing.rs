@@ -35,17 +35,26 @@ pub struct FailingStore {
     inner: Arc<dyn Store>,
     commits: Mutex<VecDeque<Fault>>,
     claims: Mutex<VecDeque<Fault>>,
+    agent_read: Mutex<Option<Hook>>,
 }
+
+/// Runs once, at a moment that a test chooses.
+type Hook = Box<dyn FnOnce() + Send>;
 
 impl FailingStore {
     /// Fails nothing until told to.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, commits: Mutex::default(), claims: Mutex::default() }
+        Self { inner, commits: Mutex::default(), claims: Mutex::default(), agent_read: Mutex::default() }
     }
 
     /// What happens to the next commits, in order.
     pub fn fail_commits(&self, faults: impl IntoIterator<Item = Fault>) {
         self.commits.lock().extend(faults);
+    }
+
+    /// What happens while the next agent is read.
+    pub fn on_agent_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.agent_read.lock() = Some(Box::new(hook));
     }
 
     /// What happens to the next claims, in order.
@@ -109,7 +118,10 @@ impl Store for FailingStore {
     }
 
     async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
-        self.inner.agent(organization, id).await
+        let agent = self.inner.agent(organization, id).await;
+        let hook = self.agent_read.lock().take();
+        hook.into_iter().for_each(|hook| hook());
+        agent
     }
 
     async fn agents(
@@ -139,18 +151,24 @@ pub struct FailingCounters {
     inner: Arc<dyn CounterStore>,
     leases: Mutex<VecDeque<Fault>>,
     waiting: Mutex<Option<Vec<(Asks, Answer)>>>,
+    charged_read: Mutex<Option<Hook>>,
 }
 
 impl FailingCounters {
     /// Fails nothing until told to.
     pub fn new(inner: Arc<dyn CounterStore>) -> Self {
-        Self { inner, leases: Mutex::default(), waiting: Mutex::default() }
+        Self { inner, leases: Mutex::default(), waiting: Mutex::default(), charged_read: Mutex::default() }
     }
 
     /// What happens to the next leases, in order: lost on the way there ([`Fault::Lost`], [`Fault::Unreachable`]) or on
     /// the way back ([`Fault::AnswerLost`]).
     pub fn fail_leases(&self, faults: impl IntoIterator<Item = Fault>) {
         self.leases.lock().extend(faults);
+    }
+
+    /// What happens after charges are read next, before the reader has them.
+    pub fn on_charged_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.charged_read.lock() = Some(Box::new(hook));
     }
 
     /// Keeps requests until [`deliver`](Self::deliver).
@@ -195,7 +213,10 @@ impl CounterStore for FailingCounters {
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        self.inner.charged(counters).await
+        let charged = self.inner.charged(counters).await;
+        let hook = self.charged_read.lock().take();
+        hook.into_iter().for_each(|hook| hook());
+        charged
     }
 
     async fn flush(&self) -> Result<()> {

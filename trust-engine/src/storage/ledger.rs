@@ -41,9 +41,12 @@ impl Ledger {
                 refused.get_or_insert(Leased::Refused { place, refusal, charged, slice });
             };
             let (mut account, forgotten) = self.account(&ask.key, ask.window, now, older)?;
+            let carried = !account.is_in(ask.window);
             let set_back = forgotten || account.advance(ask.window, now) == Err(SetBack);
             let returned =
                 ask.unspent.is_some_and(|(slice, amount)| account.take_back(ask.window, slice, amount));
+            // What is carried over counts from now on in the new window, also if nothing is granted.
+            let returned = returned || (carried && !set_back);
             if set_back {
                 refuse(Refusal::ClockSetBack, &account);
             } else if ask.limit.saturating_sub(account.used()) < ask.need {

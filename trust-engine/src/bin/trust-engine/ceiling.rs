@@ -108,7 +108,9 @@ fn usage(arguments: &Usage, as_json: bool) -> Result<bool, Failure> {
     let organization = OrganizationId::parse(&arguments.whom.organization)?;
     let mut usage = engine.quotas().of(organization).usage(&arguments.whom.agent)?;
     usage.retain(|usage| arguments.resource.as_ref().is_none_or(|resource| usage.resource == *resource));
-    if as_json {
+    if usage.is_empty() && !as_json {
+        output::line("no ceiling: nothing is allowed to this agent at the tier that it holds");
+    } else if as_json {
         let row = |usage: &trust_engine::CeilingUsage| {
             let mut row = of_measure(&usage.measure);
             row.insert("resourceType".into(), json!(usage.resource));

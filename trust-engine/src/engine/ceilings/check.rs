@@ -20,27 +20,32 @@ use crate::policy::Durability;
 use crate::provenance::{CeilingCount, Ticket};
 use crate::storage::Asks;
 
-/// How a request was decided, and what was taken for it.
-pub(super) type Decided = (Arc<Entry>, Outcome, Charge<Arc<Meter>>);
+/// How a request was decided, what was taken for it, and when.
+pub(super) type Decided = (Arc<Entry>, Outcome, Charge<Arc<Meter>>, Moment);
 
 impl Engine {
     pub(super) async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         request.check()?;
         let mark = match self.seen(request)? {
-            Some(Seen::Before(verdict)) => return Ok(verdict),
+            Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict).await),
             Some(Seen::New(mark)) => Some(mark),
             None => None,
         };
-        let now = self.0.clock.coarse();
-        let (entry, outcome, charge) = self.decide(request, now).await?;
+        let (entry, outcome, charge, now) = self.decide(request).await?;
         let wait = waits(&entry, outcome.code);
         let inputs = || Cow::Borrowed(request);
         let (mut verdict, submission, ticket) = self.conclude(&entry, inputs, outcome, now, !wait)?;
         let wait = wait && submission.is_some();
-        if let Some(submission) = submission {
+        // An answer that waits for its record is remembered when that is committed, whoever still waits.
+        let (early, late) = if wait { (None, mark) } else { (mark, None) };
+        if let Some(mut submission) = submission {
+            if let Some(mark) = late.filter(|_| verdict.allowed()) {
+                let (request, verdict) = (request.clone(), verdict.clone());
+                submission = submission.on_landing(move || mark.admitted(&request, &verdict));
+            }
             self.0.sequencer.submit(submission).await?;
         }
-        finish(&verdict, charge, mark, request);
+        finish(&verdict, charge, early, request);
         if wait {
             verdict.committed(ticket.committed().await?);
         }
@@ -60,6 +65,8 @@ impl Engine {
             Some(entry) => entry,
             None => self.find_now(&asker, now)?,
         };
+        // Finding may have taken its time, and a lease must not be spent by an old clock.
+        let now = self.0.clock.coarse();
         if let (None, Some((resource, amount))) = (&mark, request.only_amount())
             && let Some(measure) = self.take_short(&entry, resource, amount, now)?
         {
@@ -77,6 +84,16 @@ impl Engine {
     fn seen(&self, request: &CeilingRequest) -> Result<Option<Seen>> {
         let Some(id) = request.id() else { return Ok(None) };
         self.state()?.recent.begin(id, request, self.now()).map(Some)
+    }
+
+    /// The verdict of an earlier call, with the receipt that its record may have by now.
+    async fn with_receipt(&self, mut verdict: CeilingVerdict) -> CeilingVerdict {
+        if let Some(id) = verdict.id()
+            && let Ok(record) = self.log().fleet_wide().get(id).await
+        {
+            verdict.committed(Some(record.receipt().clone()));
+        }
+        verdict
     }
 
     /// Checks and records without waiting for another machine. `inputs` are for the record, if there is one.
@@ -149,12 +166,14 @@ impl Engine {
     }
 
     /// Decides, and waits for the authority if it must. What was taken goes back unless it is kept.
-    pub(super) async fn decide(&self, request: &CeilingRequest, now: Moment) -> Result<Decided> {
+    pub(super) async fn decide(&self, request: &CeilingRequest) -> Result<Decided> {
         let asker = self.asker(request);
-        let entry = match self.known(&asker, now)? {
+        let entry = match self.known(&asker, self.0.clock.coarse())? {
             Some(entry) => entry,
-            None => self.find(&asker, now).await?,
+            None => self.find(&asker, self.0.clock.coarse()).await?,
         };
+        // Finding may have taken its time, and a lease must not be spent by an old clock.
+        let now = self.0.clock.coarse();
         let (outcome, charge) = match self.attempt(&entry, request.amounts(), now)? {
             Attempt::Done(outcome, charge) => (outcome, charge.into_owned()),
             Attempt::Short(fetch, asks) => {
@@ -162,7 +181,7 @@ impl Engine {
                 (or_open(&entry, outcome), charge)
             }
         };
-        Ok((entry, outcome, charge))
+        Ok((entry, outcome, charge, now))
     }
 
     /// Takes what the engine holds.

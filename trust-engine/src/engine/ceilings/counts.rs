@@ -52,7 +52,8 @@ impl Unrecorded {
 
     /// Carries all counts to the statistics.
     pub(super) fn flush(&self, sequencer: &Sequencer, now: Timestamp) {
-        for (organization, counts) in &*self.0.lock() {
+        let mut all = self.0.lock();
+        for (organization, counts) in &*all {
             for count in CeilingCount::ALL {
                 let times = counts.take(count);
                 if times > 0 {
@@ -60,5 +61,7 @@ impl Unrecorded {
                 }
             }
         }
+        // Those that no quota counts in any more make room.
+        all.retain(|_, counts| Arc::strong_count(counts) > 1);
     }
 }

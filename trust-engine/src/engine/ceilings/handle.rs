@@ -69,7 +69,7 @@ impl Quota {
             self.later.store(self.engine.find_now(&self.asker(), now)?);
             entry = self.later.load();
         }
-        self.engine.take_from(&entry, resource, amount, now)
+        self.engine.take_from(&entry, resource, amount, self.engine.0.clock.coarse())
     }
 
     fn asker(&self) -> Asker<'_> {
@@ -94,7 +94,8 @@ impl Engine {
             Some(entry) => entry,
             None => self.find_now(&asker, now)?,
         };
-        self.take_from(&entry, resource, amount, now)
+        // Finding may have taken its time, and a lease must not be spent by an old clock.
+        self.take_from(&entry, resource, amount, self.0.clock.coarse())
     }
 
     #[inline(always)]

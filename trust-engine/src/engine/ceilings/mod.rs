@@ -162,7 +162,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`check_ceiling`](Self::check_ceiling), and [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if a
-    /// remote store has to be asked: what it grants will be there when the check is made again.
+    /// remote store has to be asked: what it grants beyond the need will be there when the check is made again. Where
+    /// nothing is leased ahead (`EXACT` rows, or near the ceiling) it would never be admitted so.
     pub fn check_ceiling_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
         self.try_check_now(request).map_err(|error| error.during("check ceiling"))
     }

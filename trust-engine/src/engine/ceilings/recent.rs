@@ -65,7 +65,7 @@ impl Recent {
             None => {}
             Some(Known::Open) => {
                 let issue = format!("a request with the id {id:?} is being decided; ask again");
-                return Err(Error::new(ErrorKind::WouldBlock, issue));
+                return Err(Error::new(ErrorKind::WouldBlock, issue).with("requestId", id));
             }
             Some(Known::Admitted(known)) if known.verdict.counts_until() > now => {
                 if known.request != *request {

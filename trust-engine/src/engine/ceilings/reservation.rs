@@ -38,8 +38,7 @@ pub(super) async fn reserve(
     if request.id().is_some() {
         return Err(Error::invalid("requestId", "is not taken by reservations, which cannot be given twice"));
     }
-    let now = engine.0.clock.coarse();
-    let (entry, outcome, charge) = engine.decide(request, now).await?;
+    let (entry, outcome, charge, now) = engine.decide(request).await?;
     let wait = waits(&entry, outcome.code);
     let (mut verdict, submission, ticket) =
         engine.conclude(&entry, || Cow::Borrowed(request), outcome, now, !wait)?;
@@ -120,14 +119,18 @@ impl Reservation {
         if let Some((used, reserved)) = used.iter().zip(&reserved).find(|(used, reserved)| used > reserved) {
             return Err(Error::invalid("used", format!("is {used}; at most {reserved} was reserved")));
         }
-        let receipt = self.record(used, code).await?;
+        let ticket = self.record(used, code).await?;
+        // The record is on its way: from here on the reservation is settled, even if nobody waits for the commit.
         if let Some(charge) = self.charge.take() {
             charge.settle(used);
         }
-        Ok(receipt)
+        match ticket {
+            Some(ticket) => ticket.committed().await,
+            None => Ok(None),
+        }
     }
 
-    async fn record(&mut self, used: &[u64], code: &'static str) -> Result<Option<Receipt>> {
+    async fn record(&mut self, used: &[u64], code: &'static str) -> Result<Option<Ticket>> {
         let Some(id) = self.verdict.id() else { return Ok(None) };
         if let Some(ticket) = self.ticket.take() {
             // If the reservation's own record was lost, this one stands alone and names it.
@@ -146,7 +149,7 @@ impl Reservation {
         }
         let (submission, ticket) = Submission::new(vec![draft], None, false);
         self.engine.0.sequencer.submit(submission).await?;
-        ticket.committed().await
+        Ok(Some(ticket))
     }
 }
 

@@ -67,7 +67,7 @@ impl CeilingVerdict {
     pub fn reason(&self) -> String {
         let asked = self.measures.first().map_or(0, |(_, amount, _)| *amount);
         match (self.code, self.measure()) {
-            (CeilingCode::WithinCeiling, Some(measure)) => format!("{asked} admitted; {measure}"),
+            (CeilingCode::WithinCeiling, Some(measure)) => format!("{asked} within the ceiling; {measure}"),
             (CeilingCode::CeilingExceeded, Some(measure)) => {
                 let (left, level) = (measure.remaining(), measure.level());
                 format!("{asked} asked for, but the {level} ceiling has {left} left: {measure}")
@@ -126,6 +126,12 @@ impl CeilingVerdict {
         self.retry_after.map(|micros| Duration::from_micros(micros.unsigned_abs()))
     }
 
+    /// Whether the same check may be admitted soon, without a change by the caller. Not where more is asked for than a
+    /// rate ever admits at once.
+    pub fn is_retryable(&self) -> bool {
+        self.code.is_retryable() && (self.code != CeilingCode::RateExceeded || self.retry_after.is_some())
+    }
+
     /// When the verdict was given; usage is as of then.
     pub fn evaluated_at(&self) -> Timestamp {
         self.evaluated_at
@@ -152,7 +158,11 @@ impl CeilingVerdict {
 
     /// When nothing that was charged counts any more.
     pub(super) fn counts_until(&self) -> Timestamp {
-        self.measures.iter().map(|(_, _, measure)| measure.reset_at()).max().unwrap_or_default()
+        match self.code {
+            // What was taken of what the engine held is not known by now.
+            CeilingCode::FailOpen => Timestamp::from_micros(i64::MAX),
+            _ => self.measures.iter().map(|(_, _, measure)| measure.reset_at()).max().unwrap_or_default(),
+        }
     }
 
     /// The record is committed.

@@ -13,16 +13,19 @@ use async_trait::async_trait;
 use foldhash::fast::RandomState;
 use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
+use smallvec::SmallVec;
 
 use super::{Kv, Puts, Table};
 use crate::ceiling::{Account, CounterKey, Window};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::counters::{Answer, Asks, Charged, CounterStore, Leased, Unspent};
+use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Unspent};
 use crate::storage::ledger::{Ledger, Older};
 
 /// Accounts that only something was given back to wait for a write in company, up to this many.
 const MAX_IDLE: usize = 4096;
+/// Grants that may wait for a write.
+const MAX_WAITING: usize = 65_536;
 /// Pause between attempts to write again.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -38,12 +41,19 @@ struct Shared<K> {
     work: Condvar,
 }
 
+/// A grant that is not durable yet.
+struct Waiting {
+    answer: Answer,
+    asks: Asks,
+    grants: SmallVec<[Grant; 1]>,
+}
+
 #[derive(Default)]
 struct Book {
     /// Accounts that differ from what is durable.
     ledger: Ledger,
     /// Grants that wait for it.
-    waiting: Vec<(Answer, Leased)>,
+    waiting: Vec<Waiting>,
     flushes: Vec<oneshot::Sender<Result<()>>>,
     /// Set by a failed write until one succeeds.
     down: bool,
@@ -79,21 +89,24 @@ impl<K: Kv> CounterStore for KvCounters<K> {
     }
 
     fn lease(&self, asks: Asks, answer: Answer) {
-        let leased = {
+        let refused = {
             let mut book = self.shared.book.lock();
-            match book
-                .check()
-                .and_then(|()| book.ledger.lease(&asks, self.shared.clock.now(), &*self.shared.kv))
-            {
-                Ok(granted @ Leased::Granted(_)) => {
-                    book.waiting.push((answer, granted));
-                    self.shared.work.notify_one();
-                    return;
+            match book.check() {
+                Ok(()) => match book.ledger.lease(&asks, self.shared.clock.now(), &*self.shared.kv) {
+                    Ok(Leased::Granted(grants)) => {
+                        book.waiting.push(Waiting { answer, asks, grants });
+                        self.shared.work.notify_one();
+                        return;
+                    }
+                    refused => refused,
+                },
+                Err(error) => {
+                    book.take_back_unspent(&asks, &*self.shared.kv);
+                    Err(error)
                 }
-                other => other,
             }
         };
-        answer(leased);
+        answer(refused);
     }
 
     fn give_back(&self, unspent: Unspent) {
@@ -146,7 +159,30 @@ impl Book {
             true => {
                 Err(Error::new(ErrorKind::Unavailable, "the counters cannot be written; it is tried again"))
             }
+            false if self.waiting.len() >= MAX_WAITING => {
+                Err(Error::new(ErrorKind::Overloaded, "too many checks wait for the counters"))
+            }
             false => Ok(()),
+        }
+    }
+
+    /// What cannot be granted now is not lost with what was to be given back for it.
+    fn take_back_unspent(&mut self, asks: &Asks, older: &impl Older) {
+        for Ask { key, window, unspent, .. } in asks {
+            if let Some((slice, amount)) = *unspent {
+                let unspent = Unspent { key: key.clone(), window: *window, slice, amount };
+                // What cannot be read stays charged.
+                let _ = self.ledger.give_back(&unspent, older);
+            }
+        }
+    }
+
+    /// A grant that was not handed out was certainly not used, even if it should be durable.
+    fn take_back_grants(&mut self, waiting: &Waiting, older: &impl Older) {
+        for (ask, grant) in waiting.asks.iter().zip(&waiting.grants) {
+            let (key, window) = (ask.key.clone(), ask.window);
+            let unspent = Unspent { key, window, slice: grant.slice, amount: grant.amount };
+            let _ = self.ledger.give_back(&unspent, older);
         }
     }
 
@@ -174,10 +210,9 @@ impl<K: Kv> Shared<K> {
                 book.ledger.rows().map(|(key, account)| (key.clone(), account.clone())).collect();
             drop(book);
             let written = if down { self.kv.recover() } else { Ok(()) }.and_then(|()| self.write(&accounts));
-            self.wrote(accounts, &written);
-            for (answer, leased) in waiting {
-                // After an error the grant may be durable; it is not used and stays charged.
-                answer(written.clone().map(|()| leased));
+            self.wrote(accounts, &written, &waiting);
+            for Waiting { answer, grants, .. } in waiting {
+                answer(written.clone().map(|()| Leased::Granted(grants)));
             }
             for flush in flushes {
                 // Whoever waited may have given up.
@@ -207,10 +242,11 @@ impl<K: Kv> Shared<K> {
     }
 
     /// Forgets the accounts that are durable as they are.
-    fn wrote(&self, accounts: Vec<(CounterKey, Account)>, written: &Result<()>) {
+    fn wrote(&self, accounts: Vec<(CounterKey, Account)>, written: &Result<()>, waiting: &[Waiting]) {
         let mut book = self.book.lock();
         book.down = written.is_err();
         if book.down {
+            waiting.iter().for_each(|waiting| book.take_back_grants(waiting, &*self.kv));
             return;
         }
         let durable: HashMap<_, _, RandomState> = accounts.into_iter().collect();
@@ -231,7 +267,6 @@ mod tests {
     use crate::clock::{ManualClock, Timestamp};
     use crate::ids::{AgentId, OrganizationId};
     use crate::policy::WindowKind;
-    use crate::storage::counters::{Ask, Refusal};
     use crate::storage::kv::Pair;
 
     /// Fails writes when told to, and counts those that succeed.
@@ -310,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_grants_nothing_stays_charged_and_is_recovered_from() {
+    fn a_failed_write_grants_and_charges_nothing_and_is_recovered_from() {
         let disk = Arc::new(Disk::default());
         let counters = counters(&disk);
         disk.broken.store(true, Ordering::SeqCst);
@@ -319,19 +354,15 @@ mod tests {
         while answer(&lease(&counters, "a", 1)).unwrap_err().kind() != ErrorKind::Unavailable {}
         disk.broken.store(false, Ordering::SeqCst);
         let started = Instant::now();
-        let refused = loop {
+        let granted = loop {
             match answer(&lease(&counters, "a", 10)) {
                 Ok(leased) => break leased,
                 Err(_) => assert!(started.elapsed() < Duration::from_secs(10), "it does not recover"),
             }
         };
-        assert!(
-            matches!(refused, Leased::Refused { refusal: Refusal::Exhausted, charged: 4.., .. }),
-            "{refused:?}"
-        );
+        assert!(matches!(granted, Leased::Granted(_)), "{granted:?}");
         drop(counters);
-        let stored = disk.load(&key("a")).unwrap().unwrap();
-        assert!(stored.used() >= 4, "what may have been granted is not forgotten");
+        assert_eq!(disk.load(&key("a")).unwrap().unwrap().used(), 10);
     }
 
     #[test]
