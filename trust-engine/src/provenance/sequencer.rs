@@ -110,7 +110,9 @@ impl Submission {
         }
     }
 
-    fn answer(self, result: &Result<Receipt>) {
+    fn answer(mut self, result: &Result<Receipt>) {
+        // What was to follow from the commit lets go of what it holds before anyone knows that there was none.
+        self.landed = None;
         for done in self.also.into_iter().chain([self.done]) {
             // The caller may have stopped waiting; the record is committed all the same.
             let _ = done.send(result.clone());
