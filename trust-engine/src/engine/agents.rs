@@ -18,9 +18,11 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Receipt, RecordType};
 use crate::storage::StateChange;
 
-/// Longest time that a decision may rest on an agent's cached state. Changes made through the same engine are seen at
-/// once; this bound is for those made through others.
-const MAX_AGE: Duration = Duration::from_secs(1);
+/// Longest time that a decision may rest on an agent's cached state where others may change it. Changes made through the
+/// same engine are seen at once.
+const MAX_AGE_SHARED: Duration = Duration::from_secs(1);
+/// The same for a store that nobody else can write to.
+const MAX_AGE_OWN: Duration = Duration::from_secs(3600);
 
 /// An agent as it was committed, and the receipt of the record that says so.
 #[derive(Clone, Debug)]
@@ -164,7 +166,7 @@ impl<'a> Agents<'a> {
 }
 
 impl Engine {
-    /// An agent, at most [`MAX_AGE`] old.
+    /// An agent, as fresh as decisions need it.
     pub(super) async fn agent(
         &self,
         organization: &OrganizationId,
@@ -182,12 +184,12 @@ impl Engine {
         let cache = &self.0.agents;
         let now = self.now();
         if let Some((known, age)) = cache.fresh(organization, id, now) {
-            return Ok((known, MAX_AGE.saturating_sub(age)));
+            return Ok((known, cache.max_age.saturating_sub(age)));
         }
         let seen = cache.changes();
         let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
         cache.loaded(organization, id, agent.clone(), now, seen);
-        Ok((agent, MAX_AGE))
+        Ok((agent, cache.max_age))
     }
 }
 
@@ -196,6 +198,7 @@ type Key = (OrganizationId, AgentId);
 /// Agents that decisions asked for lately, also those that are not registered.
 pub(super) struct Cache {
     known: QuickCache<Key, Known>,
+    max_age: Duration,
     /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
     /// not come in after it.
     changes: Mutex<u64>,
@@ -213,10 +216,13 @@ struct Known {
 }
 
 impl Cache {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// `shared`: whether others may change agents too.
+    pub(super) fn new(capacity: usize, shared: bool) -> Self {
+        let max_age = if shared { MAX_AGE_SHARED } else { MAX_AGE_OWN };
         let marks = [const { AtomicU64::new(0) }; MARKS];
         Self {
             known: QuickCache::new(capacity),
+            max_age,
             changes: Mutex::new(0),
             marks,
             hasher: RandomState::default(),
@@ -241,7 +247,7 @@ impl Cache {
     ) -> Option<(Option<Arc<Agent>>, Duration)> {
         let known = self.known.get(&(organization.clone(), id.clone()))?;
         let age = u64::try_from(now.micros() - known.read_at.micros()).ok().map(Duration::from_micros)?;
-        (age < MAX_AGE).then_some((known.agent, age))
+        (age < self.max_age).then_some((known.agent, age))
     }
 
     fn changes(&self) -> u64 {

@@ -63,6 +63,7 @@ impl Engine {
             let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
             ceilings::State::new(counters, options.cached_agents, sequencer, clock)
         });
+        let agents = agents::Cache::new(options.cached_agents, store.is_shared());
         let engine = Self(Arc::new(Inner {
             ceilings,
             sequencer,
@@ -72,7 +73,7 @@ impl Engine {
                 policy: Arc::new(in_force),
             })),
             edition,
-            agents: Arc::new(agents::Cache::new(options.cached_agents)),
+            agents: Arc::new(agents),
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,

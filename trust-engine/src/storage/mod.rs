@@ -273,6 +273,11 @@ pub trait Store: Send + Sync + 'static {
     /// A short name for messages: `memory`, `embedded`…
     fn name(&self) -> &'static str;
 
+    /// Whether others may write while an engine has it open, so that what was read can become outdated unnoticed.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Takes over a shard and gives its head.
     ///
     /// # Behavior

@@ -49,6 +49,10 @@ impl<K: Kv> Store for KvStore<K> {
         self.kv.name()
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn claim(&self, shard: Shard) -> Result<Head> {
         self.only_shard(shard)?;
         let _writing = self.writing.lock();
