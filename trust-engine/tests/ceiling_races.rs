@@ -46,6 +46,14 @@ fn failing_counters(clock: &Arc<ManualClock>) -> Arc<FailingCounters> {
     Arc::new(FailingCounters::new(storage::memory_counters(clock.clone())))
 }
 
+/// An engine on a store that fails as told, with counters in memory.
+fn on(store: &Arc<FailingStore>, clock: &Arc<ManualClock>) -> Options {
+    Options::store(store.clone())
+        .signer(Arc::new(Ed25519Signer::generate(&SystemEntropy)))
+        .deployment("test")
+        .counters(storage::memory_counters(clock.clone()))
+}
+
 /// Begins a call.
 fn begin<F: Future>(call: std::pin::Pin<&mut F>) {
     assert!(call.poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -104,12 +112,7 @@ fn a_slow_read_of_the_agent_does_not_spend_a_lease_that_has_ended_meanwhile() {
     let clock = clock();
     let store = Arc::new(FailingStore::new(storage::memory()));
     let rows = "{maxHoldMillis: 60000, agent: [{tier: LOW, resource: API, limit: 1000, windowSeconds: 60, window: SLIDING}]}";
-    let options = Options::store(store.clone())
-        .signer(Arc::new(Ed25519Signer::generate(&SystemEntropy)))
-        .deployment("test")
-        .counters(storage::memory_counters(clock.clone()))
-        .policy(policy(rows, NONE))
-        .clock(clock.clone());
+    let options = on(&store, &clock).policy(policy(rows, NONE)).clock(clock.clone());
     let engine = Engine::open(options).unwrap();
     for _ in 0..3 {
         assert!(engine.check_ceiling(&api(1)).unwrap().allowed());
@@ -182,12 +185,7 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
     let store = Arc::new(FailingStore::new(storage::memory()));
     let clock = clock();
     let rows = "{agent: [{tier: LOW, resource: API, limit: 10}]}";
-    let options = Options::store(store.clone())
-        .signer(Arc::new(Ed25519Signer::generate(&SystemEntropy)))
-        .deployment("test")
-        .counters(storage::memory_counters(clock.clone()))
-        .policy(policy(rows, "{mode: ALL, durability: COMMIT}"))
-        .clock(clock);
+    let options = on(&store, &clock).policy(policy(rows, "{mode: ALL, durability: COMMIT}")).clock(clock);
     let engine = Engine::open(options).unwrap();
     let request = api(4).request_id("x");
     store.fail_commits([Fault::Lost]);

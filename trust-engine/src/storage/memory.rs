@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// An empty store in memory; nothing of it survives the process.
 pub fn memory() -> Arc<dyn Store> {
-    Arc::new(KvStore::new(MemoryKv::default()))
+    Arc::new(KvStore::new(Arc::new(MemoryKv::default())))
 }
 
 /// Mostly short: kept in the tree's nodes, they are compared without following a pointer.

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::super::{Engine, at_once};
 use super::cache::Entry;
-use super::recent::{Mark, Seen};
+use super::recent::Seen;
 use super::verdict::CeilingVerdict;
 use crate::ceiling::{
     Attempt, CeilingCode, CeilingRequest, Charge, Fetch, Line, Measure, Meter, Outcome, attempt,
@@ -45,7 +45,12 @@ impl Engine {
             }
             self.0.sequencer.submit(submission).await?;
         }
-        finish(&verdict, charge, early, request);
+        if verdict.allowed() {
+            charge.keep();
+            if let Some(mark) = early {
+                mark.admitted(request, &verdict);
+            }
+        }
         if wait {
             verdict.committed(ticket.committed().await?);
         }
@@ -59,14 +64,7 @@ impl Engine {
             Some(Seen::New(mark)) => Some(mark),
             None => None,
         };
-        let now = self.0.clock.coarse();
-        let asker = self.asker(request);
-        let entry = match self.known(&asker, now)? {
-            Some(entry) => entry,
-            None => self.find_now(&asker, now)?,
-        };
-        // Finding may have taken its time, and a lease must not be spent by an old clock.
-        let now = self.0.clock.coarse();
+        let (entry, now) = self.entry_now(&self.asker(request))?;
         if let (None, Some((resource, amount))) = (&mark, request.only_amount())
             && let Some(measure) = self.take_short(&entry, resource, amount, now)?
         {
@@ -167,13 +165,7 @@ impl Engine {
 
     /// Decides, and waits for the authority if it must. What was taken goes back unless it is kept.
     pub(super) async fn decide(&self, request: &CeilingRequest) -> Result<Decided> {
-        let asker = self.asker(request);
-        let entry = match self.known(&asker, self.0.clock.coarse())? {
-            Some(entry) => entry,
-            None => self.find(&asker, self.0.clock.coarse()).await?,
-        };
-        // Finding may have taken its time, and a lease must not be spent by an old clock.
-        let now = self.0.clock.coarse();
+        let (entry, now) = self.entry(&self.asker(request)).await?;
         let (outcome, charge) = match self.attempt(&entry, request.amounts(), now)? {
             Attempt::Done(outcome, charge) => (outcome, charge.into_owned()),
             Attempt::Short(fetch, asks) => {
@@ -216,21 +208,6 @@ impl Engine {
         });
         state.quotas.bank.store().lease(asks, Box::new(move |leased| fetch.settle(leased, done)));
         answer.await.map_err(|_| Error::new(ErrorKind::Closed, "the counters were closed"))
-    }
-}
-
-/// Keeps what an admitted check has taken, and remembers it under its request's id.
-fn finish(
-    verdict: &CeilingVerdict,
-    charge: Charge<Arc<Meter>>,
-    mark: Option<Mark>,
-    request: &CeilingRequest,
-) {
-    if verdict.allowed() {
-        charge.keep();
-        if let Some(mark) = mark {
-            mark.admitted(request, verdict);
-        }
     }
 }
 

@@ -37,8 +37,28 @@ impl Engine {
         entry.is_fresh(edition, self.0.agents.mark(entry.mark_place), now)
     }
 
-    pub(super) fn find_now(&self, asker: &Asker<'_>, now: Moment) -> Result<Arc<Entry>> {
-        at_once(self.find(asker, now), "the agent is not cached and its store is remote; use check_ceiling")
+    /// The quota of whoever asks, and the time from which it may be used.
+    pub(super) async fn entry(&self, asker: &Asker<'_>) -> Result<(Arc<Entry>, Moment)> {
+        let now = self.0.clock.coarse();
+        if let Some(entry) = self.known(asker, now)? {
+            return Ok((entry, now));
+        }
+        let entry = self.find(asker, now).await?;
+        // Finding may have taken its time, and a lease must not be spent by an old clock.
+        Ok((entry, self.0.clock.coarse()))
+    }
+
+    /// The same without waiting for another machine.
+    #[inline]
+    pub(super) fn entry_now(&self, asker: &Asker<'_>) -> Result<(Arc<Entry>, Moment)> {
+        let now = self.0.clock.coarse();
+        match self.known(asker, now)? {
+            Some(entry) => Ok((entry, now)),
+            None => at_once(
+                self.entry(asker),
+                "the agent is not cached and its store is remote; use check_ceiling",
+            ),
+        }
     }
 
     /// Reads agent and policy again, and gives the quota that follows from them.

@@ -38,12 +38,7 @@ pub struct Quota {
 impl Quota {
     pub(super) fn open(engine: &Engine, organization: &str, agent: &str) -> Result<Self> {
         let (organization, agent) = (OrganizationId::parse(organization)?, AgentId::parse(agent)?);
-        let asker = Asker::holder(organization.as_str(), agent.as_str());
-        let now = engine.0.clock.coarse();
-        let entry = match engine.known(&asker, now)? {
-            Some(entry) => entry,
-            None => engine.find_now(&asker, now)?,
-        };
+        let (entry, _) = engine.entry_now(&Asker::holder(organization.as_str(), agent.as_str()))?;
         let later = ArcSwap::new(Arc::clone(&entry));
         Ok(Self { engine: engine.clone(), organization, agent, first: entry, later })
     }
@@ -64,16 +59,14 @@ impl Quota {
         if self.engine.is_fresh(&self.first, now) {
             return self.engine.take_from(&self.first, resource, amount, now);
         }
-        let mut entry = self.later.load();
-        if !self.engine.is_fresh(&entry, now) {
-            self.later.store(self.engine.find_now(&self.asker(), now)?);
-            entry = self.later.load();
+        let later = self.later.load();
+        if self.engine.is_fresh(&later, now) {
+            return self.engine.take_from(&later, resource, amount, now);
         }
-        self.engine.take_from(&entry, resource, amount, self.engine.0.clock.coarse())
-    }
-
-    fn asker(&self) -> Asker<'_> {
-        Asker::holder(self.organization.as_str(), self.agent.as_str())
+        let asker = Asker::holder(self.organization.as_str(), self.agent.as_str());
+        let (entry, now) = self.engine.entry_now(&asker)?;
+        self.later.store(Arc::clone(&entry));
+        self.engine.take_from(&entry, resource, amount, now)
     }
 }
 
@@ -87,15 +80,9 @@ impl Engine {
         amount: u64,
     ) -> Result<CeilingVerdict> {
         check_amount(amount)?;
-        let now = self.0.clock.coarse();
-        let asker = Asker::holder(organization, agent);
         // A quota that is known has a name that was checked.
-        let entry = match self.known(&asker, now)? {
-            Some(entry) => entry,
-            None => self.find_now(&asker, now)?,
-        };
-        // Finding may have taken its time, and a lease must not be spent by an old clock.
-        self.take_from(&entry, resource, amount, self.0.clock.coarse())
+        let (entry, now) = self.entry_now(&Asker::holder(organization, agent))?;
+        self.take_from(&entry, resource, amount, now)
     }
 
     #[inline(always)]

@@ -39,7 +39,7 @@ const FORMAT_VERSION: u32 = 1;
 /// [`ErrorKind::Unsupported`] if a newer version wrote it, [`ErrorKind::Corrupt`], [`ErrorKind::PermissionDenied`],
 /// [`ErrorKind::NoSpace`].
 pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(KvStore::new(open(folder)?)))
+    Ok(Arc::new(KvStore::new(Arc::new(open(folder)?))))
 }
 
 /// As [`embedded`], with the counters of ceilings, which are kept in the same database.

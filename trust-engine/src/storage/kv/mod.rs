@@ -135,35 +135,3 @@ pub(super) trait Kv: Send + Sync + 'static {
         Ok(None)
     }
 }
-
-#[cfg(feature = "embedded")]
-impl<K: Kv> Kv for std::sync::Arc<K> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        (**self).get(table, key)
-    }
-    fn range(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        descending: bool,
-        limit: usize,
-    ) -> Result<Vec<Pair>> {
-        (**self).range(table, from, to, descending, limit)
-    }
-    fn write(&self, puts: &Puts) -> Result<()> {
-        (**self).write(puts)
-    }
-    fn recover(&self) -> Result<()> {
-        (**self).recover()
-    }
-    fn set_mark(&self, mark: &Mark) -> Result<()> {
-        (**self).set_mark(mark)
-    }
-    fn mark(&self) -> Result<Option<Mark>> {
-        (**self).mark()
-    }
-}

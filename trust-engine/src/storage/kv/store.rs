@@ -1,5 +1,7 @@
 //! The store's methods, each in terms of the log and the state below.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -15,13 +17,13 @@ use crate::storage::{
 
 /// A store with one shard, number 0.
 pub(in crate::storage) struct KvStore<K> {
-    pub(super) kv: K,
+    pub(super) kv: Arc<K>,
     /// Held over every read-check-write, so that checks hold until the write.
     writing: Mutex<()>,
 }
 
 impl<K: Kv> KvStore<K> {
-    pub(in crate::storage) fn new(kv: K) -> Self {
+    pub(in crate::storage) fn new(kv: Arc<K>) -> Self {
         Self { kv, writing: Mutex::new(()) }
     }
 
