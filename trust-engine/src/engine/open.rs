@@ -129,17 +129,29 @@ async fn resolve(options: &Options) -> Result<Resolved> {
             Ok((storage::memory(), Some(counters), signer, origin))
         }
         Place::Custom(store) => {
-            let need =
-                |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
-            let signer = options.signer.clone().ok_or_else(|| need("signer"))?;
-            let deployment = options.deployment.as_deref().ok_or_else(|| need("deployment"))?;
-            Ok((Arc::clone(store), None, Arc::clone(&signer), origin(Some(deployment), &*signer)))
+            let (signer, origin) = given(options)?;
+            Ok((Arc::clone(store), None, signer, origin))
+        }
+        #[cfg(feature = "postgres")]
+        Place::Postgres(database) => {
+            let (signer, origin) = given(options)?;
+            let (store, counters) = storage::postgres(database).await?;
+            Ok((store, Some(counters), signer, origin))
         }
         #[cfg(feature = "embedded")]
         Place::Embedded(folder) => resolve_embedded(options, folder).await,
         #[cfg(not(feature = "embedded"))]
         Place::Embedded(_) => Err(Error::invalid("store", "needs the feature `embedded`")),
     }
+}
+
+/// The signer and the log's name, where no key file can be made for them.
+fn given(options: &Options) -> Result<(Arc<dyn Signer>, String)> {
+    let need = |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
+    let signer = options.signer.clone().ok_or_else(|| need("signer"))?;
+    let deployment = options.deployment.as_deref().ok_or_else(|| need("deployment"))?;
+    let origin = origin(Some(deployment), &*signer);
+    Ok((signer, origin))
 }
 
 #[cfg(feature = "embedded")]

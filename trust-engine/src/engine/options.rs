@@ -39,6 +39,8 @@ pub(crate) enum Place {
     Memory,
     #[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "needs the feature"))]
     Embedded(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres(crate::storage::Postgres),
     Custom(Arc<dyn Store>),
 }
 
@@ -72,6 +74,13 @@ impl Options {
     #[cfg(feature = "embedded")]
     pub fn embedded(folder: impl Into<PathBuf>) -> Self {
         Self::at(Place::Embedded(folder.into()))
+    }
+
+    /// A PostgreSQL database, by its URL or with settings. It needs a [`signer`](Self::signer) and a
+    /// [`deployment`](Self::deployment) name.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(database: impl Into<crate::storage::Postgres>) -> Self {
+        Self::at(Place::Postgres(database.into()))
     }
 
     /// Any other store. It needs a signer and a deployment name, and [`counters`](Self::counters) for ceilings.

@@ -113,7 +113,7 @@ impl Ledger {
         self.rows.len()
     }
 
-    #[cfg(feature = "embedded")]
+    #[cfg(any(feature = "embedded", feature = "postgres"))]
     pub(super) fn rows(&self) -> impl Iterator<Item = (&CounterKey, &Account)> {
         self.rows.iter()
     }

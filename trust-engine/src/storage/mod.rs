@@ -18,6 +18,8 @@ mod kv;
 mod ledger;
 mod memory;
 mod memory_counters;
+#[cfg(feature = "postgres")]
+mod postgres;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +44,10 @@ pub use embedded::{embedded, embedded_with_counters, is_embedded_store};
 pub use failing::{FailingCounters, FailingStore, Fault};
 pub use memory::memory;
 pub use memory_counters::memory_counters;
+#[cfg(all(feature = "postgres", any(test, feature = "testing")))]
+pub use postgres::postgres_at;
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, postgres};
 
 /// Number of a shard: one log with one writer.
 pub type Shard = u32;

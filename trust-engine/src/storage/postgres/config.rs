@@ -1,0 +1,260 @@
+//! Where the database is and how it is used: a connection URL and a few settings, all checked before anything connects.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Most connections that a pool may be set to.
+const MAX_CONNECTIONS: usize = 1000;
+/// Longest name that PostgreSQL does not cut off.
+const MAX_NAME: usize = 63;
+
+/// A PostgreSQL database (14 or later).
+///
+/// ```
+/// use trust_engine::storage::Postgres;
+///
+/// let database = Postgres::new("postgres://trust@db.example.com/trust?sslmode=verify-full").connections(25);
+/// ```
+#[derive(Clone)]
+pub struct Postgres {
+    url: String,
+    schema: String,
+    connections: usize,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+    root_certificates: Option<PathBuf>,
+}
+
+impl Postgres {
+    /// The database at a URL (`postgres://user:password@host:port/database?...`) or in a `key=value` string, as libpq
+    /// writes them.
+    ///
+    /// `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; whenever TLS is spoken, the server's
+    /// certificate and host name are verified, also with `require`. Without one it is `disable` on Unix sockets and
+    /// loopback addresses and `require` elsewhere.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            schema: "trust_engine".into(),
+            connections: 8,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+            root_certificates: None,
+        }
+    }
+
+    /// The schema that holds the tables; `trust_engine` by default. Lower-case letters, digits and `_`.
+    #[must_use]
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// Most connections, 2 to 1,000; 8 by default.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How long opening a connection may take, and waiting for a free one; 5 s by default.
+    #[must_use]
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.connect_timeout = time;
+        self
+    }
+
+    /// How long a statement may take; 10 s by default.
+    #[must_use]
+    pub fn statement_timeout(mut self, time: Duration) -> Self {
+        self.statement_timeout = time;
+        self
+    }
+
+    /// A file of PEM certificates to trust instead of the machine's own.
+    #[must_use]
+    pub fn root_certificates(mut self, file: impl Into<PathBuf>) -> Self {
+        self.root_certificates = Some(file.into());
+        self
+    }
+
+    /// Checks everything that can be checked without connecting.
+    pub(super) fn check(&self) -> Result<Checked> {
+        let plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_');
+        let begins = self.schema.starts_with(|c: char| matches!(c, 'a'..='z' | '_'));
+        if !begins || self.schema.len() > MAX_NAME || !self.schema.chars().all(plain) {
+            let issue = format!(
+                "is {:?}; it takes 1 to {MAX_NAME} lower-case letters, digits and '_', not beginning with a digit",
+                self.schema
+            );
+            return Err(Error::invalid("schema", issue));
+        }
+        if !(2..=MAX_CONNECTIONS).contains(&self.connections) {
+            let issue = format!("is {}; it must be 2 to {MAX_CONNECTIONS}", self.connections);
+            return Err(Error::invalid("connections", issue));
+        }
+        let hour = Duration::from_secs(3600);
+        for (field, time) in
+            [("connectTimeout", self.connect_timeout), ("statementTimeout", self.statement_timeout)]
+        {
+            if !(Duration::from_millis(10)..=hour).contains(&time) {
+                return Err(Error::invalid(field, format!("is {time:?}; it must be 10ms to 1h")));
+            }
+        }
+        let mut driver = self.parse_url()?;
+        // The search path is all that tells two deployments in one database apart. Durability is not left to a server
+        // whose default was set to lose commits, and a stopped engine must not hold its locks for ever.
+        let ours = format!(
+            "-c search_path={} -c synchronous_commit=on -c statement_timeout={} \
+             -c idle_in_transaction_session_timeout=10000 -c default_transaction_isolation=read\\ committed",
+            self.schema,
+            self.statement_timeout.as_millis()
+        );
+        let options = driver.get_options().map_or(ours.clone(), |given| format!("{given} {ours}"));
+        driver.options(options);
+        driver.connect_timeout(self.connect_timeout);
+        driver.keepalives_idle(Duration::from_secs(10));
+        if driver.get_application_name().is_none() {
+            driver.application_name("trust-engine");
+        }
+        Ok(Checked {
+            driver,
+            schema: self.schema.clone(),
+            connections: self.connections,
+            connect_timeout: self.connect_timeout,
+            // The server ends a statement first; this is for a server that does not answer at all.
+            answer_timeout: self.statement_timeout + Duration::from_secs(1),
+            root_certificates: self.root_certificates.clone(),
+        })
+    }
+
+    fn parse_url(&self) -> Result<tokio_postgres::Config> {
+        // The driver knows only three modes, and a certificate is verified in all of them.
+        let url = self.url.replace("sslmode=verify-full", "sslmode=require");
+        let url = url.replace("sslmode=verify-ca", "sslmode=require");
+        let mut driver = tokio_postgres::Config::from_str(&url).map_err(|error| {
+            // The message names the faulty part, never the password.
+            let issue = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+            Error::invalid("url", format!("is not a PostgreSQL connection string: {issue}"))
+        })?;
+        if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
+            return Err(Error::invalid("url", "names no host"));
+        }
+        if !url.contains("sslmode") {
+            let local = driver.get_hosts().iter().all(is_local);
+            driver.ssl_mode(if local { SslMode::Disable } else { SslMode::Require });
+        }
+        Ok(driver)
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Postgres").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl From<&str> for Postgres {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+/// Settings that passed.
+#[derive(Clone)]
+pub(super) struct Checked {
+    pub(super) driver: tokio_postgres::Config,
+    pub(super) schema: String,
+    pub(super) connections: usize,
+    pub(super) connect_timeout: Duration,
+    pub(super) answer_timeout: Duration,
+    root_certificates: Option<PathBuf>,
+}
+
+impl Checked {
+    /// How to speak TLS, with the certificates that are trusted.
+    pub(super) fn tls(&self) -> Result<tokio_postgres_rustls::MakeRustlsConnect> {
+        let mut roots = rustls::RootCertStore::empty();
+        match &self.root_certificates {
+            Some(file) => {
+                use rustls::pki_types::CertificateDer;
+                use rustls::pki_types::pem::PemObject as _;
+                let issue = |issue: String| Error::invalid("rootCertificates", format!("{}: {issue}", file.display()));
+                let certificates =
+                    CertificateDer::pem_file_iter(file).map_err(|error| issue(error.to_string()))?;
+                for certificate in certificates {
+                    let certificate = certificate.map_err(|error| issue(error.to_string()))?;
+                    roots.add(certificate).map_err(|error| issue(error.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(issue("holds no certificate".into()));
+                }
+            }
+            None if self.driver.get_ssl_mode() == SslMode::Disable => {}
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "TLS cannot be set up").caused_by(error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(tokio_postgres_rustls::MakeRustlsConnect::new(config))
+    }
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_bounds_are_refused_with_their_field() {
+        let good = || Postgres::new("postgres://u:secret@127.0.0.1/d");
+        assert!(good().check().is_ok());
+        for (settings, field) in [
+            (good().schema("a; drop"), "schema"),
+            (good().schema(""), "schema"),
+            (good().schema("x".repeat(64)), "schema"),
+            (good().connections(1), "connections"),
+            (good().connect_timeout(Duration::ZERO), "connectTimeout"),
+            (good().statement_timeout(Duration::from_secs(3601)), "statementTimeout"),
+            (Postgres::new("postgres://u:secret@h/d?color=red"), "url"),
+            (Postgres::new("dbname=x"), "url"),
+        ] {
+            let error = settings.check().err().unwrap();
+            assert_eq!(error.field(), Some(field), "{error}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+        assert!(!format!("{:?}", good()).contains("secret"));
+    }
+
+    #[test]
+    fn tls_is_required_except_on_this_machine() {
+        let mode = |url: &str| Postgres::new(url).check().unwrap().driver.get_ssl_mode();
+        assert_eq!(mode("postgres://u@127.0.0.1/d"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@localhost/d"), SslMode::Disable);
+        assert_eq!(mode("host=/run/postgresql user=u"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@db.example.com/d"), SslMode::Require);
+        assert_eq!(mode("postgres://u@127.0.0.1,db.example.com/d"), SslMode::Require);
+        assert_eq!(mode("postgres://u@127.0.0.1/d?sslmode=verify-full"), SslMode::Require);
+        assert_eq!(mode("postgres://u@db.example.com/d?sslmode=disable"), SslMode::Disable);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the driver and the server say, sorted into the kinds that callers handle differently.
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
+
+use crate::error::{Error, ErrorKind};
+
+/// An error of a statement or of connecting.
+pub(super) fn from_driver(error: tokio_postgres::Error) -> Error {
+    let Some(server) = error.as_db_error() else {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+        // The driver knows TLS errors only by their text.
+        let kind = if cause.contains("TLS") || cause.contains("certificate") {
+            ErrorKind::PermissionDenied
+        } else {
+            ErrorKind::Unavailable
+        };
+        return Error::new(kind, format!("PostgreSQL cannot be reached: {cause}")).caused_by(error);
+    };
+    let kind = kind_of(server.code());
+    let message = format!("PostgreSQL says: {}", server.message());
+    Error::new(kind, message).with("sqlState", server.code().code().to_owned()).caused_by(error)
+}
+
+fn kind_of(code: &SqlState) -> ErrorKind {
+    match code.code() {
+        // Wrong password or user, missing permission.
+        "28000" | "28P01" | "42501" => ErrorKind::PermissionDenied,
+        // No such database or schema.
+        "3D000" | "3F000" => ErrorKind::NotFound,
+        "53100" => ErrorKind::NoSpace,
+        // Tables that are not as this version makes them, or bytes that the server could not read back.
+        "42P01" | "42703" | "XX001" | "XX002" => ErrorKind::Corrupt,
+        "23505" => ErrorKind::Conflict,
+        // Connections, resources, restarts, timeouts, conflicts between transactions, a standby.
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+pub(super) fn from_pool(error: PoolError) -> Error {
+    match error {
+        PoolError::Backend(error) => from_driver(error),
+        PoolError::Timeout(_) => {
+            Error::new(ErrorKind::Unavailable, "PostgreSQL gave no connection within the connect timeout")
+        }
+        PoolError::Closed => Error::new(ErrorKind::Closed, "the store was closed"),
+        other => Error::new(ErrorKind::Unavailable, format!("PostgreSQL cannot be reached: {other}")),
+    }
+}
+
+/// A row that holds what this code does not write.
+pub(super) fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("a stored {what} cannot be read"))
+}

@@ -1,0 +1,268 @@
+//! The log's tables: committing batches and reading what they hold.
+
+use deadpool_postgres::{GenericClient, Object};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::error::{damaged, from_driver};
+use super::state;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::Decision;
+use crate::provenance::{Hash, HashRange, Payload, RecordType, TILE_WIDTH};
+use crate::storage::{Batch, Committed, Head, Shard, StoredRecord};
+
+/// One statement, so that a commit is one round trip and one flush: everything follows from the head's row being moved.
+/// Another writer's commit makes it wait for the row, find the head moved, and write nothing.
+const COMMIT: &str = "
+with moved as (
+    update heads set size = $4, root = $5, time = $6, note = $7
+    where shard = $1 and epoch = $2 and size = $3 and root = $8
+    returning shard
+), entry as (
+    insert into entries
+        (shard, index, id, organization, agent, kind, decision, time, parent, entry, salt, payload)
+    select moved.shard, e.* from moved, unnest($9::bigint[], $10::uuid[], $11::text[], $12::text[], $13::smallint[],
+        $14::smallint[], $15::bigint[], $16::uuid[], $17::bytea[], $18::bytea[], $19::bytea[]) as e
+), hash as (
+    insert into hashes (shard, level, start, hashes)
+    select moved.shard, h.* from moved, unnest($20::smallint[], $21::bigint[], $22::bytea[]) as h
+), checkpoint as (
+    insert into checkpoints (shard, size, time, note)
+    select shard, $4, $6, $7 from moved where $4 > $3
+), stat as (
+    insert into stats as old (shard, organization, bucket, name, count)
+    select moved.shard, s.* from moved, unnest($23::text[], $24::bigint[], $25::text[], $26::bigint[]) as s
+    on conflict (shard, organization, bucket, name) do update set count = old.count + excluded.count
+)
+select count(*) from moved";
+
+/// Numbers in the database are signed; none of ours comes near their end.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn uint(value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| damaged("number"))
+}
+
+pub(super) fn decision_code(decision: Option<Decision>) -> i16 {
+    match decision {
+        None => 0,
+        Some(Decision::Allow) => 1,
+        Some(Decision::Deny) => 2,
+        Some(Decision::Escalate) => 3,
+    }
+}
+
+pub(super) fn kind_code(kind: RecordType) -> i16 {
+    kind as i16
+}
+
+pub(super) async fn claim(connection: Object, shard: Shard) -> Result<Head> {
+    let empty = Head::empty(shard);
+    let claim = "insert into heads as old (shard, epoch, size, root, time, note) values ($1, 1, 0, $2, $3, '')
+        on conflict (shard) do update set epoch = old.epoch + 1
+        returning epoch, size, root, time, note";
+    let statement = connection.prepare_cached(claim).await.map_err(from_driver)?;
+    let root = empty.root.as_bytes().as_slice();
+    let row = connection
+        .query_one(&statement, &[&i64::from(shard), &root, &empty.time.micros()])
+        .await
+        .map_err(from_driver)?;
+    head_of(shard, &row)
+}
+
+pub(super) async fn head(connection: Object, shard: Shard) -> Result<Head> {
+    let select = "select epoch, size, root, time, note from heads where shard = $1";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let row = connection.query_opt(&statement, &[&i64::from(shard)]).await.map_err(from_driver)?;
+    row.map_or_else(|| Ok(Head::empty(shard)), |row| head_of(shard, &row))
+}
+
+fn head_of(shard: Shard, row: &Row) -> Result<Head> {
+    Ok(Head {
+        shard,
+        epoch: uint(row.get(0))?,
+        size: uint(row.get(1))?,
+        root: hash_of(row.get(2))?,
+        time: Timestamp::from_micros(row.get(3)),
+        note: row.get(4),
+    })
+}
+
+pub(super) fn hash_of(bytes: &[u8]) -> Result<Hash> {
+    bytes.try_into().map(Hash::from_bytes).map_err(|_| damaged("hash"))
+}
+
+pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Committed> {
+    if batch.changes.is_empty() {
+        return write_log(&connection, &batch).await;
+    }
+    // State changes are checked before anything is written. The head's row keeps other writers of this log out; rows of
+    // agents and policies are locked one by one against writers of other logs.
+    let transaction = connection.transaction().await.map_err(from_driver)?;
+    let lock = "select 1 from heads where shard = $1 and epoch = $2 for update";
+    let key = (i64::from(batch.previous.shard), int(batch.previous.epoch));
+    if transaction.query_opt(lock, &[&key.0, &key.1]).await.map_err(from_driver)?.is_none() {
+        return Ok(Committed::Fenced);
+    }
+    let conflicts = state::apply(&transaction, &batch.changes).await?;
+    if !conflicts.is_empty() {
+        return Ok(Committed::Conflict(conflicts));
+    }
+    let written = write_log(&transaction, &batch).await?;
+    if written == Committed::Yes {
+        transaction.commit().await.map_err(from_driver)?;
+    }
+    Ok(written)
+}
+
+async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committed> {
+    let (before, after) = (&batch.previous, &batch.head);
+    let entries = || batch.appends.iter().map(|append| &append.entry);
+    let index: Vec<i64> = (before.size..).zip(&batch.appends).map(|(index, _)| int(index)).collect();
+    let id: Vec<Uuid> = entries().map(|entry| entry.id).collect();
+    let organization: Vec<&str> = entries().map(|entry| entry.organization.as_str()).collect();
+    let agent: Vec<Option<&str>> = entries().map(|entry| entry.agent.as_ref().map(|agent| agent.as_str())).collect();
+    let kind: Vec<i16> = entries().map(|entry| kind_code(entry.kind)).collect();
+    let decision: Vec<i16> = entries().map(|entry| decision_code(entry.decision)).collect();
+    let time: Vec<i64> = entries().map(|entry| entry.time.micros()).collect();
+    let parent: Vec<Option<Uuid>> = entries().map(|entry| entry.parent.map(|parent| parent.id)).collect();
+    let bytes: Vec<&[u8]> = batch.appends.iter().map(|append| append.bytes.as_slice()).collect();
+    let salt: Vec<&[u8]> = batch.appends.iter().map(|append| append.payload.salt.as_slice()).collect();
+    let payload: Vec<&[u8]> = batch.appends.iter().map(|append| append.payload.bytes.as_slice()).collect();
+    let level: Vec<i16> = batch.hashes.iter().map(|run| i16::from(run.level)).collect();
+    let start: Vec<i64> = batch.hashes.iter().map(|run| int(run.start)).collect();
+    let hashes: Vec<Vec<u8>> =
+        batch.hashes.iter().map(|run| run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()).collect();
+    let stats = state::stats_columns(&batch.stats);
+    let statement = client.prepare_cached(COMMIT).await.map_err(from_driver)?;
+    let row = client
+        .query_one(
+            &statement,
+            &[
+                &i64::from(before.shard),
+                &int(before.epoch),
+                &int(before.size),
+                &int(after.size),
+                &after.root.as_bytes().as_slice(),
+                &after.time.micros(),
+                &after.note,
+                &before.root.as_bytes().as_slice(),
+                &index,
+                &id,
+                &organization,
+                &agent,
+                &kind,
+                &decision,
+                &time,
+                &parent,
+                &bytes,
+                &salt,
+                &payload,
+                &level,
+                &start,
+                &hashes,
+                &stats.organizations,
+                &stats.buckets,
+                &stats.names,
+                &stats.counts,
+            ],
+        )
+        .await
+        .map_err(from_driver)?;
+    Ok(if row.get::<_, i64>(0) == 1 { Committed::Yes } else { Committed::Fenced })
+}
+
+/// Columns of a record, in the order that [`record_of`] reads them.
+pub(super) const RECORD: &str = "shard, index, entry, salt, payload";
+
+pub(super) fn record_of(row: &Row) -> Result<StoredRecord> {
+    let payload = match (row.get::<_, Option<&[u8]>>(3), row.get::<_, Option<Vec<u8>>>(4)) {
+        (Some(salt), Some(bytes)) => {
+            Some(Payload { salt: salt.try_into().map_err(|_| damaged("salt"))?, bytes })
+        }
+        _ => None,
+    };
+    let shard = u32::try_from(row.get::<_, i64>(0)).map_err(|_| damaged("shard"))?;
+    Ok(StoredRecord { shard, index: uint(row.get(1))?, entry: row.get(2), payload })
+}
+
+pub(super) async fn records(
+    connection: Object,
+    shard: Shard,
+    start: u64,
+    limit: usize,
+) -> Result<Vec<StoredRecord>> {
+    let select = format!("select {RECORD} from entries where shard = $1 and index >= $2 order by index limit $3");
+    let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
+    let limit = int(limit as u64);
+    let rows =
+        connection.query(&statement, &[&i64::from(shard), &int(start), &limit]).await.map_err(from_driver)?;
+    rows.iter().map(record_of).collect()
+}
+
+pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<StoredRecord>> {
+    let select = format!("select {RECORD} from entries where id = $1");
+    let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
+    let row = connection.query_opt(&statement, &[&id]).await.map_err(from_driver)?;
+    row.as_ref().map(record_of).transpose()
+}
+
+pub(super) async fn checkpoints(
+    connection: Object,
+    shard: Shard,
+    size: u64,
+    limit: usize,
+) -> Result<Vec<(u64, String)>> {
+    let select = "select size, note from checkpoints where shard = $1 and size >= $2 order by size limit $3";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let limit = int(limit as u64);
+    let rows =
+        connection.query(&statement, &[&i64::from(shard), &int(size), &limit]).await.map_err(from_driver)?;
+    rows.iter().map(|row| Ok((uint(row.get(0))?, row.get(1)))).collect()
+}
+
+/// All ranges in one round trip: the runs of every tile that one of them touches.
+pub(super) async fn hashes(
+    connection: Object,
+    shard: Shard,
+    ranges: Vec<HashRange>,
+) -> Result<Vec<Vec<Hash>>> {
+    let mut tiles: Vec<(i16, i64)> = ranges.iter().map(tile_of).collect();
+    tiles.dedup();
+    let (levels, starts): (Vec<i16>, Vec<i64>) = tiles.into_iter().unzip();
+    let select = "select distinct h.level, h.start, h.hashes from unnest($2::smallint[], $3::bigint[]) as t (level, start)
+        join hashes h on h.shard = $1 and h.level = t.level and h.start >= t.start and h.start < t.start + 256
+        order by h.level, h.start";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let rows =
+        connection.query(&statement, &[&i64::from(shard), &levels, &starts]).await.map_err(from_driver)?;
+    let mut found: std::collections::HashMap<(i16, i64), Vec<Hash>> = std::collections::HashMap::new();
+    for row in &rows {
+        let (level, start): (i16, i64) = (row.get(0), row.get(1));
+        let tile = start - start.rem_euclid(int(TILE_WIDTH));
+        let hashes = found.entry((level, tile)).or_default();
+        // Beyond a gap nothing counts.
+        if start == tile + int(hashes.len() as u64) {
+            for chunk in row.get::<_, &[u8]>(2).chunks(32) {
+                hashes.push(hash_of(chunk)?);
+            }
+        }
+    }
+    let of = |range: &HashRange| {
+        let offset = (range.start % TILE_WIDTH) as usize;
+        let end = offset.saturating_add(range.count as usize);
+        let hashes = found.get(&tile_of(range)).and_then(|hashes| hashes.get(offset..end));
+        hashes.map(<[Hash]>::to_vec).ok_or_else(|| {
+            let issue = format!("hashes of the tree are missing: level {}, {} from {}", range.level, range.count, range.start);
+            Error::new(ErrorKind::Corrupt, issue)
+        })
+    };
+    ranges.iter().map(of).collect()
+}
+
+fn tile_of(range: &HashRange) -> (i16, i64) {
+    (i16::from(range.level), int(range.start / TILE_WIDTH * TILE_WIDTH))
+}

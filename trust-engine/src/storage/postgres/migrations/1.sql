@@ -1,0 +1,81 @@
+-- One row per log. Every commit is conditional on epoch, size and root, so a row is also the lock of its log.
+create table heads (
+    shard bigint primary key,
+    epoch bigint not null,
+    size bigint not null,
+    root bytea not null,
+    time bigint not null,
+    note text not null
+);
+
+-- Times are microseconds since the epoch, ids and names compare byte by byte.
+create table entries (
+    shard bigint not null,
+    index bigint not null,
+    id uuid not null,
+    organization text collate "C" not null,
+    agent text collate "C",
+    kind smallint not null,
+    decision smallint not null,
+    time bigint not null,
+    parent uuid,
+    entry bytea not null,
+    salt bytea,
+    payload bytea,
+    primary key (shard, index)
+);
+create unique index entries_by_id on entries (id);
+create index entries_by_agent on entries (organization, agent, shard, index) where agent is not null;
+create index entries_by_kind on entries (organization, kind, shard, index);
+create index entries_by_parent on entries (parent, shard, index) where parent is not null;
+
+-- Runs of tree hashes, none across the edge of a tile.
+create table hashes (
+    shard bigint not null,
+    level smallint not null,
+    start bigint not null,
+    hashes bytea not null,
+    primary key (shard, level, start)
+);
+
+-- Times never go back, so this is also the index from times to entries.
+create table checkpoints (
+    shard bigint not null,
+    size bigint not null,
+    time bigint not null,
+    note text not null,
+    primary key (shard, size)
+);
+create index checkpoints_by_time on checkpoints (shard, time, size);
+
+create table agents (
+    organization text collate "C" not null,
+    id text collate "C" not null,
+    version bigint not null,
+    agent text not null,
+    primary key (organization, id)
+);
+
+create table policies (
+    version bigint primary key,
+    hash bytea not null,
+    document text not null,
+    since bigint not null
+);
+
+-- Per shard, so that engines do not wait for each other's rows.
+create table stats (
+    shard bigint not null,
+    organization text collate "C" not null,
+    bucket bigint not null,
+    name text collate "C" not null,
+    count bigint not null,
+    primary key (shard, organization, bucket, name)
+);
+create index stats_by_organization on stats (organization, bucket);
+
+-- Rows change often and grow rarely: room on the page keeps updates off the index.
+create table counters (
+    key bytea primary key,
+    account bytea not null
+) with (fillfactor = 50);

@@ -1,0 +1,167 @@
+//! Searches: one statement per part of the log, in the order of an index, as long as its budget lasts.
+
+use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
+
+use super::error::from_driver;
+use super::log::{RECORD, decision_code, int, kind_code, record_of, uint};
+use crate::error::Result;
+use crate::provenance::RecordType;
+use crate::storage::{Filter, Scan, Scanned, ShardRange, StoredRecord};
+
+/// Index rows that one scan looks at before it gives back a short page.
+const BUDGET: usize = 50_000;
+/// Index rows read at a time where some of them may not pass.
+const CHUNK: usize = 5_000;
+
+pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Scanned> {
+    let mut records = Vec::new();
+    let mut rest = Vec::new();
+    for range in &scan.ranges {
+        let range = within_time(&connection, *range, &scan.filter).await?;
+        let remaining = scan_range(&connection, &scan, range, &mut records).await?;
+        rest.extend((remaining.start < remaining.end).then_some(remaining));
+    }
+    Ok(Scanned { records, rest })
+}
+
+/// Narrows a range to the commits that hold the filter's times: entry times never go back. Within a commit the times
+/// themselves decide.
+async fn within_time(connection: &Object, mut range: ShardRange, filter: &Filter) -> Result<ShardRange> {
+    let shard = i64::from(range.shard);
+    if let Some(from) = filter.from {
+        let before = "select size from checkpoints where shard = $1 and time < $2 order by time desc, size desc limit 1";
+        let statement = connection.prepare_cached(before).await.map_err(from_driver)?;
+        if let Some(row) = connection.query_opt(&statement, &[&shard, &from.micros()]).await.map_err(from_driver)? {
+            range.start = range.start.max(uint(row.get(0))?);
+        }
+    }
+    if let Some(to) = filter.to {
+        let after = "select size from checkpoints where shard = $1 and time >= $2 order by time, size limit 1";
+        let statement = connection.prepare_cached(after).await.map_err(from_driver)?;
+        if let Some(row) = connection.query_opt(&statement, &[&shard, &to.micros()]).await.map_err(from_driver)? {
+            range.end = range.end.min(uint(row.get(0))?);
+        }
+    }
+    Ok(range)
+}
+
+/// Scans one range into `records` and gives what remains of it.
+async fn scan_range(
+    connection: &Object,
+    scan: &Scan,
+    mut range: ShardRange,
+    records: &mut Vec<StoredRecord>,
+) -> Result<ShardRange> {
+    let mut budget = BUDGET;
+    while range.start < range.end && records.len() < scan.limit && budget > 0 {
+        let wanted = scan.limit - records.len();
+        let search = Search::new(scan, range, wanted);
+        let statement = connection.prepare_cached(&search.sql).await.map_err(from_driver)?;
+        let rows = connection.query(&statement, &search.parameters()).await.map_err(from_driver)?;
+        budget = budget.saturating_sub(search.chunk);
+        let (mut found, mut last) = (0, None);
+        for row in &rows {
+            last = Some(uint(row.get(1))?);
+            if row.get::<_, bool>("passes") {
+                records.push(record_of(row)?);
+                found += 1;
+                if found == wanted {
+                    break;
+                }
+            }
+        }
+        match last {
+            Some(index) if found == wanted || rows.len() == search.chunk => {
+                if scan.newest_first { range.end = index } else { range.start = index + 1 }
+            }
+            _ => range.start = range.end,
+        }
+    }
+    Ok(range)
+}
+
+/// A statement and its values. Rows come in the order of an index; what the index does not decide is the column `passes`,
+/// so that a scan can end between two rows and say where.
+struct Search<'a> {
+    sql: String,
+    values: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
+    chunk: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(scan: &'a Scan, range: ShardRange, wanted: usize) -> Self {
+        let filter = &scan.filter;
+        let mut search = Self { sql: String::new(), values: Vec::new(), chunk: 0 };
+        let shard = search.value(i64::from(range.shard));
+        let (start, end) = (search.value(int(range.start)), search.value(int(range.end)));
+        let mut keys = format!("shard = {shard} and index >= {start} and index < {end}");
+        let mut passes = String::from("true");
+        let also = |sql: &mut String, column: &str, sign: &str, value: String| {
+            sql.push_str(&format!(" and {column} {sign} {value}"));
+        };
+        // In this order an index is chosen; what is left has to be looked at.
+        let organization = filter.organization.as_ref().map(|organization| organization.as_str());
+        let agent = filter.agent.as_ref().map(|agent| agent.as_str());
+        let mut kinds: Vec<RecordType> = Vec::new();
+        if let Some(parent) = filter.parent {
+            also(&mut keys, "parent", "=", search.value(parent));
+        }
+        let by_agent = filter.parent.is_none() && organization.is_some() && agent.is_some();
+        let by_kind = filter.parent.is_none() && organization.is_some() && agent.is_none();
+        if let Some(organization) = organization {
+            also(if by_agent || by_kind { &mut keys } else { &mut passes }, "organization", "=", search.value(organization));
+        }
+        if let Some(agent) = agent {
+            also(if by_agent { &mut keys } else { &mut passes }, "agent", "=", search.value(agent));
+        }
+        match filter.kind {
+            Some(kind) if by_kind => kinds.push(kind),
+            Some(kind) => also(&mut passes, "kind", "=", search.value(kind_code(kind))),
+            None if by_kind => kinds.extend(RecordType::ALL),
+            None => {}
+        }
+        if let Some(decision) = filter.decision {
+            also(&mut passes, "decision", "=", search.value(decision_code(Some(decision))));
+        }
+        // Exact within the first and the last commit; it decides little, and nothing about what is looked at.
+        if let Some(from) = filter.from {
+            also(&mut passes, "time", ">=", search.value(from.micros()));
+        }
+        if let Some(to) = filter.to {
+            also(&mut passes, "time", "<", search.value(to.micros()));
+        }
+        let residual = filter.decision.is_some()
+            || (filter.kind.is_some() && !by_kind)
+            || (filter.parent.is_some() && (organization.is_some() || agent.is_some()))
+            || (agent.is_some() && !by_agent);
+        search.chunk = if residual { CHUNK } else { wanted };
+        let limit = search.value(int(search.chunk as u64));
+        let order = if scan.newest_first { "order by index desc" } else { "order by index" };
+        let branch = |also: String| {
+            format!(
+                "(select shard, index, ({passes}) as passes, case when {passes} then entry else '' end as entry, \
+                 case when {passes} then salt end as salt, case when {passes} then payload end as payload \
+                 from entries where {keys}{also} {order} limit {limit})"
+            )
+        };
+        let branches: Vec<String> = match kinds.as_slice() {
+            [] => vec![branch(String::new())],
+            // One index range per type, merged: so a rare type is found as fast as a frequent one.
+            kinds => kinds.iter().map(|kind| branch(format!(" and kind = {}", kind_code(*kind)))).collect(),
+        };
+        let branches = branches.join(" union all ");
+        search.sql = format!("select {RECORD}, passes from ({branches}) as found {order} limit {limit}");
+        search
+    }
+
+    /// Adds a value and gives the name that stands for it.
+    fn value(&mut self, value: impl ToSql + Sync + Send + 'a) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+    }
+}

@@ -1,0 +1,292 @@
+//! The PostgreSQL adapter on a real server: the contracts, opening, several engines, failures.
+//!
+//! The server is `TRUST_ENGINE_TEST_POSTGRES_URL`, or the one on 127.0.0.1:5432. Each test has a schema of its own.
+
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use pollster::block_on;
+use trust_engine::provenance::Ed25519Signer;
+use trust_engine::storage::{self, CounterStore, Postgres, Store};
+use trust_engine::{
+    CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, Query, TimeRange,
+};
+
+fn url() -> String {
+    std::env::var("TRUST_ENGINE_TEST_POSTGRES_URL")
+        .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".into())
+}
+
+/// Runs statements as the test itself.
+fn sql(statements: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(statements).await.unwrap();
+    });
+}
+
+/// A schema that is dropped with it.
+struct Schema(String);
+
+impl Schema {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::SeqCst);
+        Self(format!("te_test_{}_{number}", std::process::id()))
+    }
+
+    fn database(&self) -> Postgres {
+        Postgres::new(url()).schema(&self.0).connections(4)
+    }
+
+    fn options(&self) -> Options {
+        Options::postgres(self.database())
+            .signer(Arc::new(Ed25519Signer::from_seed(&[7; 32])))
+            .deployment("test.example.com/fleet")
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        sql(&format!("drop schema if exists {} cascade", self.0));
+    }
+}
+
+#[test]
+fn the_store_keeps_the_contract() {
+    let schemas = std::cell::RefCell::new(Vec::new());
+    storage::conformance::run(|| {
+        let schema = Schema::new();
+        let store: Arc<dyn Store> = block_on(storage::postgres(&schema.database())).unwrap().0;
+        schemas.borrow_mut().push(schema);
+        store
+    });
+    writeln!(std::io::stderr(), "conformance: ran on postgres ({})", url()).unwrap();
+}
+
+#[test]
+fn the_counters_keep_the_contract() {
+    let schemas = std::cell::RefCell::new(Vec::new());
+    storage::counter_conformance::run(|clock| {
+        let schema = Schema::new();
+        let counters: Arc<dyn CounterStore> =
+            block_on(storage::postgres_at(&schema.database(), clock)).unwrap().1;
+        schemas.borrow_mut().push(schema);
+        counters
+    });
+    writeln!(std::io::stderr(), "conformance of counters: ran on postgres ({})", url()).unwrap();
+}
+
+#[test]
+fn an_engine_records_counts_and_proves_and_finds_it_all_again() {
+    let schema = Schema::new();
+    let engine = block_on(Engine::open(schema.options())).unwrap();
+    block_on(async {
+        engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).await.unwrap();
+        let gate = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+        let verdict = engine.evaluate_gate(&gate).await.unwrap();
+        assert!(verdict.allowed(), "{verdict}");
+        let check = CeilingRequest::new("agent_001").amount("API_CALLS", 3);
+        assert!(engine.check_ceiling(&check).await.unwrap().allowed());
+        let found = engine.log().query(&Query::new().agent("agent_001")).await.unwrap();
+        assert!(found.records.len() >= 2);
+        let proof = engine.log().prove(found.records[0].receipt().id).await.unwrap();
+        assert!(proof.to_string().contains("test.example.com/fleet/prov/0"));
+        engine.close().await;
+    });
+    drop(engine);
+    let engine = block_on(Engine::open(schema.options())).unwrap();
+    block_on(async {
+        assert_eq!(engine.agents().get("agent_001").await.unwrap().tier, "VERIFIED");
+        let report = engine.log().verify(None).await.unwrap();
+        assert!(report.is_sound(), "{report:?}");
+        assert_eq!(engine.stats(TimeRange::All, None).await.unwrap().role_gates.allowed, 1);
+        let usage = engine.quotas().usage("agent_001").await.unwrap();
+        assert!(usage.iter().any(|usage| usage.measure.current_usage() == 3), "{usage:?}");
+    });
+}
+
+#[test]
+fn a_second_engine_fences_the_first_which_gives_no_verdicts_any_more() {
+    let schema = Schema::new();
+    let first = block_on(Engine::open(schema.options())).unwrap();
+    let request = GateRequest::new("agent_001", "DATA_ANALYST");
+    block_on(first.evaluate_gate(&request)).unwrap();
+    let second = block_on(Engine::open(schema.options())).unwrap();
+    assert_eq!(block_on(first.evaluate_gate(&request)).unwrap_err().kind(), ErrorKind::Fenced);
+    block_on(second.evaluate_gate(&request)).unwrap();
+    assert!(block_on(second.log().verify(None)).unwrap().is_sound());
+}
+
+#[test]
+fn engines_that_start_together_make_one_schema() {
+    let schema = Schema::new();
+    let database = schema.database();
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let database = database.clone();
+            std::thread::spawn(move || block_on(storage::postgres(&database)).map(drop))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
+    use trust_engine::ceiling::{CounterKey, Window};
+    let schema = Schema::new();
+    let key = CounterKey::fleet("API");
+    let window = Window::new(trust_engine::WindowKind::Fixed, 86_400 * 365);
+    let granted: u64 = std::thread::scope(|scope| {
+        let grab = |_| {
+            let (database, key) = (schema.database(), key.clone());
+            scope.spawn(move || {
+                let counters = block_on(storage::postgres(&database)).unwrap().1;
+                let mut sum = 0;
+                for _ in 0..100 {
+                    let ask = storage::Ask { key: key.clone(), window, limit: 300, need: 1, spare: 3, unspent: None };
+                    let (answer, answered) = std::sync::mpsc::channel();
+                    counters.lease([ask].into_iter().collect(), Box::new(move |leased| answer.send(leased).unwrap()));
+                    match answered.recv().unwrap().unwrap() {
+                        storage::Leased::Granted(grants) => sum += grants[0].amount,
+                        storage::Leased::Refused { .. } => {}
+                    }
+                }
+                sum
+            })
+        };
+        (0..4).map(grab).collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(granted, 300, "all of it was asked for, and not one more may be granted");
+    let counters = block_on(storage::postgres(&schema.database())).unwrap().1;
+    assert_eq!(block_on(counters.charged(&[(key, window)])).unwrap()[0].amount, 300);
+}
+
+#[test]
+fn what_is_wrong_with_a_database_is_said_in_time() {
+    let error = |database: Postgres| {
+        let started = Instant::now();
+        let error = block_on(storage::postgres(&database.connect_timeout(Duration::from_secs(2)))).err().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(5), "{error} took {:?}", started.elapsed());
+        error
+    };
+    let with = |from: &str, to: &str| Postgres::new(url().replacen(from, to, 1));
+    assert_eq!(error(with("/test", "/no_such_database")).kind(), ErrorKind::NotFound);
+    assert_eq!(error(with("5432", "1")).kind(), ErrorKind::Unavailable);
+    // Nobody answers at all.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = deaf.local_addr().unwrap().port();
+    let silent = error(with("5432", &port.to_string()));
+    assert_eq!(silent.kind(), ErrorKind::Unavailable, "{silent}");
+    assert!(silent.is_retryable());
+
+    let schema = Schema::new();
+    drop(block_on(storage::postgres(&schema.database())).unwrap());
+    sql(&format!("insert into {}.migrations (version) values (999)", schema.0));
+    let newer = error(schema.database());
+    assert_eq!(newer.kind(), ErrorKind::Unsupported);
+    assert!(newer.to_string().contains("version 999"), "{newer}");
+}
+
+#[test]
+fn a_role_without_permission_and_a_wrong_password_are_told_apart_from_an_outage() {
+    let role = format!("te_role_{}", std::process::id());
+    sql(&format!("drop role if exists {role}; create role {role} login password 'right'"));
+    let schema = Schema::new();
+    let database = url().replacen("postgres://postgres@", &format!("postgres://{role}@"), 1);
+    let error = block_on(storage::postgres(&Postgres::new(database).schema(&schema.0))).err().unwrap();
+    sql(&format!("drop role {role}"));
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+    assert!(!error.is_retryable());
+    let nobody = url().replacen("postgres://postgres@", "postgres://nobody_here@", 1);
+    let error = block_on(storage::postgres(&Postgres::new(nobody).schema(&schema.0))).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+}
+
+#[test]
+fn connections_that_the_server_cuts_lose_no_acknowledged_record() {
+    let schema = Schema::new();
+    let engine = block_on(Engine::open(schema.options())).unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let acknowledged: Vec<uuid::Uuid> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let (engine, stop) = (engine.clone(), Arc::clone(&stop));
+                scope.spawn(move || {
+                    let request = GateRequest::new(format!("agent_{worker}"), "DATA_ANALYST");
+                    let mut ids = Vec::new();
+                    while !stop.load(Ordering::SeqCst) {
+                        match block_on(engine.evaluate_gate(&request)) {
+                            Ok(verdict) => ids.push(verdict.receipt().unwrap().id),
+                            Err(error) => {
+                                assert!(error.is_retryable(), "{error:?}");
+                                std::thread::sleep(Duration::from_millis(5));
+                            }
+                        }
+                    }
+                    ids
+                })
+            })
+            .collect();
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(60));
+            sql(&format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where application_name = 'trust-engine' and query like '%heads%'
+                   and (select count(*) from {}.heads) > 0",
+                schema.0
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        stop.store(true, Ordering::SeqCst);
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert!(acknowledged.len() > 100, "only {} verdicts were given", acknowledged.len());
+    for id in &acknowledged {
+        block_on(engine.log().get(*id)).unwrap();
+    }
+    let report = block_on(engine.log().verify(None)).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    writeln!(std::io::stderr(), "{} acknowledged records, none lost", acknowledged.len()).unwrap();
+}
+
+#[test]
+fn inside_a_hosts_runtime_nothing_blocks_its_only_worker() {
+    let schema = Schema::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = Engine::open(schema.options()).await.unwrap();
+        let ticks = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&ticks);
+        let ticking = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        // The row is locked by somebody else for a while.
+        let locker = {
+            let schema = schema.0.clone();
+            std::thread::spawn(move || {
+                sql(&format!("begin; select * from {schema}.heads for update; select pg_sleep(0.3); commit"));
+            })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = ticks.load(Ordering::SeqCst);
+        engine.evaluate_gate(&GateRequest::new("a", "DATA_ANALYST")).await.unwrap();
+        let during = ticks.load(Ordering::SeqCst) - before;
+        locker.join().unwrap();
+        assert!(during >= 5, "the runtime stood still: {during} ticks in about 200 ms");
+        ticking.abort();
+        engine.close().await;
+    });
+}
