@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use pollster::block_on;
 use trust_engine::provenance::Ed25519Signer;
 use trust_engine::storage::{self, CounterStore, Postgres, Store};
-use trust_engine::{
-    CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, Query, TimeRange,
-};
+use trust_engine::{CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, Query, TimeRange};
 
 fn url() -> String {
     std::env::var("TRUST_ENGINE_TEST_POSTGRES_URL")
@@ -28,12 +26,16 @@ fn signer() -> Arc<Ed25519Signer> {
 
 /// Runs statements as the test itself.
 fn sql(statements: &str) {
+    try_sql(statements).unwrap();
+}
+
+fn try_sql(statements: &str) -> Result<(), tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
-        client.batch_execute(statements).await.unwrap();
-    });
+        client.batch_execute(statements).await
+    })
 }
 
 /// A schema that is dropped with it.
@@ -57,7 +59,8 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        sql(&format!("drop schema if exists {} cascade", self.0));
+        // A second panic would hide the first.
+        let _ = try_sql(&format!("drop schema if exists {} cascade", self.0));
     }
 }
 
@@ -155,9 +158,19 @@ fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
                 let counters = block_on(storage::postgres(&database)).unwrap().1;
                 let mut sum = 0;
                 for _ in 0..100 {
-                    let ask = storage::Ask { key: key.clone(), window, limit: 300, need: 1, spare: 3, unspent: None };
+                    let ask = storage::Ask {
+                        key: key.clone(),
+                        window,
+                        limit: 300,
+                        need: 1,
+                        spare: 3,
+                        unspent: None,
+                    };
                     let (answer, answered) = std::sync::mpsc::channel();
-                    counters.lease([ask].into_iter().collect(), Box::new(move |leased| answer.send(leased).unwrap()));
+                    counters.lease(
+                        [ask].into_iter().collect(),
+                        Box::new(move |leased| answer.send(leased).unwrap()),
+                    );
                     match answered.recv().unwrap().unwrap() {
                         storage::Leased::Granted(grants) => sum += grants[0].amount,
                         storage::Leased::Refused { .. } => {}
@@ -177,17 +190,21 @@ fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
 fn what_is_wrong_with_a_database_is_said_in_time() {
     let error = |database: Postgres| {
         let started = Instant::now();
-        let error = block_on(storage::postgres(&database.connect_timeout(Duration::from_secs(2)))).err().unwrap();
+        let error =
+            block_on(storage::postgres(&database.connect_timeout(Duration::from_secs(2)))).err().unwrap();
         assert!(started.elapsed() < Duration::from_secs(5), "{error} took {:?}", started.elapsed());
         error
     };
-    let with = |from: &str, to: &str| Postgres::new(url().replacen(from, to, 1));
-    assert_eq!(error(with("/test", "/no_such_database")).kind(), ErrorKind::NotFound);
-    assert_eq!(error(with("5432", "1")).kind(), ErrorKind::Unavailable);
+    let known = url();
+    let server = known.split_once("://").unwrap().1.split_once('/').unwrap().0;
+    let no_database = error(Postgres::new(format!("postgres://{server}/no_such_database")));
+    assert_eq!(no_database.kind(), ErrorKind::NotFound, "{no_database}");
+    let at = |port: u16| Postgres::new(format!("postgres://postgres@127.0.0.1:{port}/test"));
+    assert_eq!(error(at(1)).kind(), ErrorKind::Unavailable);
     // Nobody answers at all.
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = deaf.local_addr().unwrap().port();
-    let silent = error(with("5432", &port.to_string()));
+    let silent = error(at(port));
     assert_eq!(silent.kind(), ErrorKind::Unavailable, "{silent}");
     assert!(silent.is_retryable());
 

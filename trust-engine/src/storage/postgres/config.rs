@@ -185,7 +185,9 @@ impl Checked {
             Some(file) => {
                 use rustls::pki_types::CertificateDer;
                 use rustls::pki_types::pem::PemObject as _;
-                let issue = |issue: String| Error::invalid("rootCertificates", format!("{}: {issue}", file.display()));
+                let issue = |issue: String| {
+                    Error::invalid("rootCertificates", format!("{}: {issue}", file.display()))
+                };
                 let certificates =
                     CertificateDer::pem_file_iter(file).map_err(|error| issue(error.to_string()))?;
                 for certificate in certificates {

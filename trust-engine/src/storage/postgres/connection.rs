@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts,
+};
 use futures_channel::oneshot;
 
 use super::config::Checked;
@@ -51,7 +53,10 @@ impl Database {
     }
 
     /// Runs a call to its end on the adapter's runtime, also if whoever waits for it goes away.
-    pub(super) async fn run<T, F>(self: &Arc<Self>, call: impl FnOnce(Object) -> F + Send + 'static) -> Result<T>
+    pub(super) async fn run<T, F>(
+        self: &Arc<Self>,
+        call: impl FnOnce(Object) -> F + Send + 'static,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,

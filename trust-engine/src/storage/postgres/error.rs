@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind};
 /// An error of a statement or of connecting.
 pub(super) fn from_driver(error: tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else {
-        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+        let cause = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
         // The driver knows TLS errors only by their text.
         let kind = if cause.contains("TLS") || cause.contains("certificate") {
             ErrorKind::PermissionDenied

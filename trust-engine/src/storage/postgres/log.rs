@@ -61,7 +61,8 @@ pub(super) fn kind_code(kind: RecordType) -> i16 {
 
 pub(super) async fn claim(connection: Object, shard: Shard) -> Result<Head> {
     let empty = Head::empty(shard);
-    let claim = "insert into heads as old (shard, epoch, size, root, time, note) values ($1, 1, 0, $2, $3, '')
+    let claim =
+        "insert into heads as old (shard, epoch, size, root, time, note) values ($1, 1, 0, $2, $3, '')
         on conflict (shard) do update set epoch = old.epoch + 1
         returning epoch, size, root, time, note";
     let statement = connection.prepare_cached(claim).await.map_err(from_driver)?;
@@ -124,7 +125,8 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
     let index: Vec<i64> = (before.size..).zip(&batch.appends).map(|(index, _)| int(index)).collect();
     let id: Vec<Uuid> = entries().map(|entry| entry.id).collect();
     let organization: Vec<&str> = entries().map(|entry| entry.organization.as_str()).collect();
-    let agent: Vec<Option<&str>> = entries().map(|entry| entry.agent.as_ref().map(|agent| agent.as_str())).collect();
+    let agent: Vec<Option<&str>> =
+        entries().map(|entry| entry.agent.as_ref().map(|agent| agent.as_str())).collect();
     let kind: Vec<i16> = entries().map(|entry| kind_code(entry.kind)).collect();
     let decision: Vec<i16> = entries().map(|entry| decision_code(entry.decision)).collect();
     let time: Vec<i64> = entries().map(|entry| entry.time.micros()).collect();
@@ -134,8 +136,11 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
     let payload: Vec<&[u8]> = batch.appends.iter().map(|append| append.payload.bytes.as_slice()).collect();
     let level: Vec<i16> = batch.hashes.iter().map(|run| i16::from(run.level)).collect();
     let start: Vec<i64> = batch.hashes.iter().map(|run| int(run.start)).collect();
-    let hashes: Vec<Vec<u8>> =
-        batch.hashes.iter().map(|run| run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()).collect();
+    let hashes: Vec<Vec<u8>> = batch
+        .hashes
+        .iter()
+        .map(|run| run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect())
+        .collect();
     let stats = state::stats_columns(&batch.stats);
     let statement = client.prepare_cached(COMMIT).await.map_err(from_driver)?;
     let row = client
@@ -195,7 +200,8 @@ pub(super) async fn records(
     start: u64,
     limit: usize,
 ) -> Result<Vec<StoredRecord>> {
-    let select = format!("select {RECORD} from entries where shard = $1 and index >= $2 order by index limit $3");
+    let select =
+        format!("select {RECORD} from entries where shard = $1 and index >= $2 order by index limit $3");
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let limit = int(limit as u64);
     let rows =
@@ -256,7 +262,10 @@ pub(super) async fn hashes(
         let end = offset.saturating_add(range.count as usize);
         let hashes = found.get(&tile_of(range)).and_then(|hashes| hashes.get(offset..end));
         hashes.map(<[Hash]>::to_vec).ok_or_else(|| {
-            let issue = format!("hashes of the tree are missing: level {}, {} from {}", range.level, range.count, range.start);
+            let issue = format!(
+                "hashes of the tree are missing: level {}, {} from {}",
+                range.level, range.count, range.start
+            );
             Error::new(ErrorKind::Corrupt, issue)
         })
     };

@@ -31,7 +31,10 @@ pub(super) async fn migrate(mut connection: Object, schema: String) -> Result<()
 
 async fn check_server(connection: &Object) -> Result<()> {
     let row = connection
-        .query_one("select current_setting('server_version_num')::int, current_setting('server_version')", &[])
+        .query_one(
+            "select current_setting('server_version_num')::int, current_setting('server_version')",
+            &[],
+        )
         .await
         .map_err(from_driver)?;
     let (number, name): (i32, String) = (row.get(0), row.get(1));
@@ -51,10 +54,8 @@ fn is_race(error: &Error) -> bool {
 async fn to_current(connection: &mut Object, schema: &str) -> Result<()> {
     let newest = MIGRATIONS.len() as i32;
     let table = format!("{schema}.migrations");
-    let known = connection
-        .query_one("select to_regclass($1) is not null", &[&table])
-        .await
-        .map_err(from_driver)?;
+    let known =
+        connection.query_one("select to_regclass($1) is not null", &[&table]).await.map_err(from_driver)?;
     // An engine that finds everything in place needs no permission to create anything.
     if known.get(0) && check_version(version(connection, &table).await?)? == newest {
         return Ok(());
@@ -83,7 +84,9 @@ async fn version(client: &impl deadpool_postgres::GenericClient, table: &str) ->
 fn check_version(found: i32) -> Result<i32> {
     let newest = MIGRATIONS.len() as i32;
     if found > newest {
-        let issue = format!("the schema has version {found}; this version of trust-engine knows versions up to {newest}");
+        let issue = format!(
+            "the schema has version {found}; this version of trust-engine knows versions up to {newest}"
+        );
         return Err(Error::new(ErrorKind::Unsupported, issue));
     }
     Ok(found)

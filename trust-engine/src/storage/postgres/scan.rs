@@ -32,14 +32,19 @@ async fn within_time(connection: &Object, mut range: ShardRange, filter: &Filter
     if let Some(from) = filter.from {
         let before = "select size from checkpoints where shard = $1 and time < $2 order by time desc, size desc limit 1";
         let statement = connection.prepare_cached(before).await.map_err(from_driver)?;
-        if let Some(row) = connection.query_opt(&statement, &[&shard, &from.micros()]).await.map_err(from_driver)? {
+        if let Some(row) =
+            connection.query_opt(&statement, &[&shard, &from.micros()]).await.map_err(from_driver)?
+        {
             range.start = range.start.max(uint(row.get(0))?);
         }
     }
     if let Some(to) = filter.to {
-        let after = "select size from checkpoints where shard = $1 and time >= $2 order by time, size limit 1";
+        let after =
+            "select size from checkpoints where shard = $1 and time >= $2 order by time, size limit 1";
         let statement = connection.prepare_cached(after).await.map_err(from_driver)?;
-        if let Some(row) = connection.query_opt(&statement, &[&shard, &to.micros()]).await.map_err(from_driver)? {
+        if let Some(row) =
+            connection.query_opt(&statement, &[&shard, &to.micros()]).await.map_err(from_driver)?
+        {
             range.end = range.end.min(uint(row.get(0))?);
         }
     }
@@ -73,7 +78,11 @@ async fn scan_range(
         }
         match last {
             Some(index) if found == wanted || rows.len() == search.chunk => {
-                if scan.newest_first { range.end = index } else { range.start = index + 1 }
+                if scan.newest_first {
+                    range.end = index
+                } else {
+                    range.start = index + 1
+                }
             }
             _ => range.start = range.end,
         }
@@ -110,7 +119,12 @@ impl<'a> Search<'a> {
         let by_agent = filter.parent.is_none() && organization.is_some() && agent.is_some();
         let by_kind = filter.parent.is_none() && organization.is_some() && agent.is_none();
         if let Some(organization) = organization {
-            also(if by_agent || by_kind { &mut keys } else { &mut passes }, "organization", "=", search.value(organization));
+            also(
+                if by_agent || by_kind { &mut keys } else { &mut passes },
+                "organization",
+                "=",
+                search.value(organization),
+            );
         }
         if let Some(agent) = agent {
             also(if by_agent { &mut keys } else { &mut passes }, "agent", "=", search.value(agent));

@@ -45,7 +45,10 @@ async fn set_agent(client: &impl GenericClient, expected: Option<u64>, agent: &A
                 where organization = $1 and id = $2 and version = $5";
             let statement = client.prepare_cached(update).await.map_err(from_driver)?;
             let expected = int(expected);
-            client.execute(&statement, &[&organization, &id, &version, &json, &expected]).await.map_err(from_driver)
+            client
+                .execute(&statement, &[&organization, &id, &version, &json, &expected])
+                .await
+                .map_err(from_driver)
         }
     }
 }
@@ -101,8 +104,10 @@ pub(super) async fn agent(
 ) -> Result<Option<Agent>> {
     let select = "select agent from agents where organization = $1 and id = $2";
     let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
-    let row =
-        connection.query_opt(&statement, &[&organization.as_str(), &id.as_str()]).await.map_err(from_driver)?;
+    let row = connection
+        .query_opt(&statement, &[&organization.as_str(), &id.as_str()])
+        .await
+        .map_err(from_driver)?;
     row.as_ref().map(agent_of).transpose()
 }
 
@@ -117,7 +122,8 @@ pub(super) async fn agents(
     // No id is empty.
     let after = after.as_ref().map_or("", AgentId::as_str);
     let limit = int(limit as u64);
-    let rows = connection.query(&statement, &[&organization.as_str(), &after, &limit]).await.map_err(from_driver)?;
+    let rows =
+        connection.query(&statement, &[&organization.as_str(), &after, &limit]).await.map_err(from_driver)?;
     rows.iter().map(agent_of).collect()
 }
 
