@@ -29,6 +29,19 @@ fn sql(statements: &str) {
     try_sql(statements).unwrap();
 }
 
+/// The server's certificate, where it speaks TLS and runs on this machine.
+fn certificate() -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let settings = runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let shown = "select current_setting('ssl'), current_setting('ssl_cert_file')";
+        client.query_one(shown, &[]).await.unwrap()
+    });
+    let (ssl, file): (String, String) = (settings.get(0), settings.get(1));
+    (ssl == "on" && std::path::Path::new(&file).is_file()).then_some(file)
+}
+
 fn try_sql(statements: &str) -> Result<(), tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -229,6 +242,36 @@ fn a_role_without_permission_and_a_wrong_password_are_told_apart_from_an_outage(
     let nobody = url().replacen("postgres://postgres@", "postgres://nobody_here@", 1);
     let error = block_on(storage::postgres(&Postgres::new(nobody).schema(&schema.0))).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+}
+
+#[test]
+fn a_server_that_cannot_prove_who_it_is_is_refused_where_tls_is_asked_for() {
+    let sign = if url().contains('?') { '&' } else { '?' };
+    for mode in ["require", "verify-full"] {
+        let database = Postgres::new(format!("{}{sign}sslmode={mode}", url()));
+        let error = block_on(storage::postgres(&database)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
+        let told = error.to_string();
+        assert!(told.contains("TLS") || told.contains("certificate"), "{told}");
+    }
+    match certificate() {
+        Some(file) => {
+            let at = |host: &str| {
+                let named = url().replacen("127.0.0.1", host, 1);
+                let schema = Schema::new();
+                let database = Postgres::new(format!("{named}{sign}sslmode=verify-full"));
+                block_on(storage::postgres(&database.root_certificates(&file).schema(&schema.0))).map(drop)
+            };
+            // Debian's own certificate, and that of `.ci/with-postgres`, are for this name only.
+            at("localhost").unwrap();
+            assert_eq!(at("127.0.0.1").unwrap_err().kind(), ErrorKind::PermissionDenied);
+            writeln!(std::io::stderr(), "postgres: TLS ran, with {file}").unwrap();
+        }
+        None => writeln!(std::io::stderr(), "NOT RUN: TLS to a server that speaks it").unwrap(),
+    }
+    let missing = Postgres::new(url()).root_certificates("/no/such/file.pem");
+    let error = block_on(storage::postgres(&missing)).err().unwrap();
+    assert_eq!(error.field(), Some("rootCertificates"), "{error:?}");
 }
 
 #[test]
