@@ -141,13 +141,15 @@ impl Shared {
                 let work = Arc::clone(&work);
                 database.call(move |connection| settle(connection, work, time)).await
             };
+            let flushed = settled.as_ref().map(|_| ()).map_err(Clone::clone);
             match settled {
                 Ok(leased) => answers.into_iter().zip(leased).for_each(|(answer, leased)| answer(leased)),
-                Err(ref error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
+                // What was given back with it stays charged: perhaps it was taken back, and twice would be too much.
+                Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
             }
             for flush in flushes {
                 // Whoever waited may have given up.
-                let _ = flush.send(Ok(()));
+                let _ = flush.send(flushed.clone());
             }
         }
     }
