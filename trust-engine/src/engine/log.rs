@@ -12,7 +12,7 @@ use crate::provenance::{
     Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, Report,
     SignedCheckpoint, Submission, check_store, export,
 };
-use crate::storage::{ShardRange, StoredRecord};
+use crate::storage::{ShardRange, StoredRecord, uncovered};
 
 /// Most ancestors in a chain.
 const MAX_CHAIN: usize = 100;
@@ -134,11 +134,18 @@ impl<'a> Log<'a> {
         // A cursor comes from outside.
         search.scan.ranges.iter_mut().for_each(|range| range.end = range.end.min(head.size));
         let found = store.scan(&search.scan).await?;
-        let mut signed = Checkpoints::new(self.engine);
+        let indexes: Vec<u64> = found.records.iter().map(|stored| stored.index).collect();
+        let covering = store.covering(SHARD, &indexes).await?;
         let mut records = Vec::with_capacity(found.records.len());
-        for stored in found.records {
+        let mut last: Option<(u64, Arc<SignedCheckpoint>)> = None;
+        for (stored, (size, note)) in found.records.into_iter().zip(covering) {
+            let signed = match last.take() {
+                Some((known, signed)) if known == size => signed,
+                _ => Arc::new(SignedCheckpoint::parse(&note).map_err(|_| uncovered(stored.index))?),
+            };
+            last = Some((size, Arc::clone(&signed)));
             let entry = Entry::parse(&stored.entry)?;
-            records.push(signed.complete(stored, entry).await?);
+            records.push(complete(stored, entry, signed));
         }
         Ok(Page { records, next: search.cursor(found.rest)? })
     }
@@ -241,9 +248,7 @@ impl<'a> Checkpoints<'a> {
 
     async fn complete(&mut self, stored: StoredRecord, entry: Entry) -> Result<Record> {
         let signed = self.covering(&stored).await?;
-        let leaf = Hash::leaf(&stored.entry);
-        let receipt = Receipt { id: entry.id, index: stored.index, leaf, time: entry.time, signed };
-        Ok(Record { entry, bytes: stored.entry, payload: stored.payload, receipt })
+        Ok(complete(stored, entry, signed))
     }
 
     async fn covering(&mut self, stored: &StoredRecord) -> Result<Arc<SignedCheckpoint>> {
@@ -252,18 +257,21 @@ impl<'a> Checkpoints<'a> {
         {
             return Ok(Arc::clone(signed));
         }
-        let found = self.engine.0.store.checkpoints(stored.shard, stored.index + 1, 1).await?;
-        let missing = || {
-            let issue = format!("entry {} has no checkpoint that covers it", stored.index);
-            Error::new(ErrorKind::Corrupt, issue).with("index", stored.index)
-        };
-        let (size, note) = found.into_iter().next().ok_or_else(missing)?;
+        let found = self.engine.0.store.covering(stored.shard, &[stored.index]).await?;
+        let (size, note) = found.into_iter().next().ok_or_else(|| uncovered(stored.index))?;
         let again = self.last.take().filter(|(covered, _)| covered.end == size);
         let signed = match again {
             Some((_, signed)) => signed,
-            None => Arc::new(SignedCheckpoint::parse(&note).map_err(|_| missing())?),
+            None => Arc::new(SignedCheckpoint::parse(&note).map_err(|_| uncovered(stored.index))?),
         };
         self.last = Some((stored.index..size, Arc::clone(&signed)));
         Ok(signed)
     }
+}
+
+/// A record with the checkpoint that first covers it.
+fn complete(stored: StoredRecord, entry: Entry, signed: Arc<SignedCheckpoint>) -> Record {
+    let leaf = Hash::leaf(&stored.entry);
+    let receipt = Receipt { id: entry.id, index: stored.index, leaf, time: entry.time, signed };
+    Record { entry, bytes: stored.entry, payload: stored.payload, receipt }
 }

@@ -294,6 +294,10 @@ fn checkpoints_are_kept_for_every_head(store: &dyn Store) {
     assert_eq!(sizes(3, 1), [3]);
     assert_eq!(sizes(4, 10), [6]);
     assert_eq!(block_on(store.checkpoints(0, 6, 1)).unwrap()[0].1, "note of size 6");
+    let covering = block_on(store.covering(0, &[5, 0, 2, 1, 3])).unwrap();
+    let note = |size: u64| (size, format!("note of size {size}"));
+    assert_eq!(covering, [note(6), note(2), note(3), note(2), note(6)]);
+    assert_eq!(block_on(store.covering(0, &[0, 6])).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {

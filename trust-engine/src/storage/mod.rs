@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::agent::Agent;
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Decision, PolicyHash};
 use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType};
@@ -273,6 +273,11 @@ pub struct Scanned {
     pub rest: Vec<ShardRange>,
 }
 
+pub(crate) fn uncovered(index: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("entry {index} has no checkpoint that covers it"))
+        .with("index", index)
+}
+
 /// The log, the state and the statistics of one deployment.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -353,6 +358,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Behavior
     /// - Every head that was ever committed has its checkpoint here.
     async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>>;
+
+    /// The signed checkpoint that was the first to cover each of the entries, with its size; in the order asked for.
+    ///
+    /// # Behavior
+    /// - An entry that no checkpoint covers is an error of kind [`Corrupt`](crate::ErrorKind::Corrupt).
+    async fn covering(&self, shard: Shard, indexes: &[u64]) -> Result<Vec<(u64, String)>> {
+        let mut found = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            let covering = self.checkpoints(shard, index + 1, 1).await?.into_iter().next();
+            found.push(covering.ok_or_else(|| uncovered(*index))?);
+        }
+        Ok(found)
+    }
 
     /// A registered agent.
     ///

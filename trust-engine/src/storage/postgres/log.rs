@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Decision;
 use crate::provenance::{Hash, HashRange, Payload, RecordType, TILE_WIDTH};
-use crate::storage::{Batch, Committed, Head, Shard, StoredRecord};
+use crate::storage::{Batch, Committed, Head, Shard, StoredRecord, uncovered};
 
 /// One statement, so that a commit is one round trip and one flush: everything follows from the head's row being moved.
 /// Another writer's commit makes it wait for the row, find the head moved, and write nothing.
@@ -227,6 +227,25 @@ pub(super) async fn checkpoints(
     let limit = int(limit as u64);
     let rows =
         connection.query(&statement, &[&i64::from(shard), &int(size), &limit]).await.map_err(from_driver)?;
+    rows.iter().map(|row| Ok((uint(row.get(0))?, row.get(1)))).collect()
+}
+
+/// All entries in one round trip.
+pub(super) async fn covering(
+    connection: Object,
+    shard: Shard,
+    indexes: Vec<u64>,
+) -> Result<Vec<(u64, String)>> {
+    let select = "select c.size, c.note from unnest($2::bigint[]) with ordinality as wanted (index, place),
+        lateral (select size, note from checkpoints
+            where shard = $1 and size > wanted.index order by size limit 1) as c
+        order by wanted.place";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let wanted: Vec<i64> = indexes.iter().map(|index| int(*index)).collect();
+    let rows = connection.query(&statement, &[&i64::from(shard), &wanted]).await.map_err(from_driver)?;
+    if rows.len() < indexes.len() {
+        return Err(uncovered(indexes.iter().max().copied().unwrap_or_default()));
+    }
     rows.iter().map(|row| Ok((uint(row.get(0))?, row.get(1)))).collect()
 }
 

@@ -59,6 +59,11 @@ impl Store for PostgresStore {
         self.database.run(move |connection| log::checkpoints(connection, shard, size, limit)).await
     }
 
+    async fn covering(&self, shard: Shard, indexes: &[u64]) -> Result<Vec<(u64, String)>> {
+        let indexes = indexes.to_vec();
+        self.database.run(move |connection| log::covering(connection, shard, indexes)).await
+    }
+
     async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
         let (organization, id) = (organization.clone(), id.clone());
         self.database.run(move |connection| state::agent(connection, organization, id)).await
