@@ -137,13 +137,9 @@ impl<'a> Log<'a> {
         let indexes: Vec<u64> = found.records.iter().map(|stored| stored.index).collect();
         let covering = store.covering(SHARD, &indexes).await?;
         let mut records = Vec::with_capacity(found.records.len());
-        let mut last: Option<(u64, Arc<SignedCheckpoint>)> = None;
+        let mut signed = Checkpoints::new(self.engine);
         for (stored, (size, note)) in found.records.into_iter().zip(covering) {
-            let signed = match last.take() {
-                Some((known, signed)) if known == size => signed,
-                _ => Arc::new(SignedCheckpoint::parse(&note).map_err(|_| uncovered(stored.index))?),
-            };
-            last = Some((size, Arc::clone(&signed)));
+            let signed = signed.read(stored.index, size, &note)?;
             let entry = Entry::parse(&stored.entry)?;
             records.push(complete(stored, entry, signed));
         }
@@ -234,11 +230,11 @@ impl<'a> Log<'a> {
     }
 }
 
-/// Finds the checkpoints that first cover records; neighbours mostly share one.
+/// Finds the checkpoints that first cover records; neighbours mostly share one, which is read once.
 struct Checkpoints<'a> {
     engine: &'a Engine,
-    /// The last one, and the entries it is known to be the first for.
-    last: Option<(std::ops::Range<u64>, Arc<SignedCheckpoint>)>,
+    /// The last one, by its size.
+    last: Option<(u64, Arc<SignedCheckpoint>)>,
 }
 
 impl<'a> Checkpoints<'a> {
@@ -247,24 +243,18 @@ impl<'a> Checkpoints<'a> {
     }
 
     async fn complete(&mut self, stored: StoredRecord, entry: Entry) -> Result<Record> {
-        let signed = self.covering(&stored).await?;
+        let found = self.engine.0.store.covering(stored.shard, &[stored.index]).await?;
+        let (size, note) = found.into_iter().next().ok_or_else(|| uncovered(stored.index))?;
+        let signed = self.read(stored.index, size, &note)?;
         Ok(complete(stored, entry, signed))
     }
 
-    async fn covering(&mut self, stored: &StoredRecord) -> Result<Arc<SignedCheckpoint>> {
-        if let Some((covered, signed)) = &self.last
-            && covered.contains(&stored.index)
-        {
-            return Ok(Arc::clone(signed));
-        }
-        let found = self.engine.0.store.covering(stored.shard, &[stored.index]).await?;
-        let (size, note) = found.into_iter().next().ok_or_else(|| uncovered(stored.index))?;
-        let again = self.last.take().filter(|(covered, _)| covered.end == size);
-        let signed = match again {
-            Some((_, signed)) => signed,
-            None => Arc::new(SignedCheckpoint::parse(&note).map_err(|_| uncovered(stored.index))?),
+    fn read(&mut self, index: u64, size: u64, note: &str) -> Result<Arc<SignedCheckpoint>> {
+        let signed = match self.last.take() {
+            Some((known, signed)) if known == size => signed,
+            _ => Arc::new(SignedCheckpoint::parse(note).map_err(|_| uncovered(index))?),
         };
-        self.last = Some((stored.index..size, Arc::clone(&signed)));
+        self.last = Some((size, Arc::clone(&signed)));
         Ok(signed)
     }
 }

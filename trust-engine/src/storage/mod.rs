@@ -364,10 +364,17 @@ pub trait Store: Send + Sync + 'static {
     /// # Behavior
     /// - An entry that no checkpoint covers is an error of kind [`Corrupt`](crate::ErrorKind::Corrupt).
     async fn covering(&self, shard: Shard, indexes: &[u64]) -> Result<Vec<(u64, String)>> {
-        let mut found = Vec::with_capacity(indexes.len());
+        let mut found: Vec<(u64, String)> = Vec::with_capacity(indexes.len());
+        let mut before = u64::MAX;
         for index in indexes {
-            let covering = self.checkpoints(shard, index + 1, 1).await?.into_iter().next();
+            // What is between an entry and its checkpoint has the same one.
+            let same = found.last().filter(|(size, _)| (before..*size).contains(index)).cloned();
+            let covering = match same {
+                Some(same) => Some(same),
+                None => self.checkpoints(shard, index + 1, 1).await?.into_iter().next(),
+            };
             found.push(covering.ok_or_else(|| uncovered(*index))?);
+            before = *index;
         }
         Ok(found)
     }

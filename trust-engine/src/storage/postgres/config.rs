@@ -35,8 +35,8 @@ impl Postgres {
     /// writes them.
     ///
     /// `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; whenever TLS is spoken, the server's
-    /// certificate and host name are verified, also with `require`. Without one it is `disable` on Unix sockets and
-    /// loopback addresses and `require` elsewhere.
+    /// certificate and host name are verified, also with `require`. `prefer`, which is also the default, means `disable`
+    /// on Unix sockets and loopback addresses and `require` elsewhere: nothing falls back to plain text.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -145,7 +145,7 @@ impl Postgres {
         if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
             return Err(Error::invalid("url", "names no host"));
         }
-        if !url.contains("sslmode") {
+        if driver.get_ssl_mode() == SslMode::Prefer {
             let local = driver.get_hosts().iter().all(is_local);
             driver.ssl_mode(if local { SslMode::Disable } else { SslMode::Require });
         }
@@ -255,6 +255,8 @@ mod tests {
         assert_eq!(mode("postgres://u@localhost/d"), SslMode::Disable);
         assert_eq!(mode("host=/run/postgresql user=u"), SslMode::Disable);
         assert_eq!(mode("postgres://u@db.example.com/d"), SslMode::Require);
+        assert_eq!(mode("postgres://u@db.example.com/d?sslmode=prefer"), SslMode::Require);
+        assert_eq!(mode("postgres://u:sslmode@db.example.com/d"), SslMode::Require);
         assert_eq!(mode("postgres://u@127.0.0.1,db.example.com/d"), SslMode::Require);
         assert_eq!(mode("postgres://u@127.0.0.1/d?sslmode=verify-full"), SslMode::Require);
         assert_eq!(mode("postgres://u@db.example.com/d?sslmode=disable"), SslMode::Disable);

@@ -48,10 +48,6 @@ impl Database {
         Ok(Self { pool, runtime: Some(runtime), answer_timeout: config.answer_timeout })
     }
 
-    pub(super) async fn connection(&self) -> Result<Object> {
-        self.pool.get().await.map_err(from_pool)
-    }
-
     /// Runs a call to its end on the adapter's runtime, also if whoever waits for it goes away.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
@@ -75,7 +71,7 @@ impl Database {
     where
         F: Future<Output = Result<T>>,
     {
-        let connection = self.connection().await?;
+        let connection = self.pool.get().await.map_err(from_pool)?;
         let limit = self.answer_timeout;
         tokio::time::timeout(limit, call(connection)).await.unwrap_or_else(|_| {
             // A server that is this late may be gone without having closed its connections: none of them is used again.

@@ -138,6 +138,7 @@ impl<'a> Search<'a> {
         if let Some(decision) = filter.decision {
             also(&mut passes, "decision", "=", search.value(decision_code(Some(decision))));
         }
+        let residual = passes != "true";
         // Exact within the first and the last commit; it decides little, and nothing about what is looked at.
         if let Some(from) = filter.from {
             also(&mut passes, "time", ">=", search.value(from.micros()));
@@ -145,10 +146,6 @@ impl<'a> Search<'a> {
         if let Some(to) = filter.to {
             also(&mut passes, "time", "<", search.value(to.micros()));
         }
-        let residual = filter.decision.is_some()
-            || (filter.kind.is_some() && !by_kind)
-            || (filter.parent.is_some() && (organization.is_some() || agent.is_some()))
-            || (agent.is_some() && !by_agent);
         search.chunk = if residual { CHUNK } else { wanted };
         let limit = search.value(int(search.chunk as u64));
         let order = if scan.newest_first { "order by index desc" } else { "order by index" };
