@@ -1,9 +1,11 @@
-//! The PostgreSQL adapter on a real server: the contracts, opening, several engines, failures.
-//!
+//! The PostgreSQL adapter on a real server: the contracts, opening, failures.
 //! The server is `TRUST_ENGINE_TEST_POSTGRES_URL`, or the one on 127.0.0.1:5432. Each test has a schema of its own.
 
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "support/postgres.rs"]
+mod support;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -11,23 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pollster::block_on;
-use trust_engine::provenance::Ed25519Signer;
+use support::{Schema, signer, sql, url};
 use trust_engine::storage::{self, CounterStore, Postgres, Store};
 use trust_engine::{CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, Query, TimeRange};
-
-fn url() -> String {
-    std::env::var("TRUST_ENGINE_TEST_POSTGRES_URL")
-        .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".into())
-}
-
-fn signer() -> Arc<Ed25519Signer> {
-    Arc::new(Ed25519Signer::from_seed(&[7; 32]))
-}
-
-/// Runs statements as the test itself.
-fn sql(statements: &str) {
-    try_sql(statements).unwrap();
-}
 
 /// The server's certificate, where it speaks TLS and runs on this machine.
 fn certificate() -> Option<String> {
@@ -40,41 +28,6 @@ fn certificate() -> Option<String> {
     });
     let (ssl, file): (String, String) = (settings.get(0), settings.get(1));
     (ssl == "on" && std::path::Path::new(&file).is_file()).then_some(file)
-}
-
-fn try_sql(statements: &str) -> Result<(), tokio_postgres::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        client.batch_execute(statements).await
-    })
-}
-
-/// A schema that is dropped with it.
-struct Schema(String);
-
-impl Schema {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::SeqCst);
-        Self(format!("te_test_{}_{number}", std::process::id()))
-    }
-
-    fn database(&self) -> Postgres {
-        Postgres::new(url()).schema(&self.0).connections(4)
-    }
-
-    fn options(&self) -> Options {
-        Options::postgres(self.database()).signer(signer()).deployment("test.example.com/fleet")
-    }
-}
-
-impl Drop for Schema {
-    fn drop(&mut self) {
-        // A second panic would hide the first.
-        let _ = try_sql(&format!("drop schema if exists {} cascade", self.0));
-    }
 }
 
 #[test]
@@ -129,18 +82,6 @@ fn an_engine_records_counts_and_proves_and_finds_it_all_again() {
         let usage = engine.quotas().usage("agent_001").await.unwrap();
         assert!(usage.iter().any(|usage| usage.measure.current_usage() == 3), "{usage:?}");
     });
-}
-
-#[test]
-fn a_second_engine_fences_the_first_which_gives_no_verdicts_any_more() {
-    let schema = Schema::new();
-    let first = block_on(Engine::open(schema.options())).unwrap();
-    let request = GateRequest::new("agent_001", "DATA_ANALYST");
-    block_on(first.evaluate_gate(&request)).unwrap();
-    let second = block_on(Engine::open(schema.options())).unwrap();
-    assert_eq!(block_on(first.evaluate_gate(&request)).unwrap_err().kind(), ErrorKind::Fenced);
-    block_on(second.evaluate_gate(&request)).unwrap();
-    assert!(block_on(second.log().verify(None)).unwrap().is_clean());
 }
 
 #[test]

@@ -268,7 +268,18 @@ impl Cache {
         }
     }
 
-    fn forget(&self, organization: &OrganizationId, id: &AgentId) {
+    /// Lets every agent be read again.
+    pub(super) fn forget_all(&self) {
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        self.known.clear();
+        for mark in &self.marks {
+            mark.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Lets an agent be read again.
+    pub(super) fn forget(&self, organization: &OrganizationId, id: &AgentId) {
         let mut changes = self.changes.lock();
         *changes += 1;
         self.known.remove(&(organization.clone(), id.clone()));

@@ -30,6 +30,7 @@ use crate::policy::{Policy, PolicyDocument};
 use crate::provenance::{
     Exported, Hash, InclusionProof, NewRecord, Receipt, Record, Report, SignedCheckpoint, Ticket, VerifierKey,
 };
+use crate::storage::Shard;
 
 /// [`Engine`](crate::Engine) without async.
 #[derive(Clone, Debug)]
@@ -87,6 +88,18 @@ impl Engine {
     /// See [`Engine::verifier_key`](crate::Engine::verifier_key).
     pub fn verifier_key(&self) -> VerifierKey {
         self.0.verifier_key()
+    }
+    /// See [`Engine::verifier_key_of`](crate::Engine::verifier_key_of).
+    pub fn verifier_key_of(&self, shard: Shard) -> VerifierKey {
+        self.0.verifier_key_of(shard)
+    }
+    /// See [`Engine::shard`](crate::Engine::shard).
+    pub fn shard(&self) -> Shard {
+        self.0.shard()
+    }
+    /// See [`Engine::warnings`](crate::Engine::warnings).
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.warnings()
     }
     /// See [`Engine::close`](crate::Engine::close).
     pub fn close(&self) {
@@ -211,6 +224,15 @@ impl Log<'_> {
     pub fn fleet_wide(self) -> Self {
         Self(self.0.fleet_wide())
     }
+    /// See [`Log::shard`](crate::Log::shard).
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self(self.0.shard(shard))
+    }
+    /// See [`Log::shards`](crate::Log::shards).
+    pub fn shards(&self) -> Result<Vec<Shard>> {
+        block_on(self.0.shards())
+    }
     /// See [`Log::record`](crate::Log::record).
     pub fn record(&self, record: NewRecord) -> Result<Receipt> {
         block_on(self.0.record(record))
@@ -242,6 +264,10 @@ impl Log<'_> {
     /// See [`Log::verify`](crate::Log::verify).
     pub fn verify(&self, since: Option<&SignedCheckpoint>) -> Result<Report> {
         block_on(self.0.verify(since))
+    }
+    /// See [`Log::verify_all`](crate::Log::verify_all).
+    pub fn verify_all(&self) -> Result<Vec<Report>> {
+        block_on(self.0.verify_all())
     }
     /// See [`Log::export`](crate::Log::export).
     pub fn export(&self, folder: &Path) -> Result<Exported> {

@@ -1,18 +1,22 @@
 //! The log as callers see it: recording, reading, searching, proving.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use super::merge::scan_all;
 use super::query::{Page, Query};
-use super::{Content, Engine, SHARD};
+use super::{Content, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{
     Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, Report,
-    SignedCheckpoint, Submission, check_store, export,
+    SignedCheckpoint, Submission, check_shards, check_store, export,
 };
-use crate::storage::{ShardRange, StoredRecord, uncovered};
+use crate::storage::{Shard, ShardRange, Store, StoredRecord, uncovered};
 
 /// Most ancestors in a chain.
 const MAX_CHAIN: usize = 100;
@@ -23,11 +27,13 @@ pub struct Log<'a> {
     engine: &'a Engine,
     /// `None`: fleet-wide.
     organization: Option<OrganizationId>,
+    /// `None`: all of them.
+    shard: Option<Shard>,
 }
 
 impl<'a> Log<'a> {
     pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, organization: Some(OrganizationId::default()) }
+        Self { engine, organization: Some(OrganizationId::default()), shard: None }
     }
 
     /// The log as another organization sees it.
@@ -41,6 +47,14 @@ impl<'a> Log<'a> {
     #[must_use]
     pub fn fleet_wide(mut self) -> Self {
         self.organization = None;
+        self
+    }
+
+    /// One shard of the log. Without it searches see all shards; what is about one tree, a checkpoint, a consistency proof,
+    /// a verification or an export, is about the shard that this engine writes.
+    #[must_use]
+    pub fn shard(mut self, shard: Shard) -> Self {
+        self.shard = Some(shard);
         self
     }
 
@@ -101,9 +115,14 @@ impl<'a> Log<'a> {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none with this id in this organization.
     pub async fn get(&self, id: Uuid) -> Result<Record> {
-        let stored = self.stored(id).await.map_err(|error| error.during("get record"))?;
-        let mut signed = Checkpoints::new(self.engine);
-        signed.complete(stored.1, stored.0).await
+        self.try_get(id).await.map_err(|error| error.during("get record"))
+    }
+
+    async fn try_get(&self, id: Uuid) -> Result<Record> {
+        let (entry, stored) = self.stored(id).await?;
+        let index = stored.index;
+        let found = with_checkpoints(&*self.engine.0.store, vec![(entry, stored)]).await?;
+        found.into_iter().next().ok_or_else(|| uncovered(index))
     }
 
     async fn stored(&self, id: Uuid) -> Result<(Entry, StoredRecord)> {
@@ -125,25 +144,26 @@ impl<'a> Log<'a> {
     }
 
     async fn try_query(&self, query: &Query) -> Result<Page> {
-        let store = &self.engine.0.store;
+        let primary = &*self.engine.0.store;
+        let store = primary.replica().filter(|_| !query.reads_own_writes()).unwrap_or(primary);
         let mut search = query.check(self.organization.clone())?;
-        let head = store.head(SHARD).await?;
-        if search.scan.ranges.is_empty() {
-            search.scan.ranges.push(ShardRange { shard: SHARD, start: 0, end: head.size });
-        }
-        // A cursor comes from outside.
-        search.scan.ranges.iter_mut().for_each(|range| range.end = range.end.min(head.size));
-        let found = store.scan(&search.scan).await?;
-        let indexes: Vec<u64> = found.records.iter().map(|stored| stored.index).collect();
-        let covering = store.covering(SHARD, &indexes).await?;
-        let mut records = Vec::with_capacity(found.records.len());
-        let mut signed = Checkpoints::new(self.engine);
-        for (stored, (size, note)) in found.records.into_iter().zip(covering) {
-            let signed = signed.read(stored.index, size, &note)?;
-            let entry = Entry::parse(&stored.entry)?;
-            records.push(complete(stored, entry, signed));
-        }
-        Ok(Page { records, next: search.cursor(found.rest)? })
+        let heads = store.heads().await?;
+        let heads = heads.iter().filter(|head| self.shard.is_none_or(|shard| shard == head.shard));
+        let whole = heads.map(|head| ShardRange { shard: head.shard, start: 0, end: head.size });
+        let whole: Vec<ShardRange> = whole.collect();
+        // A cursor comes from outside; shards and entries that came after its first page are not part of it.
+        let within = |range: ShardRange| {
+            let known = whole.iter().find(|whole| whole.shard == range.shard);
+            known.map(|whole| ShardRange { end: range.end.min(whole.end), ..range })
+        };
+        let ranges = match search.ranges.take() {
+            Some(ranges) => ranges.into_iter().filter_map(within).collect(),
+            None => whole,
+        };
+        let (found, rest) =
+            scan_all(store, &search.filter, ranges, search.newest_first, search.limit).await?;
+        let records = with_checkpoints(store, found).await?;
+        Ok(Page { records, next: search.cursor(rest)? })
     }
 
     /// A record and its ancestors, the record first, at most `depth` (1 to 100) ancestors.
@@ -159,18 +179,28 @@ impl<'a> Log<'a> {
         if !(1..=MAX_CHAIN).contains(&depth) {
             return Err(Error::invalid("depth", format!("is {depth}; it must be 1 to {MAX_CHAIN}")));
         }
-        let mut signed = Checkpoints::new(self.engine);
-        let (mut entry, mut stored) = self.stored(id).await?;
-        let mut chain = Vec::new();
-        loop {
-            let parent = entry.parent;
-            chain.push(signed.complete(stored, entry).await?);
-            let Some(parent) = parent.filter(|_| chain.len() <= depth) else { return Ok(chain) };
-            (entry, stored) = self.stored(parent.id).await?;
-            if Hash::leaf(&stored.entry) != parent.leaf {
-                let issue = format!("record {} is not the one that its child names as its parent", parent.id);
-                return Err(Error::new(ErrorKind::Corrupt, issue).with("id", parent.id));
+        let store = &*self.engine.0.store;
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no record {id}")).with("id", id);
+        let mut line: Vec<(Entry, StoredRecord)> = Vec::new();
+        for stored in store.ancestry(id, depth + 1).await? {
+            let entry = Entry::parse(&stored.entry)?;
+            if self.organization.as_ref().is_some_and(|organization| *organization != entry.organization) {
+                break;
             }
+            let named = line.last().and_then(|(child, _)| child.parent);
+            if named.is_some_and(|parent| Hash::leaf(&stored.entry) != parent.leaf) {
+                let issue = format!("record {} is not the one that its child names as its parent", entry.id);
+                return Err(Error::new(ErrorKind::Corrupt, issue).with("id", entry.id));
+            }
+            line.push((entry, stored));
+        }
+        match line.last() {
+            None => Err(missing()),
+            Some((last, _)) if last.parent.is_some() && line.len() <= depth => {
+                let issue = "an ancestor that its child names is not in the log";
+                Err(Error::new(ErrorKind::Corrupt, issue).with("id", last.id))
+            }
+            Some(_) => with_checkpoints(store, line).await,
         }
     }
 
@@ -190,9 +220,9 @@ impl<'a> Log<'a> {
         Ok(InclusionProof { index: stored.index, path, checkpoint: head.note })
     }
 
-    /// The newest checkpoint; `None` before the first record.
+    /// The newest checkpoint of a shard; `None` before its first record.
     pub async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>> {
-        let head = self.engine.0.store.head(SHARD).await?;
+        let head = self.engine.0.store.head(self.one_shard()).await?;
         if head.size == 0 {
             return Ok(None);
         }
@@ -200,8 +230,8 @@ impl<'a> Log<'a> {
         SignedCheckpoint::parse(&head.note).map(Some).map_err(damaged)
     }
 
-    /// Proves that the log at the newest checkpoint begins with the log of `old` entries: gives that checkpoint and
-    /// the hashes of the proof, for [`verify::consistency`](crate::verify::consistency).
+    /// Proves that the log of a shard at its newest checkpoint begins with its log of `old` entries: gives that checkpoint
+    /// and the hashes of the proof, for [`verify::consistency`](crate::verify::consistency).
     pub async fn prove_consistency(&self, old: u64) -> Result<(SignedCheckpoint, Vec<Hash>)> {
         let new =
             self.checkpoint().await?.ok_or_else(|| Error::new(ErrorKind::NotFound, "the log is empty"))?;
@@ -211,57 +241,73 @@ impl<'a> Log<'a> {
         }
         let plan = ProofPlan::consistency(old, size)
             .ok_or_else(|| Error::invalid("old", format!("is {old}; it must be 1 to {size}")))?;
-        let fetched = self.engine.0.store.hashes(SHARD, plan.ranges()).await?;
+        let fetched = self.engine.0.store.hashes(self.one_shard(), plan.ranges()).await?;
         let damaged = || Error::new(ErrorKind::Corrupt, "the tree's hashes do not add up to a proof");
         Ok((new, plan.assemble(&fetched).ok_or_else(damaged)?))
     }
 
-    /// Checks the whole log against everything that was ever signed, and against a checkpoint seen earlier.
+    /// Checks the whole log of a shard against everything that was ever signed, and against a checkpoint seen earlier.
     pub async fn verify(&self, since: Option<&SignedCheckpoint>) -> Result<Report> {
-        let key = self.engine.verifier_key();
-        check_store(&*self.engine.0.store, SHARD, &key, since, &mut |_, _| {}).await
+        let shard = self.one_shard();
+        let key = self.engine.verifier_key_of(shard);
+        check_store(&*self.engine.0.store, shard, &key, since, &mut |_, _| {}).await
     }
 
-    /// Writes the log into a folder, as C2SP tlog-tiles and JSON Lines. The whole log, for fleet auditors.
+    /// Checks the logs of all shards, and the state against all of them.
+    pub async fn verify_all(&self) -> Result<Vec<Report>> {
+        let keys: Vec<_> = self
+            .shards()
+            .await?
+            .into_iter()
+            .map(|shard| (shard, self.engine.verifier_key_of(shard)))
+            .collect();
+        check_shards(&*self.engine.0.store, &keys, None, &mut |_, _| {}).await
+    }
+
+    /// Writes the log of a shard into a folder, as C2SP tlog-tiles and JSON Lines. The whole log, for fleet auditors.
     pub async fn export(&self, folder: &std::path::Path) -> Result<Exported> {
-        let key = self.engine.verifier_key();
-        let result = export(&*self.engine.0.store, SHARD, &key, folder, &mut |_, _| {}).await;
+        let shard = self.one_shard();
+        let key = self.engine.verifier_key_of(shard);
+        let result = export(&*self.engine.0.store, shard, &key, folder, &mut |_, _| {}).await;
         result.map_err(|error| error.during("export"))
     }
-}
 
-/// Finds the checkpoints that first cover records; neighbours mostly share one, which is read once.
-struct Checkpoints<'a> {
-    engine: &'a Engine,
-    /// The last one, by its size.
-    last: Option<(u64, Arc<SignedCheckpoint>)>,
-}
-
-impl<'a> Checkpoints<'a> {
-    fn new(engine: &'a Engine) -> Self {
-        Self { engine, last: None }
+    /// The shards of the log.
+    pub async fn shards(&self) -> Result<Vec<Shard>> {
+        Ok(self.engine.0.store.heads().await?.into_iter().map(|head| head.shard).collect())
     }
 
-    async fn complete(&mut self, stored: StoredRecord, entry: Entry) -> Result<Record> {
-        let found = self.engine.0.store.covering(stored.shard, &[stored.index]).await?;
-        let (size, note) = found.into_iter().next().ok_or_else(|| uncovered(stored.index))?;
-        let signed = self.read(stored.index, size, &note)?;
-        Ok(complete(stored, entry, signed))
+    /// The shard asked about, or the one that this engine writes.
+    fn one_shard(&self) -> Shard {
+        self.shard.unwrap_or_else(|| self.engine.shard())
     }
+}
 
-    fn read(&mut self, index: u64, size: u64, note: &str) -> Result<Arc<SignedCheckpoint>> {
-        let signed = match self.last.take() {
-            Some((known, signed)) if known == size => signed,
-            _ => Arc::new(SignedCheckpoint::parse(note).map_err(|_| uncovered(index))?),
+/// Completes records with the checkpoints that first cover them, which neighbours mostly share.
+async fn with_checkpoints(store: &dyn Store, found: Vec<(Entry, StoredRecord)>) -> Result<Vec<Record>> {
+    let mut indexes: BTreeMap<Shard, Vec<u64>> = BTreeMap::new();
+    for (_, record) in &found {
+        indexes.entry(record.shard).or_default().push(record.index);
+    }
+    let covering = indexes.iter().map(|(shard, indexes)| store.covering(*shard, indexes));
+    let notes = try_join_all(covering).await?;
+    let mut notes: BTreeMap<Shard, _> =
+        indexes.into_keys().zip(notes.into_iter().map(Vec::into_iter)).collect();
+    let mut parsed: HashMap<(Shard, u64), Arc<SignedCheckpoint>> = HashMap::new();
+    let mut records = Vec::with_capacity(found.len());
+    for (entry, stored) in found {
+        let next = notes.get_mut(&stored.shard).and_then(Iterator::next);
+        let (size, note) = next.ok_or_else(|| uncovered(stored.index))?;
+        let signed = match parsed.entry((stored.shard, size)) {
+            Occupied(known) => Arc::clone(known.get()),
+            Vacant(free) => {
+                let signed = SignedCheckpoint::parse(&note).map_err(|_| uncovered(stored.index))?;
+                Arc::clone(free.insert(Arc::new(signed)))
+            }
         };
-        self.last = Some((size, Arc::clone(&signed)));
-        Ok(signed)
+        let leaf = Hash::leaf(&stored.entry);
+        let receipt = Receipt { id: entry.id, index: stored.index, leaf, time: entry.time, signed };
+        records.push(Record { entry, bytes: stored.entry, payload: stored.payload, receipt });
     }
-}
-
-/// A record with the checkpoint that first covers it.
-fn complete(stored: StoredRecord, entry: Entry, signed: Arc<SignedCheckpoint>) -> Record {
-    let leaf = Hash::leaf(&stored.entry);
-    let receipt = Receipt { id: entry.id, index: stored.index, leaf, time: entry.time, signed };
-    Record { entry, bytes: stored.entry, payload: stored.payload, receipt }
+    Ok(records)
 }

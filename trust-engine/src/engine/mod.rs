@@ -5,12 +5,14 @@ pub mod blocking;
 mod ceilings;
 mod gates;
 mod log;
+mod merge;
 mod open;
 mod options;
 mod payload;
 mod policies;
 mod query;
 mod stats;
+mod watch;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -39,9 +41,6 @@ pub use policies::{Policies, PolicyVersion};
 pub use query::{Page, Query};
 pub use stats::{Stats, TimeRange};
 
-/// The one shard of stores that have one.
-const SHARD: Shard = 0;
-
 /// An open engine. Clones share it; it closes when [`close`](Self::close) is called or the last clone is dropped.
 ///
 /// ```
@@ -65,6 +64,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     // In this order they are dropped: leases go back, the writer ends, then the store closes.
     ceilings: Option<ceilings::State>,
+    watch: Option<watch::Watch>,
     sequencer: Arc<Sequencer>,
     store: Arc<dyn Store>,
     // Shared with what follows from commits, which may come in after the engine is gone.
@@ -100,9 +100,20 @@ impl Engine {
         Log::new(self)
     }
 
-    /// The key that verifies this engine's log.
+    /// The shard of the log that this engine writes; always 0 where the store is not shared. An engine whose shard was
+    /// taken over goes on in another one.
+    pub fn shard(&self) -> Shard {
+        self.0.sequencer.shard()
+    }
+
+    /// The key that verifies the shard of the log that this engine writes.
     pub fn verifier_key(&self) -> VerifierKey {
-        self.0.sequencer.verifier_key().clone()
+        self.verifier_key_of(self.shard())
+    }
+
+    /// The key that verifies a shard of the log: the deployment's key under the shard's name.
+    pub fn verifier_key_of(&self, shard: Shard) -> VerifierKey {
+        self.0.sequencer.key_of(shard)
     }
 
     /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give
@@ -111,11 +122,20 @@ impl Engine {
         if let Some(ceilings) = &self.0.ceilings {
             ceilings.settle();
         }
+        if let Some(watch) = &self.0.watch {
+            watch.stop();
+        }
         self.0.sequencer.close().await;
         if let Some(ceilings) = &self.0.ceilings {
             // What could not be given back stays charged until its window has gone by.
             let _ = ceilings.flush().await;
         }
+    }
+
+    /// What whoever operates the store should know: promises that it cannot keep as it is set up, for example a standby
+    /// that is replicated to asynchronously. To be logged after opening.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.store.warnings()
     }
 
     fn now(&self) -> Timestamp {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::options::Place;
-use super::{Engine, InForce, Inner, Options, SHARD, agents, ceilings};
+use super::{Engine, InForce, Inner, Options, agents, ceilings, watch};
+use crate::clock::{SystemEntropy, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::policy::{Policy, PolicyDocument};
+use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, Entry, RecordType, Sequencer, Settings, Signer};
@@ -33,21 +34,24 @@ impl Engine {
     async fn try_open(options: Options) -> Result<Self> {
         options.check()?;
         let policy = options.policy.clone().map(Policy::compile).transpose()?;
-        let (store, counters, signer, origin) = resolve(&options).await?;
+        let (store, counters, signer, deployment) = resolve(&options).await?;
+        // Never from an injected source: no two engines may have the same.
+        let owner = new_id(options.clock.now(), &SystemEntropy);
         let settings = Settings {
             store: Arc::clone(&store),
             signer,
             clock: Arc::clone(&options.clock),
             entropy: Arc::clone(&options.entropy),
-            origin,
-            shard: SHARD,
+            deployment: deployment.into(),
+            shard: options.shard,
+            owner,
+            patience: options.takeover_after,
             queue: options.queue,
             max_batch: options.max_batch,
             linger: options.linger,
         };
         let sequencer = Arc::new(Sequencer::open(settings).await?);
-        let stored = store.policy().await?;
-        check_recorded(&*store, stored.as_ref()).await?;
+        let stored = recorded_policy(&*store).await?;
         let (version, in_force) = match &stored {
             Some(stored) => (stored.version, compile_stored(stored)?),
             None => (0, Policy::compile(PolicyDocument::published_default()?)?),
@@ -63,17 +67,27 @@ impl Engine {
             let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
             ceilings::State::new(counters, options.cached_agents, sequencer, clock)
         });
-        let agents = agents::Cache::new(options.cached_agents, store.is_shared());
+        let agents = Arc::new(agents::Cache::new(options.cached_agents, store.is_shared()));
+        let in_force = InForce { version, policy: Arc::new(in_force) };
+        let policy_in_force = Arc::new(arc_swap::ArcSwap::from_pointee(in_force));
+        let watch = store.is_shared().then(|| {
+            watch::Watch::start(watch::Work {
+                store: Arc::clone(&store),
+                sequencer: Arc::clone(&sequencer),
+                policy: Arc::clone(&policy_in_force),
+                edition: Arc::clone(&edition),
+                agents: Arc::clone(&agents),
+                owner,
+            })
+        });
         let engine = Self(Arc::new(Inner {
             ceilings,
+            watch: watch.transpose()?,
             sequencer,
             store,
-            policy: Arc::new(arc_swap::ArcSwap::from_pointee(InForce {
-                version,
-                policy: Arc::new(in_force),
-            })),
+            policy: policy_in_force,
             edition,
-            agents: Arc::new(agents),
+            agents,
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,
@@ -85,25 +99,48 @@ impl Engine {
     }
 }
 
-/// The policy in force must be the one that the log says was brought into force last.
-async fn check_recorded(store: &dyn Store, stored: Option<&StoredPolicy>) -> Result<()> {
-    let filter = storage::Filter { kind: Some(RecordType::Policy), ..storage::Filter::default() };
-    let filter = storage::Filter { organization: Some(OrganizationId::default()), ..filter };
-    let head = store.head(SHARD).await?;
-    let ranges = vec![storage::ShardRange { shard: SHARD, start: 0, end: head.size }];
-    let found = store.scan(&storage::Scan { filter, ranges, newest_first: true, limit: 1 }).await?;
-    let recorded = match found.records.first() {
-        Some(record) => Entry::parse(&record.entry)?.policy,
-        None => None,
-    };
-    if recorded == stored.map(StoredPolicy::policy_hash) {
-        return Ok(());
+/// The policy in force, which must be the one that the log says was brought into force last.
+async fn recorded_policy(store: &dyn Store) -> Result<Option<StoredPolicy>> {
+    loop {
+        let stored = store.policy().await?;
+        let held = stored.as_ref().map(|stored| (stored.version, stored.policy_hash()));
+        let recorded = last_recorded(store).await?;
+        if recorded.map(|last| last.1) == held.map(|held| held.1) {
+            return Ok(stored);
+        }
+        // Another engine may have brought one into force between the two readings.
+        if store.policy_version().await? == held.map_or(0, |held| held.0) {
+            let issue =
+                "the stored policy is not the one that the log's last POLICY record brought into force";
+            return Err(Error::new(ErrorKind::Corrupt, issue));
+        }
     }
-    let issue = "the stored policy is not the one that the log's last POLICY record brought into force";
-    Err(Error::new(ErrorKind::Corrupt, issue))
 }
 
-fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
+/// Version and hash of the newest policy that is recorded in any shard.
+async fn last_recorded(store: &dyn Store) -> Result<Option<(u64, PolicyHash)>> {
+    let mut newest: Option<(u64, PolicyHash)> = None;
+    for head in store.heads().await? {
+        let range = storage::ShardRange { shard: head.shard, start: 0, end: head.size };
+        let filter = storage::Filter {
+            kind: Some(RecordType::Policy),
+            organization: Some(OrganizationId::default()),
+            ..storage::Filter::default()
+        };
+        let found = store.scan(&storage::Scan { filter, range, newest_first: true, limit: 1 }).await?;
+        let Some(record) = found.records.first() else { continue };
+        let body = record.payload.as_ref().and_then(|payload| payload.json().ok()).unwrap_or_default();
+        let version = body.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if let Some(hash) = Entry::parse(&record.entry)?.policy
+            && newest.is_none_or(|(known, _)| version >= known)
+        {
+            newest = Some((version, hash));
+        }
+    }
+    Ok(newest)
+}
+
+pub(super) fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
     let damaged = |issue: String| Error::new(ErrorKind::Corrupt, issue).with("version", stored.version);
     let document: PolicyDocument = serde_json::from_str(&stored.document)
         .map_err(|error| damaged(format!("the stored policy cannot be read: {error}")))?;
@@ -114,7 +151,7 @@ fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
     Ok(policy)
 }
 
-/// The store, its counters, its signer and the log's name.
+/// The store, its counters, its signer and the deployment's name.
 type Resolved = (Arc<dyn Store>, Option<Arc<dyn CounterStore>>, Arc<dyn Signer>, String);
 
 async fn resolve(options: &Options) -> Result<Resolved> {
@@ -124,19 +161,19 @@ async fn resolve(options: &Options) -> Result<Resolved> {
                 .signer
                 .clone()
                 .unwrap_or_else(|| Arc::new(Ed25519Signer::generate(&*options.entropy)));
-            let origin = origin(options.deployment.as_deref(), &*signer);
+            let deployment = deployment(options, &*signer);
             let counters = storage::memory_counters(Arc::clone(&options.clock));
-            Ok((storage::memory(), Some(counters), signer, origin))
+            Ok((storage::memory(), Some(counters), signer, deployment))
         }
         Place::Custom(store) => {
-            let (signer, origin) = given(options)?;
-            Ok((Arc::clone(store), None, signer, origin))
+            let (signer, deployment) = given(options)?;
+            Ok((Arc::clone(store), None, signer, deployment))
         }
         #[cfg(feature = "postgres")]
         Place::Postgres(database) => {
-            let (signer, origin) = given(options)?;
+            let (signer, deployment) = given(options)?;
             let (store, counters) = storage::postgres(database).await?;
-            Ok((store, Some(counters), signer, origin))
+            Ok((store, Some(counters), signer, deployment))
         }
         #[cfg(feature = "embedded")]
         Place::Embedded(folder) => resolve_embedded(options, folder).await,
@@ -145,60 +182,56 @@ async fn resolve(options: &Options) -> Result<Resolved> {
     }
 }
 
-/// The signer and the log's name, where no key file can be made for them.
+/// The signer and the deployment's name, where no key file can be made for them.
 fn given(options: &Options) -> Result<(Arc<dyn Signer>, String)> {
     let need = |field| Error::invalid(field, "is missing; a shared store needs one that every engine uses");
     let signer = options.signer.clone().ok_or_else(|| need("signer"))?;
     let deployment = options.deployment.as_deref().ok_or_else(|| need("deployment"))?;
-    let origin = origin(Some(deployment), &*signer);
-    Ok((signer, origin))
+    Ok((signer, deployment.to_owned()))
 }
 
 #[cfg(feature = "embedded")]
 async fn resolve_embedded(options: &Options, folder: &Path) -> Result<Resolved> {
     let (store, counters) = storage::embedded_with_counters(folder, Arc::clone(&options.clock))?;
-    let head = store.head(SHARD).await?;
+    let head = store.head(0).await?;
     // A log that was begun keeps the name that it was begun with.
     let begun = SignedCheckpoint::parse(&head.note).ok().map(|signed| signed.checkpoint.origin);
+    let begun = begun.map(|origin| origin.strip_suffix("/prov/0").unwrap_or(&origin).to_owned());
     let signer = match &options.signer {
         Some(signer) => Arc::clone(signer),
-        None => key_file(folder, options, begun.as_deref())?,
+        None => key_file(folder, options, begun.is_some())?,
     };
-    let wanted = options.deployment.as_deref().map(|name| origin(Some(name), &*signer));
-    let origin = match (begun, wanted) {
-        (Some(begun), Some(wanted)) if begun != wanted => {
-            let issue = format!("would name the log {wanted}, but it was begun as {begun}");
+    let deployment = match (begun, &options.deployment) {
+        (Some(begun), Some(wanted)) if begun != *wanted => {
+            let issue = format!("is {wanted}, but the log was begun as {begun}");
             return Err(Error::invalid("deployment", issue));
         }
         (Some(begun), _) => begun,
-        (None, Some(wanted)) => wanted,
-        (None, None) => origin(None, &*signer),
+        (None, _) => deployment(options, &*signer),
     };
-    Ok((store, Some(counters), signer, origin))
+    Ok((store, Some(counters), signer, deployment))
 }
 
 /// Reads the key beside the database, or makes it for a log that has not begun.
 #[cfg(feature = "embedded")]
-fn key_file(folder: &Path, options: &Options, begun: Option<&str>) -> Result<Arc<dyn Signer>> {
+fn key_file(folder: &Path, options: &Options, begun: bool) -> Result<Arc<dyn Signer>> {
     use crate::storage::key_file;
     if let Some(signer) = key_file::read(folder)? {
         return Ok(Arc::new(signer));
     }
-    if begun.is_some() {
+    if begun {
         let issue =
             format!("{} is missing; restore it, or give the signer", key_file::path(folder).display());
         return Err(Error::new(ErrorKind::Key, issue));
     }
     let signer = Ed25519Signer::generate(&*options.entropy);
-    let name = origin(options.deployment.as_deref(), &signer);
+    let name = format!("{}/prov/0", deployment(options, &signer));
     key_file::create(folder, &signer, &name)?;
     Ok(Arc::new(signer))
 }
 
-/// `<deployment>/prov/<shard>`; without a name, one that only this key has.
-fn origin(deployment: Option<&str>, signer: &dyn Signer) -> String {
-    match deployment {
-        Some(name) => format!("{name}/prov/{SHARD}"),
-        None => format!("local-{}/prov/{SHARD}", hex::encode(signer.public_key().split_at(8).0)),
-    }
+/// The name given, or one that only this key has.
+fn deployment(options: &Options, signer: &dyn Signer) -> String {
+    let own = || format!("local-{}", hex::encode(signer.public_key().split_at(8).0));
+    options.deployment.clone().unwrap_or_else(own)
 }

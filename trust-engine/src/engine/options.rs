@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::{MAX_ID_BYTES, check_line};
 use crate::policy::PolicyDocument;
 use crate::provenance::Signer;
-use crate::storage::{CounterStore, Store};
+use crate::storage::{CounterStore, Shard, Store};
 
 /// Most submissions that a queue may be set to hold.
 const MAX_QUEUE: usize = 1 << 20;
@@ -32,6 +32,8 @@ pub struct Options {
     pub(crate) max_batch: usize,
     pub(crate) linger: Duration,
     pub(crate) cached_agents: usize,
+    pub(crate) shard: Option<Shard>,
+    pub(crate) takeover_after: Duration,
 }
 
 #[derive(Clone)]
@@ -59,6 +61,8 @@ impl Options {
             max_batch: 1024,
             linger: Duration::ZERO,
             cached_agents: 100_000,
+            shard: None,
+            takeover_after: Duration::from_secs(10),
         }
     }
 
@@ -124,7 +128,8 @@ impl Options {
         self
     }
 
-    /// Name of the deployment, for example `trust.example.com/fleet`: the log is called `<deployment>/prov/0`.
+    /// Name of the deployment, for example `trust.example.com/fleet`: its log is called `<deployment>/prov/0`, and where
+    /// several engines write, each writes a shard of its own, `<deployment>/prov/1` and so on.
     ///
     /// It becomes part of every signature and cannot change later. By default a new embedded store gets a name made
     /// from its key.
@@ -170,6 +175,22 @@ impl Options {
         self
     }
 
+    /// Takes over this shard of the log, whoever writes it now, instead of one that is free. The engine writes no other:
+    /// when it is taken over in turn, it stops.
+    #[must_use]
+    pub fn shard(mut self, shard: Shard) -> Self {
+        self.shard = Some(shard);
+        self
+    }
+
+    /// How long the owner of a shard may be silent before another engine takes the shard over, 2 s to 1 h; 10 s by
+    /// default. Owners give a sign every half second.
+    #[must_use]
+    pub fn takeover_after(mut self, time: Duration) -> Self {
+        self.takeover_after = time;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let within = |field, value: usize, max: usize| match value {
             value if (1..=max).contains(&value) => Ok(()),
@@ -183,6 +204,10 @@ impl Options {
         within("cachedAgents", self.cached_agents, MAX_CACHED_AGENTS)?;
         if self.linger > Duration::from_secs(1) {
             return Err(Error::invalid("linger", format!("is {:?}; at most 1s is allowed", self.linger)));
+        }
+        if !(Duration::from_secs(2)..=Duration::from_secs(3600)).contains(&self.takeover_after) {
+            let issue = format!("is {:?}; it must be 2s to 1h", self.takeover_after);
+            return Err(Error::invalid("takeoverAfter", issue));
         }
         for authority in &self.authorities {
             check_line("tierAuthority", authority, MAX_ID_BYTES)?;

@@ -1,7 +1,6 @@
 //! The policy in force: reading, swapping, history.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
@@ -96,10 +95,7 @@ impl<'a> Policies<'a> {
         let change = StateChange::Policy { expected, policy: Box::new(stored) };
         let new = Arc::new(InForce { version: expected + 1, policy: Arc::new(policy) });
         let (current, edition) = (Arc::clone(&self.engine.0.policy), Arc::clone(&self.engine.0.edition));
-        let landed = move || {
-            current.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));
-            edition.fetch_add(1, Ordering::Release);
-        };
+        let landed = move || new.supersede(&current, &edition);
         self.engine.commit(draft, change, landed).await
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
 use crate::provenance::{Record, RecordType};
-use crate::storage::{Filter, Scan, ShardRange};
+use crate::storage::{Filter, ShardRange};
 
 /// Most records per page.
 const MAX_PAGE: usize = 1000;
@@ -28,6 +28,7 @@ pub struct Query {
     oldest_first: bool,
     limit: Option<usize>,
     cursor: Option<String>,
+    own_writes: bool,
 }
 
 impl Query {
@@ -83,6 +84,17 @@ impl Query {
         self.limit = Some(limit);
         self
     }
+    /// Searches the store itself and not its replica, which may not have yet what was committed just now.
+    #[must_use]
+    pub fn read_your_writes(mut self) -> Self {
+        self.own_writes = true;
+        self
+    }
+
+    pub(super) fn reads_own_writes(&self) -> bool {
+        self.own_writes
+    }
+
     /// Goes on where a page ended. The rest of the query must be the same.
     #[must_use]
     pub fn after(mut self, cursor: impl Into<String>) -> Self {
@@ -110,8 +122,11 @@ struct Cursor {
 
 /// A query that was checked, as the store is asked it.
 pub(super) struct Search {
-    /// Without ranges for the first page.
-    pub(super) scan: Scan,
+    pub(super) filter: Filter,
+    /// `None` for the first page.
+    pub(super) ranges: Option<Vec<ShardRange>>,
+    pub(super) newest_first: bool,
+    pub(super) limit: usize,
     fingerprint: u64,
 }
 
@@ -137,12 +152,8 @@ impl Query {
             parent: self.parent,
         };
         let fingerprint = fingerprint(&filter, self.oldest_first);
-        let ranges = match &self.cursor {
-            Some(cursor) => resume(cursor, fingerprint)?,
-            None => Vec::new(),
-        };
-        let scan = Scan { filter, ranges, newest_first: !self.oldest_first, limit };
-        Ok(Search { scan, fingerprint })
+        let ranges = self.cursor.as_ref().map(|cursor| resume(cursor, fingerprint)).transpose()?;
+        Ok(Search { filter, ranges, newest_first: !self.oldest_first, limit, fingerprint })
     }
 }
 

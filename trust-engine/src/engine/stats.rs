@@ -133,7 +133,8 @@ impl Engine {
         let start = range.seconds().map_or(0, |seconds| (end - seconds).max(0));
         let start = start - start.rem_euclid(STATS_BUCKET_SECONDS);
         // Entry times can be ahead of a clock that was set back; the newest bucket is never cut off.
-        let counters = self.0.store.stats(organization, start, i64::MAX).await?;
+        let store = self.0.store.replica().unwrap_or(&*self.0.store);
+        let counters = store.stats(organization, start, i64::MAX).await?;
         let mut stats = Stats { timestamp: now, ..Stats::default() };
         for (name, count) in counters {
             match name.split_once('.') {

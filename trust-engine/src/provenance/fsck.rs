@@ -10,7 +10,7 @@ mod state;
 
 use std::fmt;
 
-pub use sources::{check_export, check_store};
+pub use sources::{check_export, check_shards, check_store};
 
 /// What kind of damage was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

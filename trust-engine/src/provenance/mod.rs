@@ -20,7 +20,7 @@ pub use checkpoint::Checkpoint;
 pub(crate) use entry::hex_hash;
 pub use entry::{Entry, MAX_ENTRY_BYTES, Parent, RecordType};
 pub use export::{Exported, export};
-pub use fsck::{Damage, Finding, Report, check_export, check_store};
+pub use fsck::{Damage, Finding, Report, check_export, check_shards, check_store};
 pub use hash::Hash;
 pub use merkle::{Frontier, HashRange, ProofPlan, TILE_WIDTH, frontier_plan};
 pub use note::{NoteSignature, SignedNote, VerifierKey};

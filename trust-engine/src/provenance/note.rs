@@ -36,14 +36,23 @@ impl VerifierKey {
         if key.is_weak() {
             return Err(key_error("the public key is of small order, so that anyone could sign for it"));
         }
+        Ok(Self::bind(name, key))
+    }
+
+    /// The same public key under another name of the same kind.
+    pub(super) fn named(&self, name: &str) -> Self {
+        Self::bind(name, self.key)
+    }
+
+    fn bind(name: &str, key: VerifyingKey) -> Self {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(name)
             .chain_update([b'\n', ED25519])
-            .chain_update(public_key)
+            .chain_update(key.as_bytes())
             .finalize()
             .into();
         let [a, b, c, d, ..] = digest;
-        Ok(Self { name: name.to_owned(), id: [a, b, c, d], key })
+        Self { name: name.to_owned(), id: [a, b, c, d], key }
     }
 
     /// The name that signs.

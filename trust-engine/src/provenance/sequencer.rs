@@ -7,11 +7,12 @@
 
 mod batch;
 mod gap;
+mod ground;
 mod writer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -39,14 +40,32 @@ pub(crate) struct Settings {
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn crate::clock::Entropy>,
-    pub(crate) origin: String,
-    pub(crate) shard: Shard,
+    /// Logs are called `<deployment>/prov/<shard>`.
+    pub(crate) deployment: Arc<str>,
+    /// The shard to write; `None`: any that is free.
+    pub(crate) shard: Option<Shard>,
+    /// Names this engine to the others.
+    pub(crate) owner: Uuid,
+    /// How long an owner may be silent before others take its shard.
+    pub(crate) patience: Duration,
     /// Submissions that may wait.
     pub(crate) queue: usize,
     /// Entries per commit.
     pub(crate) max_batch: usize,
     /// How long a batch waits for company.
     pub(crate) linger: Duration,
+}
+
+impl Settings {
+    /// The key of a shard's log.
+    pub(crate) fn key_of(&self, shard: Shard) -> Result<VerifierKey> {
+        VerifierKey::new(&origin(&self.deployment, shard), &self.signer.public_key())
+    }
+}
+
+/// What a shard's log is called.
+fn origin(deployment: &str, shard: Shard) -> String {
+    format!("{deployment}/prov/{shard}")
 }
 
 /// A record to be sequenced.
@@ -154,21 +173,31 @@ pub(crate) struct Sequencer {
     /// Closed when the writer has ended.
     ended: Receiver<()>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    deployment: Arc<str>,
+    /// Of shard 0.
     key: VerifierKey,
 }
 
 /// Verdicts that the policy does not record, between two commits of their counts.
 const UNRECORDED_PER_COMMIT: u64 = 1024;
 
+const OPEN: u8 = 0;
+const CLOSED: u8 = 1;
+const OUTDATED: u8 = 2;
+
 const UP: u8 = 0;
 const DOWN: u8 = 1;
 const FENCED: u8 = 2;
+const SET_BACK: u8 = 3;
 
 /// What callers and writer share.
 #[derive(Default)]
 struct Shared {
     state: AtomicU8,
-    closed: AtomicBool,
+    /// Whether records are taken at all: OPEN, CLOSED or OUTDATED.
+    taking: AtomicU8,
+    /// The shard that is written.
+    shard: AtomicU32,
     commits: AtomicU64,
     entries: AtomicU64,
     /// Verdicts that were given but not recorded, by the policy's will.
@@ -178,11 +207,11 @@ struct Shared {
 impl Sequencer {
     /// Claims the shard, checks its head and starts the writer.
     pub(crate) async fn open(settings: Settings) -> Result<Self> {
-        let key = VerifierKey::new(&settings.origin, &settings.signer.public_key())?;
         let (submissions, queue) = async_channel::bounded(settings.queue);
         let (ending, ended) = async_channel::bounded(1);
         let shared = Arc::new(Shared::default());
-        let writer = writer::Writer::open(settings, key.clone(), Arc::clone(&shared), queue).await?;
+        let (deployment, key) = (Arc::clone(&settings.deployment), settings.key_of(0)?);
+        let writer = writer::Writer::open(settings, Arc::clone(&shared), queue).await?;
         let thread = std::thread::Builder::new()
             .name("trust-engine-log".into())
             .spawn(move || {
@@ -190,11 +219,17 @@ impl Sequencer {
                 drop(ending);
             })
             .map_err(|error| crate::error::from_io(error, "the log's thread cannot be started"))?;
-        Ok(Self { submissions, shared, ended, thread: Mutex::new(Some(thread)), key })
+        Ok(Self { submissions, shared, ended, thread: Mutex::new(Some(thread)), deployment, key })
     }
 
-    pub(crate) fn verifier_key(&self) -> &VerifierKey {
-        &self.key
+    /// The key of a shard's log.
+    pub(crate) fn key_of(&self, shard: Shard) -> VerifierKey {
+        self.key.named(&origin(&self.deployment, shard))
+    }
+
+    /// The shard that is written now.
+    pub(crate) fn shard(&self) -> Shard {
+        self.shared.shard.load(Ordering::Acquire)
     }
 
     /// Hands over a submission, waiting for room in the queue.
@@ -216,18 +251,21 @@ impl Sequencer {
     #[inline]
     pub(crate) fn check_state(&self) -> Result<()> {
         match self.shared.state.load(Ordering::Acquire) {
-            UP if !self.shared.closed.load(Ordering::Acquire) => Ok(()),
+            UP if self.shared.taking.load(Ordering::Acquire) == OPEN => Ok(()),
             state => Err(self.refusal(state)),
         }
     }
 
     #[cold]
     fn refusal(&self, state: u8) -> Error {
-        if self.shared.closed.load(Ordering::Acquire) {
-            return closed();
+        match self.shared.taking.load(Ordering::Acquire) {
+            CLOSED => return closed(),
+            OUTDATED => return outdated(),
+            _ => {}
         }
         match state {
             FENCED => fenced(),
+            SET_BACK => set_back(),
             _ => Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again"),
         }
     }
@@ -256,9 +294,15 @@ impl Sequencer {
         (entries, self.shared.commits.load(Ordering::Relaxed), self.submissions.len())
     }
 
+    /// Takes no more until told otherwise: the policy in force is one that this engine cannot read.
+    pub(crate) fn set_outdated(&self, outdated: bool) {
+        let (from, to) = if outdated { (OPEN, OUTDATED) } else { (OUTDATED, OPEN) };
+        let _ = self.shared.taking.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Takes no more, commits what waits, and ends.
     pub(crate) async fn close(&self) {
-        self.shared.closed.store(true, Ordering::Release);
+        self.shared.taking.store(CLOSED, Ordering::Release);
         self.submissions.close();
         // Nothing is ever sent: this waits for the writer's end.
         let _ = self.ended.recv().await;
@@ -274,6 +318,19 @@ impl Drop for Sequencer {
             let _ = thread.join();
         }
     }
+}
+
+fn outdated() -> Error {
+    let issue = "the policy that another engine brought into force cannot be read by this one; update it";
+    Error::new(ErrorKind::Unsupported, issue)
+}
+
+fn set_back() -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the store has lost entries that this engine saw committed: it was set back to an older copy, or failed over to \
+         a standby that was behind; nothing is signed on top of it",
+    )
 }
 
 fn fenced() -> Error {

@@ -23,6 +23,8 @@ use crate::provenance::{Frontier, Parent};
 /// Runs the whole suite.
 pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     claims_raise_the_epoch_and_fence_older_writers(&*fresh());
+    shards_are_claimed_again_only_by_their_owner(&*fresh());
+    ancestry_goes_up_to_the_first_of_a_line(&*fresh());
     a_commit_is_all_or_nothing_and_then_visible(&*fresh());
     outdated_state_changes_are_named_and_nothing_is_written(&*fresh());
     changes_of_one_agent_apply_one_after_the_other(&*fresh());
@@ -34,6 +36,9 @@ pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     scans_find_exactly_what_the_filter_says(&*fresh());
 }
 
+const OWNER: Uuid = Uuid::from_u128(1);
+const OTHER: Uuid = Uuid::from_u128(2);
+
 /// A writer that builds correct batches.
 struct Log {
     head: Head,
@@ -43,7 +48,8 @@ struct Log {
 
 impl Log {
     fn claim(store: &dyn Store) -> Self {
-        Self { head: block_on(store.claim(0)).unwrap(), frontier: Frontier::default(), next: 0 }
+        let head = block_on(store.claim(0, OWNER)).unwrap();
+        Self { head, frontier: Frontier::default(), next: 0 }
     }
 
     fn entry(
@@ -139,12 +145,54 @@ fn claims_raise_the_epoch_and_fence_older_writers(store: &dyn Store) {
     assert_eq!(old.head, Head { epoch: 1, ..Head::empty(0) });
     let entry = old.entry("o", None, RecordType::Gap, None);
     old.commit(store, &[entry]);
-    let new = block_on(store.claim(0)).unwrap();
+    let new = block_on(store.claim(0, OTHER)).unwrap();
     assert_eq!(new, Head { epoch: 2, ..old.head.clone() });
     let entry = old.entry("o", None, RecordType::Gap, None);
     let (batch, _) = old.batch(&[entry]);
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
     assert_eq!(block_on(store.head(0)).unwrap(), new, "a fenced commit changes nothing");
+}
+
+fn shards_are_claimed_again_only_by_their_owner(store: &dyn Store) {
+    assert_eq!(block_on(store.heads()).unwrap(), []);
+    let patience = Duration::from_secs(3600);
+    let first = block_on(store.claim_free(OWNER, patience)).unwrap();
+    assert_eq!(first, Head { epoch: 1, ..Head::empty(first.shard) });
+    let again = block_on(store.claim_free(OWNER, patience)).unwrap();
+    assert_eq!(again, Head { epoch: 2, ..first.clone() }, "one's own comes first");
+    assert!(block_on(store.renew(first.shard, OWNER)).unwrap());
+    let taken = block_on(store.claim(first.shard, OTHER)).unwrap();
+    assert!(!block_on(store.renew(first.shard, OWNER)).unwrap());
+    assert_eq!(block_on(store.reclaim(first.shard, OWNER)).unwrap(), None);
+    block_on(store.release(first.shard, OWNER)).unwrap();
+    assert_eq!(block_on(store.heads()).unwrap(), [taken.clone()], "what is another's stays its");
+    let again = block_on(store.reclaim(first.shard, OTHER)).unwrap();
+    assert_eq!(again, Some(Head { epoch: taken.epoch + 1, ..taken }));
+    block_on(store.release(first.shard, OTHER)).unwrap();
+    let third = block_on(store.claim_free(OWNER, patience)).unwrap();
+    assert_eq!(third.shard, first.shard, "what was let go of is free at once");
+}
+
+fn ancestry_goes_up_to_the_first_of_a_line(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let mut line: Vec<Entry> = Vec::new();
+    for _ in 0..5 {
+        let mut entry = log.entry("o", None, RecordType::Alert, None);
+        entry.parent = line.last().map(|last| Parent { id: last.id, leaf: Hash::leaf(&last.to_bytes()) });
+        log.commit(store, std::slice::from_ref(&entry));
+        line.push(entry);
+    }
+    let up = |from: usize, limit| -> Vec<Vec<u8>> {
+        let found = block_on(store.ancestry(line[from].id, limit)).unwrap();
+        found.into_iter().map(|record| record.entry).collect()
+    };
+    let wanted = |range: std::ops::Range<usize>| -> Vec<Vec<u8>> {
+        line[range].iter().rev().map(Entry::to_bytes).collect()
+    };
+    assert_eq!(up(4, 100), wanted(0..5));
+    assert_eq!(up(4, 2), wanted(3..5));
+    assert_eq!(up(0, 9), wanted(0..1));
+    assert_eq!(block_on(store.ancestry(Uuid::from_u128(99), 9)).unwrap(), []);
 }
 
 fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
@@ -232,6 +280,7 @@ fn policies_keep_every_version(store: &dyn Store) {
     assert_eq!(log.commit_changes(store, vec![install(0, 1)]), Committed::Conflict(vec![0]));
     assert_eq!(log.commit_changes(store, vec![install(1, 2)]), Committed::Yes);
     assert_eq!(block_on(store.policy()).unwrap(), Some(policy(2)));
+    assert_eq!(block_on(store.policy_version()).unwrap(), 2);
     assert_eq!(block_on(store.policies(u64::MAX, 10)).unwrap(), [policy(2), policy(1)]);
     assert_eq!(block_on(store.policies(2, 10)).unwrap(), [policy(1)]);
 }
@@ -347,14 +396,14 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
                 if newest_first {
                     wanted.reverse();
                 }
-                let mut ranges = vec![ShardRange { shard: 0, start: 0, end: log.head.size }];
+                let mut rest = Some(ShardRange { shard: 0, start: 0, end: log.head.size });
                 let mut found = Vec::new();
-                while !ranges.is_empty() {
-                    let scan = Scan { filter: filter.clone(), ranges, newest_first, limit };
+                while let Some(range) = rest {
+                    let scan = Scan { filter: filter.clone(), range, newest_first, limit };
                     let page = block_on(store.scan(&scan)).unwrap();
                     assert!(page.records.len() <= limit);
                     found.extend(page.records.into_iter().map(|record| record.entry));
-                    ranges = page.rest;
+                    rest = page.rest;
                 }
                 assert_eq!(found, wanted, "{filter:?} newest_first={newest_first} limit={limit}");
             }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -61,6 +62,13 @@ impl FailingStore {
     pub fn fail_claims(&self, faults: impl IntoIterator<Item = Fault>) {
         self.claims.lock().extend(faults);
     }
+
+    fn may_claim(&self) -> Result<()> {
+        match self.claims.lock().pop_front() {
+            None | Some(Fault::None) => Ok(()),
+            Some(_) => Err(injected()),
+        }
+    }
 }
 
 fn injected() -> Error {
@@ -73,12 +81,31 @@ impl Store for FailingStore {
         "failing"
     }
 
-    async fn claim(&self, shard: Shard) -> Result<Head> {
-        let fault = self.claims.lock().pop_front().unwrap_or(Fault::None);
-        match fault {
-            Fault::None => self.inner.claim(shard).await,
-            _ => Err(injected()),
-        }
+    async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
+        self.may_claim()?;
+        self.inner.claim(shard, owner).await
+    }
+
+    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head> {
+        self.may_claim()?;
+        self.inner.claim_free(owner, patience).await
+    }
+
+    async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
+        self.may_claim()?;
+        self.inner.reclaim(shard, owner).await
+    }
+
+    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
+        self.inner.renew(shard, owner).await
+    }
+
+    async fn release(&self, shard: Shard, owner: Uuid) -> Result<()> {
+        self.inner.release(shard, owner).await
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>> {
+        self.inner.heads().await
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {

@@ -23,6 +23,7 @@ mod postgres;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,8 @@ pub enum Committed {
     Yes,
     /// Nothing was written: these state changes (places in the batch) were made from an outdated version.
     Conflict(Vec<usize>),
+    /// Nothing was written: an entry's id is in the log of another shard. Only stores with several shards say so.
+    Duplicate,
     /// Nothing was written: the shard has another owner, or another head than the batch was built on.
     Fenced,
 }
@@ -251,13 +254,13 @@ pub struct ShardRange {
     pub end: u64,
 }
 
-/// A search through parts of the log.
+/// A search through a part of a shard's log.
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// What to find.
     pub filter: Filter,
     /// Where to look.
-    pub ranges: Vec<ShardRange>,
+    pub range: ShardRange,
     /// Newest first, or oldest first.
     pub newest_first: bool,
     /// Most records to return.
@@ -269,9 +272,23 @@ pub struct Scan {
 pub struct Scanned {
     /// In the order asked for.
     pub records: Vec<StoredRecord>,
-    /// Where to go on; empty when everything was seen. A search may stop early, with fewer records than asked for.
-    pub rest: Vec<ShardRange>,
+    /// Where to go on; `None` when everything was seen. A search may stop early, with fewer records than asked for.
+    pub rest: Option<ShardRange>,
 }
+
+/// What others changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An agent.
+    Agent(OrganizationId, AgentId),
+    /// The policy in force.
+    Policy,
+    /// Perhaps anything: messages may have been missed.
+    Anything,
+}
+
+/// Is told of changes, on any thread; it must not wait.
+pub type Listener = Box<dyn Fn(Change) + Send + Sync>;
 
 pub(crate) fn uncovered(index: u64) -> Error {
     Error::new(ErrorKind::Corrupt, format!("entry {index} has no checkpoint that covers it"))
@@ -289,14 +306,55 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
-    /// Takes over a shard and gives its head.
+    /// A copy to search instead, which may be behind; `None` if there is none.
+    fn replica(&self) -> Option<&dyn Store> {
+        None
+    }
+
+    /// What its operator should know: promises that it cannot keep as it is set up.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Tells a listener of changes that others make, as soon as it can. Nobody relies on it: what it does not tell is
+    /// found by looking, once a second.
+    fn listen(&self, _: Listener) {}
+
+    /// Takes over a shard, whoever holds it, and gives its head. `owner` names the engine that will write.
     ///
     /// # Behavior
     /// - The first claim of a shard gives the empty head with epoch 1.
     /// - Every claim raises the epoch by one and changes nothing else.
     /// - After a claim, a commit with an earlier epoch is [`Committed::Fenced`].
     /// - After a commit whose outcome is unknown, the head says whether it happened, and will not change any more.
-    async fn claim(&self, shard: Shard) -> Result<Head>;
+    async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head>;
+
+    /// Claims a shard that nobody holds, or whose owner gave no sign for `patience`; if there is none, a new one.
+    ///
+    /// # Behavior
+    /// - A shard that `owner` holds already comes first.
+    /// - A store that can have only one shard gives it, whoever holds it.
+    /// - Commits and renewals are signs, by the store's clock.
+    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head>;
+
+    /// Claims a shard again, if it is still the owner's; `None` if another has taken it.
+    ///
+    /// # Behavior
+    /// - Raises the epoch as a claim does; `None` changes nothing.
+    /// - Either way a commit that was on its way before has happened or never will.
+    async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>>;
+
+    /// A sign from a shard's owner. `false` if another has taken it.
+    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool>;
+
+    /// Lets go of a shard, so that the next [`claim_free`](Self::claim_free) may have it at once.
+    ///
+    /// # Behavior
+    /// - A shard that is another's stays its.
+    async fn release(&self, shard: Shard, owner: Uuid) -> Result<()>;
+
+    /// The heads of all shards that were ever claimed, in order.
+    async fn heads(&self) -> Result<Vec<Head>>;
 
     /// Reads a shard's head.
     ///
@@ -345,10 +403,25 @@ pub trait Store: Send + Sync + 'static {
     /// - An unknown id is `None`.
     async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>>;
 
+    /// Records that follow from one another: the one with this id, its parent, and so on, at most `limit`.
+    ///
+    /// # Behavior
+    /// - Ends with the record that names no parent, or one that is not there; an unknown id gives nothing.
+    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
+        let mut found = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next.filter(|_| found.len() < limit) {
+            let Some(record) = self.record_by_id(id).await? else { break };
+            next = Entry::parse(&record.entry)?.parent.map(|parent| parent.id);
+            found.push(record);
+        }
+        Ok(found)
+    }
+
     /// Searches the log.
     ///
     /// # Behavior
-    /// - Finds exactly the records of the ranges that pass the filter, in order, each once over successive calls.
+    /// - Finds exactly the records of the range that pass the filter, in order, each once over successive calls.
     /// - Returns at most `limit` records, and says where to go on.
     /// - Does a bounded amount of work per call; a page may be short although there is more.
     async fn scan(&self, scan: &Scan) -> Result<Scanned>;
@@ -401,6 +474,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Behavior
     /// - `None` before the first one.
     async fn policy(&self) -> Result<Option<StoredPolicy>>;
+
+    /// The number of the policy in force; 0 before the first one.
+    async fn policy_version(&self) -> Result<u64> {
+        Ok(self.policy().await?.map_or(0, |policy| policy.version))
+    }
 
     /// Versions of the policy, newest first, below `below`, at most `limit`.
     ///

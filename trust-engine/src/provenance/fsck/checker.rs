@@ -175,11 +175,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Takes over what another checker found.
-    pub(super) fn adopt(&mut self, other: Self) {
-        self.report.findings.extend(other.report.findings);
-    }
-
     pub(super) fn finish(mut self) -> Report {
         self.report.findings.sort_by_key(|finding| finding.index);
         self.report

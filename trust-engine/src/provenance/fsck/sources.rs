@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::checker::Checker;
-use super::state::State;
+use super::state::{Place, State};
 use super::{Damage, Report};
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::provenance::entry::Entry;
@@ -18,8 +18,8 @@ use crate::storage::{Head, Shard, Store, StoredRecord};
 /// Entries read at a time: four tiles.
 const CHUNK: u64 = 4 * TILE_WIDTH;
 
-/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids; and that agents and policy
-/// are what their last records say.
+/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids; and, if the log has no other
+/// shard, that agents and policy are what their last records say.
 ///
 /// `since` is a checkpoint seen at an earlier time: with it, a log that was rolled back or rewritten is caught too.
 /// `progress` is told the number of entries checked and the log's size.
@@ -33,11 +33,54 @@ pub async fn check_store(
     since: Option<&SignedCheckpoint>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Report> {
+    let reports = check_shards(store, &[(shard, key.clone())], since, progress).await?;
+    Ok(reports.into_iter().next().unwrap_or_default())
+}
+
+/// Checks the logs of several shards, each with its key, and the state against them if they are all there are. One report
+/// for each.
+///
+/// # Errors
+/// Those of [`check_store`].
+pub async fn check_shards(
+    store: &dyn Store,
+    logs: &[(Shard, VerifierKey)],
+    since: Option<&SignedCheckpoint>,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<Vec<Report>> {
+    let heads = store.heads().await?;
+    let mut state = State::default();
+    let mut checkers = Vec::with_capacity(logs.len());
+    for (shard, key) in logs {
+        let since = since.filter(|since| logs.len() == 1 || since.checkpoint.origin == key.name());
+        checkers.push((*shard, check_log(store, *shard, key, since, &mut state, progress).await?));
+    }
+    if heads.iter().all(|head| logs.iter().any(|(shard, _)| *shard == head.shard)) {
+        let wrong = state.compare(store).await?;
+        // Whoever writes meanwhile moves a head as well, and may have changed what was compared.
+        if heads.iter().map(|head| head.size).eq(store.heads().await?.iter().map(|head| head.size)) {
+            for (at, detail) in wrong {
+                if let Some((_, checker)) = checkers.iter_mut().find(|(shard, _)| *shard == at.shard) {
+                    checker.find(at.index, Damage::StateChanged, detail);
+                }
+            }
+        }
+    }
+    Ok(checkers.into_iter().map(|(_, checker)| checker.finish()).collect())
+}
+
+async fn check_log<'a>(
+    store: &dyn Store,
+    shard: Shard,
+    key: &'a VerifierKey,
+    since: Option<&SignedCheckpoint>,
+    state: &mut State,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<Checker<'a>> {
     // Read first: a log that is written on meanwhile is longer than this, never shorter.
     let acknowledged = store.acknowledged(shard).await?;
     let head = store.head(shard).await?;
     let mut checker = Checker::new(key);
-    let mut state = State::default();
     let mut checkpoints = Checkpoints { store, shard, loaded: Vec::new(), next: 0 };
     if acknowledged > head.size {
         let detail = format!("it has {} entries, and {acknowledged} were acknowledged", head.size);
@@ -57,7 +100,7 @@ pub async fn check_store(
                 Some(record) => {
                     let entry = check_record(store, &mut checker, &record, stored, &homes).await?;
                     if let Some(entry) = entry {
-                        state.record(index, entry, record.payload.as_ref());
+                        state.record(Place { shard, index }, entry, record.payload.as_ref());
                     }
                 }
                 None => checker.missing(stored),
@@ -76,11 +119,8 @@ pub async fn check_store(
     }
     let beyond = store.records(shard, head.size, 1).await?;
     let longer = checkpoints.beyond(head.size).await?;
-    let mut after = Checker::new(key);
-    state.compare(store, &mut after).await?;
-    // Whoever writes meanwhile moves the head as well, and may have changed what was compared.
+    // Unless it was written on meanwhile.
     if store.head(shard).await?.size == head.size {
-        checker.adopt(after);
         if let Some(record) = beyond.first() {
             checker.find(record.index, Damage::Unsigned, "there are entries behind the log's head");
         }
@@ -91,7 +131,7 @@ pub async fn check_store(
     if head.size > 0 && !is_signed_head(&head, key) {
         checker.find(head.size - 1, Damage::CheckpointChanged, "the head is not the one that was signed");
     }
-    Ok(checker.finish())
+    Ok(checker)
 }
 
 fn is_signed_head(head: &Head, key: &VerifierKey) -> bool {
@@ -133,7 +173,7 @@ async fn check_record(
     let entry = Entry::parse(&record.entry).ok();
     if let Some(entry) = &entry {
         match store.record_by_id(entry.id).await {
-            Ok(Some(found)) if found.index == record.index => {}
+            Ok(Some(found)) if (found.shard, found.index) == (record.shard, record.index) => {}
             Ok(_) => {
                 checker.find(record.index, Damage::IndexWrong, format!("the id {} leads elsewhere", entry.id))
             }

@@ -1,72 +1,96 @@
-//! Whether the state is what the log says: every change of an agent or of the policy has its record, so the last
-//! record of each says what the store must hold now.
+//! Whether the state is what the log says: every change of an agent or of the policy has its record, so the record of
+//! the highest version of each says what the store must hold now, whatever shard it is in.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::Damage;
-use super::checker::Checker;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::PolicyHash;
 use crate::provenance::entry::{Entry, RecordType};
 use crate::provenance::payload::Payload;
-use crate::storage::Store;
+use crate::storage::{Shard, Store};
 
 /// Agents read at a time.
 const PAGE: usize = 1000;
+
+/// Where a record is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    pub(super) shard: Shard,
+    pub(super) index: u64,
+}
+
+/// Something that is not what its record says.
+type Wrong = (Place, String);
 
 /// Agents and policy as the records seen so far leave them.
 #[derive(Default)]
 pub(super) struct State {
     organizations: BTreeMap<OrganizationId, HashMap<AgentId, Recorded>>,
-    policy: Option<(u64, Option<PolicyHash>)>,
+    policy: Option<(Place, u64, Option<PolicyHash>)>,
 }
 
 /// An agent's last record.
 struct Recorded {
-    index: u64,
+    at: Place,
+    /// 0 if the payload is gone.
+    version: u64,
     /// Hash of the agent as it left it; `None` if the payload is gone.
     agent: Option<[u8; 32]>,
 }
 
 impl State {
-    pub(super) fn record(&mut self, index: u64, entry: Entry, payload: Option<&Payload>) {
-        let agents = self.organizations.entry(entry.organization).or_default();
+    pub(super) fn record(&mut self, at: Place, entry: Entry, payload: Option<&Payload>) {
+        let body = || payload.and_then(|payload| payload.json().ok());
         match (entry.kind, entry.agent) {
             (RecordType::Agent, Some(id)) => {
-                let body = payload.and_then(|payload| payload.json().ok());
-                let agent = body.and_then(|mut body| body.get_mut("after").map(Value::take)).map(digest);
-                agents.insert(id, Recorded { index, agent });
+                let after = body().and_then(|mut body| body.get_mut("after").map(Value::take));
+                let version = after.as_ref().and_then(version_of).unwrap_or(0);
+                let recorded = Recorded { at, version, agent: after.map(digest) };
+                let agents = self.organizations.entry(entry.organization).or_default();
+                if agents.get(&id).is_none_or(|known| known.version <= version || version == 0) {
+                    agents.insert(id, recorded);
+                }
             }
-            (RecordType::Policy, _) => self.policy = Some((index, entry.policy)),
+            (RecordType::Policy, _) => {
+                let version = body().as_ref().and_then(version_of).unwrap_or(0);
+                if self.policy.is_none_or(|(_, known, _)| known <= version || version == 0) {
+                    self.policy = Some((at, version, entry.policy));
+                }
+            }
             _ => {}
         }
     }
 
-    /// Compares with what the store holds.
-    pub(super) async fn compare(self, store: &dyn Store, checker: &mut Checker<'_>) -> Result<()> {
+    /// What the store holds otherwise.
+    pub(super) async fn compare(self, store: &dyn Store) -> Result<Vec<Wrong>> {
+        let mut wrong = Vec::new();
         for (organization, recorded) in self.organizations {
-            compare_agents(store, &organization, recorded, checker).await?;
+            compare_agents(store, &organization, recorded, &mut wrong).await?;
         }
-        if let Some((index, recorded)) = self.policy {
+        if let Some((at, _, recorded)) = self.policy {
             let held = store.policy().await?.map(|policy| policy.policy_hash());
             if held != recorded {
                 let detail = "the store's policy is not the one that this record brought into force";
-                checker.find(index, Damage::StateChanged, detail);
+                wrong.push((at, detail.to_owned()));
             }
         }
-        Ok(())
+        Ok(wrong)
     }
+}
+
+fn version_of(body: &Value) -> Option<u64> {
+    body.get("version").and_then(Value::as_u64)
 }
 
 async fn compare_agents(
     store: &dyn Store,
     organization: &OrganizationId,
     mut recorded: HashMap<AgentId, Recorded>,
-    checker: &mut Checker<'_>,
+    wrong: &mut Vec<Wrong>,
 ) -> Result<()> {
     let mut after = None;
     loop {
@@ -75,27 +99,26 @@ async fn compare_agents(
         let more = page.len() == PAGE;
         for agent in page {
             let id = agent.id.clone();
-            let (index, same) = match recorded.remove(&id) {
-                Some(Recorded { index, agent: Some(digested) }) => {
-                    (index, serde_json::to_value(agent).map(digest).ok() == Some(digested))
+            let (at, same) = match recorded.remove(&id) {
+                Some(Recorded { at, agent: Some(digested), .. }) => {
+                    (at, serde_json::to_value(agent).map(digest).ok() == Some(digested))
                 }
                 // Erased, so nobody can compare.
-                Some(Recorded { index, agent: None }) => (index, true),
-                None => (0, false),
+                Some(Recorded { at, agent: None, .. }) => (at, true),
+                None => (Place::default(), false),
             };
             if !same {
                 let detail =
                     format!("the store's agent {id} of {organization} is not what its last record says");
-                checker.find(index, Damage::StateChanged, detail);
+                wrong.push((at, detail));
             }
         }
         if !more {
             break;
         }
     }
-    for (id, Recorded { index, .. }) in recorded {
-        let detail = format!("the store has lost the agent {id} of {organization}");
-        checker.find(index, Damage::StateChanged, detail);
+    for (id, Recorded { at, .. }) in recorded {
+        wrong.push((at, format!("the store has lost the agent {id} of {organization}")));
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ pub(super) struct Prepared {
 /// Builds the batch of `gaps` and `submissions` on top of `head`.
 pub(super) fn prepare(
     settings: &Settings,
+    origin: &str,
     head: &Head,
     frontier: &Frontier,
     gaps: &[Draft],
@@ -66,7 +67,7 @@ pub(super) fn prepare(
         }
     }
     let checkpoint = Checkpoint {
-        origin: settings.origin.clone(),
+        origin: origin.to_owned(),
         size: builder.frontier.size(),
         root: builder.frontier.root(),
     };

@@ -11,15 +11,14 @@ use uuid::Uuid;
 
 use super::batch::{Prepared, prepare};
 use super::gap::Gap;
-use super::{DOWN, Draft, FENCED, ParentOf, Settings, Shared, Submission, UP, fenced};
+use super::ground::Ground;
+use super::{DOWN, Draft, FENCED, ParentOf, SET_BACK, Settings, Shared, Submission, UP, fenced, set_back};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::entry::Entry;
 use crate::provenance::hash::Hash;
-use crate::provenance::merkle::{Frontier, frontier_plan};
-use crate::provenance::note::VerifierKey;
 use crate::provenance::record::{Receipt, SignedCheckpoint};
 use crate::provenance::tally::Tally;
-use crate::storage::{Committed, Head, StoredRecord};
+use crate::storage::{Committed, Head, Shard, StoredRecord};
 
 /// Most payload bytes per commit; a batch always holds at least one submission.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -38,54 +37,43 @@ pub(super) struct Writer {
     settings: Settings,
     shared: Arc<Shared>,
     queue: Receiver<Submission>,
-    head: Head,
-    frontier: Frontier,
+    ground: Ground,
+    /// The last heads of the shards that this engine wrote before.
+    left: HashMap<Shard, Head>,
     gap: Gap,
     /// Counts of verdicts that are not recorded, until a commit has carried them.
     uncounted: Tally,
     /// A batch whose callers were told that its outcome is unknown.
-    unsettled: Option<(Head, Frontier, Vec<Submission>)>,
+    unsettled: Option<(Ground, Vec<Submission>)>,
 }
 
 impl Writer {
-    /// Claims the shard and makes sure that what it is to sign on top of is what was signed.
+    /// Claims a shard and makes sure that what is to be signed on top of is what was signed.
     pub(super) async fn open(
         settings: Settings,
-        key: VerifierKey,
         shared: Arc<Shared>,
         queue: Receiver<Submission>,
     ) -> Result<Self> {
-        let head = settings.store.claim(settings.shard).await?;
-        let fetched = settings.store.hashes(settings.shard, &frontier_plan(head.size)).await?;
-        let frontier = Frontier::load(head.size, &fetched).unwrap_or_default();
-        if frontier.size() != head.size || frontier.root() != head.root {
-            return Err(refuse(&head, "the stored tree has another root than the log's head"));
-        }
-        if head.size > 0 {
-            let signed = SignedCheckpoint::parse(&head.note).map_err(|issue| refuse(&head, issue))?;
-            if signed.checkpoint.size != head.size || signed.checkpoint.root != head.root {
-                return Err(refuse(&head, "the signed checkpoint is not that of the log's head"));
+        let head = match settings.shard {
+            Some(shard) => settings.store.claim(shard, settings.owner).await?,
+            None => settings.store.claim_free(settings.owner, settings.patience).await?,
+        };
+        let shard = head.shard;
+        let ground = match Ground::load(&settings, head).await {
+            Ok(ground) => ground,
+            Err(error) => {
+                // Whoever repairs it need not wait for us to be forgotten.
+                let _ = settings.store.release(shard, settings.owner).await;
+                return Err(error);
             }
-            if signed.checkpoint.origin != key.name() {
-                let issue = format!("the log is {}, not {}", signed.checkpoint.origin, key.name());
-                return Err(Error::new(ErrorKind::Key, issue));
-            }
-            if !signed.is_signed_by(&key) {
-                return Err(Error::new(ErrorKind::Key, "the log was signed with another key than this one"));
-            }
-            let last = settings.store.records(settings.shard, head.size - 1, 2).await?;
-            let stored = settings.store.hashes(settings.shard, &[last_leaf(head.size)]).await?;
-            match (last.as_slice(), stored.first().and_then(|run| run.first())) {
-                ([record], Some(leaf)) if Hash::leaf(&record.entry) == *leaf => {}
-                _ => return Err(refuse(&head, "the last entry is not the one that was signed")),
-            }
-        }
+        };
+        shared.shard.store(shard, Ordering::Release);
         Ok(Self {
             settings,
             shared,
             queue,
-            head,
-            frontier,
+            ground,
+            left: HashMap::new(),
             gap: Gap::default(),
             uncounted: Tally::default(),
             unsettled: None,
@@ -112,6 +100,8 @@ impl Writer {
         if !self.is(DOWN) {
             self.commit(Vec::new());
         }
+        // Otherwise it is free when we have been silent for long enough.
+        let _ = block_on(self.settings.store.release(self.ground.head.shard, self.settings.owner));
     }
 
     fn is(&self, state: u8) -> bool {
@@ -142,8 +132,10 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: Vec<Submission>) {
-        if self.is(FENCED) {
-            return answer_all(batch, &Err(fenced()));
+        match self.shared.state.load(Ordering::Acquire) {
+            FENCED => return answer_all(batch, &Err(fenced())),
+            SET_BACK => return answer_all(batch, &Err(set_back())),
+            _ => {}
         }
         let mut batch = self.without_known(batch);
         loop {
@@ -153,17 +145,21 @@ impl Writer {
                 return;
             }
             let tally = self.uncounted.clone();
-            let prepared = prepare(&self.settings, &self.head, &self.frontier, &gaps, &batch, tally);
-            let (prepared, commit) = match prepared {
+            let Ground { head, frontier, key } = &self.ground;
+            let prepared = prepare(&self.settings, key.name(), head, frontier, &gaps, &batch, tally);
+            let (ground, receipts, owners, commit) = match prepared {
                 Ok(Prepared { batch, head, frontier, receipts, owners }) => {
-                    ((head, frontier, receipts, owners), block_on(self.settings.store.commit(batch)))
+                    let ground = Ground { head, frontier, key: key.clone() };
+                    (ground, receipts, owners, block_on(self.settings.store.commit(batch)))
                 }
                 // The signer failed; nothing was written.
                 Err(error) => return self.lost(batch, &error),
             };
-            let (head, frontier, receipts, owners) = prepared;
             match commit {
-                Ok(Committed::Yes) => return self.landed(head, frontier, batch, receipts),
+                Ok(Committed::Yes) => {
+                    self.ground = ground;
+                    return self.landed(batch, receipts);
+                }
                 Ok(Committed::Conflict(places)) => {
                     let outdated: Vec<usize> =
                         places.iter().filter_map(|at| owners.get(*at).copied()).collect();
@@ -183,20 +179,36 @@ impl Writer {
                     }
                     batch = rest;
                 }
-                Ok(Committed::Fenced) => {
-                    self.set(FENCED);
-                    return self.lost(batch, &fenced());
+                Ok(Committed::Duplicate) => {
+                    let before = batch.len();
+                    batch = self.without_known(batch);
+                    if batch.len() == before {
+                        let error =
+                            Error::new(ErrorKind::Corrupt, "the store names an id that it does not have");
+                        return self.lost(batch, &error);
+                    }
                 }
-                Err(error) => return self.settle((head, frontier), batch, receipts, error),
+                // Nothing was written, so the batch can go on in another shard.
+                Ok(Committed::Fenced) => match self.move_on() {
+                    Ok(true) => {}
+                    Ok(false) => return self.lost(batch, &fenced()),
+                    Err(error) => {
+                        if !self.is(SET_BACK) {
+                            self.set(DOWN);
+                        }
+                        return self.lost(batch, &error);
+                    }
+                },
+                Err(error) => return self.settle(ground, batch, receipts, error),
             }
         }
     }
 
-    fn landed(&mut self, head: Head, frontier: Frontier, batch: Vec<Submission>, receipts: Vec<Receipt>) {
-        self.shared.entries.fetch_add(head.size - self.head.size, Ordering::Relaxed);
+    /// The batch is in the log.
+    fn landed(&mut self, batch: Vec<Submission>, receipts: Vec<Receipt>) {
+        let entries: usize = batch.iter().map(|submission| submission.drafts.len()).sum();
+        self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.head = head;
-        self.frontier = frontier;
         self.carried();
         for (mut submission, receipt) in batch.into_iter().zip(receipts) {
             submission.land();
@@ -217,27 +229,73 @@ impl Writer {
         answer_all(batch, &Err(error.clone()));
     }
 
-    /// A commit failed: learn by a claim whether it happened, before anything else is signed.
-    fn settle(
-        &mut self,
-        prepared: (Head, Frontier),
-        batch: Vec<Submission>,
-        receipts: Vec<Receipt>,
-        error: Error,
-    ) {
+    /// Another engine has this shard: claims another one. `false` if this engine may write no other.
+    fn move_on(&mut self) -> Result<bool> {
+        if self.settings.shard.is_some() || !self.settings.store.is_shared() {
+            self.set(FENCED);
+            return Ok(false);
+        }
+        self.left.insert(self.ground.head.shard, self.ground.head.clone());
+        let head = block_on(self.settings.store.claim_free(self.settings.owner, self.settings.patience))?;
+        if let Some(left) = self.left.get(&head.shard).cloned() {
+            self.must_hold(&left)?;
+        }
+        self.ground = block_on(Ground::load(&self.settings, head))?;
+        self.shared.shard.store(self.ground.head.shard, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Nothing is signed on a log that does not hold what this engine has seen committed: that would fork it.
+    fn must_hold(&self, seen: &Head) -> Result<()> {
+        if seen.size > 0 && !block_on(self.is_checkpointed(seen))? {
+            self.set(SET_BACK);
+            return Err(set_back());
+        }
+        Ok(())
+    }
+
+    /// Whether a commit that failed happened all the same. Afterwards the ground is what can be signed on top of.
+    ///
+    /// A claim comes first: by it, or by the claim of whoever has the shard now, the commit has happened or never will.
+    fn outcome(&mut self, prepared: &Ground) -> Result<bool> {
+        let store = &self.settings.store;
+        let head = match block_on(store.reclaim(prepared.head.shard, self.settings.owner))? {
+            Some(head) => head,
+            None => {
+                self.must_hold(&self.ground.head)?;
+                let landed = block_on(self.is_checkpointed(&prepared.head))?;
+                self.move_on()?;
+                return Ok(landed);
+            }
+        };
+        if head.same_tree(&prepared.head) {
+            self.ground = Ground { head, ..prepared.clone() };
+            Ok(true)
+        } else if head.same_tree(&self.ground.head) {
+            self.ground.head = head;
+            Ok(false)
+        } else {
+            // Ours, and yet another one: written by someone who let go of it, or set back.
+            self.must_hold(&self.ground.head)?;
+            let landed = block_on(self.is_checkpointed(&prepared.head))?;
+            self.ground = block_on(Ground::load(&self.settings, head))?;
+            Ok(landed)
+        }
+    }
+
+    /// Whether the log went on from this head: its signature is in the log only with its entries.
+    async fn is_checkpointed(&self, head: &Head) -> Result<bool> {
+        let found = self.settings.store.checkpoints(head.shard, head.size, 1).await?;
+        Ok(found.first().is_some_and(|(size, note)| *size == head.size && *note == head.note))
+    }
+
+    /// A commit failed: learns whether it happened, before anything else is signed.
+    fn settle(&mut self, prepared: Ground, batch: Vec<Submission>, receipts: Vec<Receipt>, error: Error) {
         for pause in SETTLING {
-            match block_on(self.settings.store.claim(self.settings.shard)) {
-                Ok(head) if head.same_tree(&prepared.0) => {
-                    return self.landed(head, prepared.1, batch, receipts);
-                }
-                Ok(head) if head.same_tree(&self.head) => {
-                    self.head = head;
-                    return self.lost(batch, &error);
-                }
-                Ok(_) => {
-                    self.set(FENCED);
-                    return self.lost(batch, &fenced());
-                }
+            match self.outcome(&prepared) {
+                Ok(true) => return self.landed(batch, receipts),
+                Ok(false) => return self.lost(batch, &error),
+                Err(_) if self.is(SET_BACK) => return self.lost(batch, &set_back()),
                 Err(_) => std::thread::sleep(pause),
             }
         }
@@ -257,7 +315,7 @@ impl Writer {
             kept.push(memory);
             submission.answer(&Err(unknown.clone()));
         }
-        self.unsettled = Some((prepared.0, prepared.1, kept));
+        self.unsettled = Some((prepared, kept));
     }
 
     /// Tries to reach the store again, and settles what was left open.
@@ -265,24 +323,23 @@ impl Writer {
         if !self.is(DOWN) {
             return;
         }
-        let Ok(head) = block_on(self.settings.store.claim(self.settings.shard)) else { return };
+        let prepared = self.unsettled.as_ref().map_or_else(|| self.ground.clone(), |open| open.0.clone());
+        let Ok(landed) = self.outcome(&prepared) else { return };
         match self.unsettled.take() {
-            Some((prepared, frontier, mut landed)) if head.same_tree(&prepared) => {
-                landed.iter_mut().for_each(Submission::land);
-                self.head = head;
-                self.frontier = frontier;
+            Some((_, mut batch)) if landed => {
+                batch.iter_mut().for_each(Submission::land);
                 self.carried();
             }
-            Some((_, _, lost)) if head.same_tree(&self.head) => {
-                self.head = head;
+            Some((_, batch)) => {
                 let now = self.settings.clock.now();
-                lost.iter().for_each(|submission| self.gap.count(submission, now));
+                batch.iter().for_each(|submission| self.gap.count(submission, now));
             }
-            None if head.same_tree(&self.head) => self.head = head,
-            _ => return self.set(FENCED),
+            None => {}
         }
-        self.set(UP);
-        self.commit(Vec::new());
+        if !self.is(FENCED) {
+            self.set(UP);
+            self.commit(Vec::new());
+        }
     }
 
     /// Answers what got into the queue before it was known that the store is down.
@@ -382,16 +439,4 @@ fn is_stored_as(draft: &Draft, entry: &Entry, stored: &StoredRecord) -> bool {
     (draft.kind, &draft.organization, &draft.agent, draft.decision, &draft.reason_code, draft.parent)
         == (entry.kind, &entry.organization, &entry.agent, entry.decision, &entry.reason_code, parent)
         && payload == Some(draft.payload.bytes.as_slice())
-}
-
-fn last_leaf(size: u64) -> crate::provenance::merkle::HashRange {
-    crate::provenance::merkle::HashRange { level: 0, start: size - 1, count: 1 }
-}
-
-fn refuse(head: &Head, issue: &str) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        format!("{issue}; nothing is signed on top of it. Run `trust-engine log verify`"),
-    )
-    .with("size", head.size)
 }

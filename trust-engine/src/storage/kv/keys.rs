@@ -9,6 +9,8 @@ use crate::policy::Decision;
 use crate::provenance::RecordType;
 
 pub(super) const HEAD: &[u8] = b"head";
+/// Who claimed the log last.
+pub(super) const OWNER: &[u8] = b"owner";
 
 /// Decisions as index bytes; 0 is none.
 pub(super) const DECISIONS: [Option<Decision>; 4] =

@@ -144,25 +144,11 @@ impl<K: Kv> KvStore<K> {
     }
 
     pub(super) fn run_scan(&self, scan: &Scan) -> Result<Scanned> {
+        self.only_shard(scan.range.shard)?;
+        let range = self.within_time(scan.range, &scan.filter)?;
         let mut records = Vec::new();
-        let mut rest = Vec::new();
-        for range in &scan.ranges {
-            self.only_shard_zero(range)?;
-            let range = self.within_time(*range, &scan.filter)?;
-            let remaining = self.scan_range(scan, range, &mut records)?;
-            rest.extend((remaining.start < remaining.end).then_some(remaining));
-        }
-        Ok(Scanned { records, rest })
-    }
-
-    fn only_shard_zero(&self, range: &ShardRange) -> Result<()> {
-        match range.shard {
-            0 => Ok(()),
-            other => Err(Error::invalid(
-                "shard",
-                format!("is {other}; the {} store has only shard 0", self.kv.name()),
-            )),
-        }
+        let remaining = self.scan_range(scan, range, &mut records)?;
+        Ok(Scanned { records, rest: (remaining.start < remaining.end).then_some(remaining) })
     }
 
     /// Narrows a range to the filter's times: entry times never go back, so they are index bounds.

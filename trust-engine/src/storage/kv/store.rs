@@ -1,6 +1,7 @@
 //! The store's methods, each in terms of the log and the state below.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -34,7 +35,22 @@ impl<K: Kv> KvStore<K> {
         }
     }
 
-    fn only_shard(&self, shard: Shard) -> Result<()> {
+    fn take(&self, owner: Uuid) -> Result<Head> {
+        let _writing = self.writing.lock();
+        self.kv.recover()?;
+        let mut head = self.read_head()?;
+        if let Some(mark) = self.kv.mark()? {
+            check_mark(&mark, &head)?;
+        }
+        head.epoch += 1;
+        let mut puts = Puts::default();
+        puts.put(Table::Meta, &[keys::OWNER], &[owner.as_bytes()]);
+        put_head(&head, &mut puts)?;
+        self.kv.write(&puts)?;
+        Ok(head)
+    }
+
+    pub(super) fn only_shard(&self, shard: Shard) -> Result<()> {
         match shard {
             0 => Ok(()),
             _ => Err(Error::invalid(
@@ -55,19 +71,33 @@ impl<K: Kv> Store for KvStore<K> {
         false
     }
 
-    async fn claim(&self, shard: Shard) -> Result<Head> {
+    async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
         self.only_shard(shard)?;
-        let _writing = self.writing.lock();
-        self.kv.recover()?;
-        let mut head = self.read_head()?;
-        if let Some(mark) = self.kv.mark()? {
-            check_mark(&mark, &head)?;
-        }
-        head.epoch += 1;
-        let mut puts = Puts::default();
-        put_head(&head, &mut puts)?;
-        self.kv.write(&puts)?;
-        Ok(head)
+        self.take(owner)
+    }
+
+    async fn claim_free(&self, owner: Uuid, _: Duration) -> Result<Head> {
+        self.take(owner)
+    }
+
+    async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
+        if self.renew(shard, owner).await? { self.take(owner).map(Some) } else { Ok(None) }
+    }
+
+    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
+        self.only_shard(shard)?;
+        let stored = self.kv.get(Table::Meta, keys::OWNER)?;
+        Ok(stored.as_deref() == Some(owner.as_bytes().as_slice()))
+    }
+
+    async fn release(&self, shard: Shard, _: Uuid) -> Result<()> {
+        // Whoever comes next takes it anyway.
+        self.only_shard(shard)
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>> {
+        let head = self.read_head()?;
+        Ok(if head.epoch > 0 { vec![head] } else { Vec::new() })
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {

@@ -28,6 +28,7 @@ pub struct Postgres {
     connect_timeout: Duration,
     statement_timeout: Duration,
     root_certificates: Option<PathBuf>,
+    replica: Option<String>,
 }
 
 impl Postgres {
@@ -45,6 +46,7 @@ impl Postgres {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             root_certificates: None,
+            replica: None,
         }
     }
 
@@ -81,6 +83,20 @@ impl Postgres {
     pub fn root_certificates(mut self, file: impl Into<PathBuf>) -> Self {
         self.root_certificates = Some(file.into());
         self
+    }
+
+    /// The URL of a read replica. Searches of the log and statistics are read there and may be behind; everything that
+    /// decides, records or proves is read from the primary.
+    #[must_use]
+    pub fn replica(mut self, url: impl Into<String>) -> Self {
+        self.replica = Some(url.into());
+        self
+    }
+
+    /// The settings of the replica: those of the primary with another URL.
+    pub(super) fn of_replica(&self) -> Option<Self> {
+        let url = self.replica.clone()?;
+        Some(Self { url, replica: None, ..self.clone() })
     }
 
     /// Checks everything that can be checked without connecting.

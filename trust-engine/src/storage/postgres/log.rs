@@ -5,18 +5,17 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::{damaged, from_driver};
-use super::state;
-use crate::clock::Timestamp;
+use super::{listen, state};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Decision;
 use crate::provenance::{Hash, HashRange, Payload, RecordType, TILE_WIDTH};
-use crate::storage::{Batch, Committed, Head, Shard, StoredRecord, uncovered};
+use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
 
 /// One statement, so that a commit is one round trip and one flush: everything follows from the head's row being moved.
 /// Another writer's commit makes it wait for the row, find the head moved, and write nothing.
 const COMMIT: &str = "
 with moved as (
-    update heads set size = $4, root = $5, time = $6, note = $7
+    update heads set size = $4, root = $5, time = $6, note = $7, seen = clock_timestamp()
     where shard = $1 and epoch = $2 and size = $3 and root = $8
     returning shard
 ), entry as (
@@ -59,39 +58,6 @@ pub(super) fn kind_code(kind: RecordType) -> i16 {
     kind as i16
 }
 
-pub(super) async fn claim(connection: Object, shard: Shard) -> Result<Head> {
-    let empty = Head::empty(shard);
-    let claim =
-        "insert into heads as old (shard, epoch, size, root, time, note) values ($1, 1, 0, $2, $3, '')
-        on conflict (shard) do update set epoch = old.epoch + 1
-        returning epoch, size, root, time, note";
-    let statement = connection.prepare_cached(claim).await.map_err(from_driver)?;
-    let root = empty.root.as_bytes().as_slice();
-    let row = connection
-        .query_one(&statement, &[&i64::from(shard), &root, &empty.time.micros()])
-        .await
-        .map_err(from_driver)?;
-    head_of(shard, &row)
-}
-
-pub(super) async fn head(connection: Object, shard: Shard) -> Result<Head> {
-    let select = "select epoch, size, root, time, note from heads where shard = $1";
-    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
-    let row = connection.query_opt(&statement, &[&i64::from(shard)]).await.map_err(from_driver)?;
-    row.map_or_else(|| Ok(Head::empty(shard)), |row| head_of(shard, &row))
-}
-
-fn head_of(shard: Shard, row: &Row) -> Result<Head> {
-    Ok(Head {
-        shard,
-        epoch: uint(row.get(0))?,
-        size: uint(row.get(1))?,
-        root: hash_of(row.get(2))?,
-        time: Timestamp::from_micros(row.get(3)),
-        note: row.get(4),
-    })
-}
-
 pub(super) fn hash_of(bytes: &[u8]) -> Result<Hash> {
     bytes.try_into().map(Hash::from_bytes).map_err(|_| damaged("hash"))
 }
@@ -114,6 +80,8 @@ pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Commi
     }
     let written = write_log(&transaction, &batch).await?;
     if written == Committed::Yes {
+        // Sent to the others with the commit.
+        listen::notify(&transaction, &batch.changes).await?;
         transaction.commit().await.map_err(from_driver)?;
     }
     Ok(written)
@@ -143,7 +111,7 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
         .collect();
     let stats = state::stats_columns(&batch.stats);
     let statement = client.prepare_cached(COMMIT).await.map_err(from_driver)?;
-    let row = client
+    let written = client
         .query_one(
             &statement,
             &[
@@ -175,9 +143,18 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
                 &stats.counts,
             ],
         )
-        .await
-        .map_err(from_driver)?;
-    Ok(if row.get::<_, i64>(0) == 1 { Committed::Yes } else { Committed::Fenced })
+        .await;
+    match written {
+        Ok(row) if row.get::<_, i64>(0) == 1 => Ok(Committed::Yes),
+        Ok(_) => Ok(Committed::Fenced),
+        // The other shard's commit was waited for, so its record can be read now.
+        Err(error) if is_taken_id(&error) => Ok(Committed::Duplicate),
+        Err(error) => Err(from_driver(error)),
+    }
+}
+
+fn is_taken_id(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|server| server.constraint() == Some("entries_by_id"))
 }
 
 /// Columns of a record, in the order that [`record_of`] reads them.
@@ -214,6 +191,22 @@ pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let row = connection.query_opt(&statement, &[&id]).await.map_err(from_driver)?;
     row.as_ref().map(record_of).transpose()
+}
+
+/// A record and its ancestors in one round trip.
+pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
+    let select = format!(
+        "with recursive line as (
+            select {RECORD}, parent, 1 as place from entries where id = $1
+            union all
+            select e.shard, e.index, e.entry, e.salt, e.payload, e.parent, place + 1
+            from line join entries e on e.id = line.parent where place < $2
+        ) select {RECORD} from line order by place limit $2"
+    );
+    let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    let rows = connection.query(&statement, &[&id, &limit]).await.map_err(from_driver)?;
+    rows.iter().map(record_of).collect()
 }
 
 pub(super) async fn checkpoints(

@@ -52,7 +52,7 @@ fn is_race(error: &Error) -> bool {
 }
 
 async fn to_current(connection: &mut Object, schema: &str) -> Result<()> {
-    let newest = MIGRATIONS.len() as i32;
+    let newest = newest_version();
     let table = format!("{schema}.migrations");
     let known =
         connection.query_one("select to_regclass($1) is not null", &[&table]).await.map_err(from_driver)?;
@@ -76,13 +76,18 @@ async fn to_current(connection: &mut Object, schema: &str) -> Result<()> {
     transaction.commit().await.map_err(from_driver)
 }
 
-async fn version(client: &impl deadpool_postgres::GenericClient, table: &str) -> Result<i32> {
+/// The schema's version.
+pub(super) async fn version(client: &impl deadpool_postgres::GenericClient, table: &str) -> Result<i32> {
     let query = format!("select coalesce(max(version), 0) from {table}");
     Ok(client.query_one(&query, &[]).await.map_err(from_driver)?.get(0))
 }
 
+pub(super) fn newest_version() -> i32 {
+    MIGRATIONS.len() as i32
+}
+
 fn check_version(found: i32) -> Result<i32> {
-    let newest = MIGRATIONS.len() as i32;
+    let newest = newest_version();
     if found > newest {
         let issue = format!(
             "the schema has version {found}; this version of trust-engine knows versions up to {newest}"

@@ -7,9 +7,12 @@ mod config;
 mod connection;
 mod counters;
 mod error;
+mod listen;
 mod log;
 mod migrate;
+mod replication;
 mod scan;
+mod shards;
 mod state;
 mod store;
 
@@ -18,6 +21,7 @@ use std::sync::Arc;
 pub use config::Postgres;
 
 use self::connection::Database;
+use self::store::PostgresStore;
 use super::{CounterStore, Store};
 use crate::error::Result;
 
@@ -30,9 +34,7 @@ use crate::error::Result;
 /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server before PostgreSQL 14 or a schema that is newer than this
 /// version, [`Unavailable`](crate::ErrorKind::Unavailable) if it cannot be reached.
 pub async fn postgres(database: &Postgres) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
-    let database = connect(database).await?;
-    let counters = counters::PostgresCounters::open(Arc::clone(&database), counters::Time::Server);
-    Ok((Arc::new(store::PostgresStore { database }), Arc::new(counters)))
+    open(database, counters::Time::Server).await
 }
 
 /// As [`postgres`], with counters that take the time from `clock` instead of the server.
@@ -44,15 +46,26 @@ pub async fn postgres_at(
     database: &Postgres,
     clock: Arc<dyn crate::Clock>,
 ) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
-    let database = connect(database).await?;
-    let counters = counters::PostgresCounters::open(Arc::clone(&database), counters::Time::Given(clock));
-    Ok((Arc::new(store::PostgresStore { database }), Arc::new(counters)))
+    open(database, counters::Time::Given(clock)).await
 }
 
-async fn connect(database: &Postgres) -> Result<Arc<Database>> {
-    let config = database.check()?;
+async fn open(settings: &Postgres, time: counters::Time) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
+    let config = settings.check()?;
+    let replica = settings.of_replica().map(|replica| replica.check()).transpose()?;
     let database = Arc::new(Database::new(&config)?);
-    let schema = config.schema;
+    let schema = config.schema.clone();
     database.run(move |connection| migrate::migrate(connection, schema)).await?;
-    Ok(database)
+    let mut warnings = database.run(replication::warnings).await?;
+    let replica = match replica {
+        Some(config) => {
+            let database = Arc::new(Database::new(&config)?);
+            let schema = config.schema.clone();
+            let found = database.run(move |connection| replication::check_replica(connection, schema)).await;
+            warnings.extend(found.map_err(|error| error.with("field", "replica"))?);
+            Some(Box::new(PostgresStore { database, config, replica: None, warnings: Vec::new() }))
+        }
+        None => None,
+    };
+    let counters = counters::PostgresCounters::open(Arc::clone(&database), time);
+    Ok((Arc::new(PostgresStore { database, config, replica, warnings }), Arc::new(counters)))
 }

@@ -1,4 +1,4 @@
-//! Searches: one statement per part of the log, in the order of an index, as long as its budget lasts.
+//! Searches: statements over a part of a log in the order of an index, as long as the budget lasts.
 
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
@@ -15,14 +15,10 @@ const BUDGET: usize = 50_000;
 const CHUNK: usize = 5_000;
 
 pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Scanned> {
+    let range = within_time(&connection, scan.range, &scan.filter).await?;
     let mut records = Vec::new();
-    let mut rest = Vec::new();
-    for range in &scan.ranges {
-        let range = within_time(&connection, *range, &scan.filter).await?;
-        let remaining = scan_range(&connection, &scan, range, &mut records).await?;
-        rest.extend((remaining.start < remaining.end).then_some(remaining));
-    }
-    Ok(Scanned { records, rest })
+    let remaining = scan_range(&connection, &scan, range, &mut records).await?;
+    Ok(Scanned { records, rest: (remaining.start < remaining.end).then_some(remaining) })
 }
 
 /// Narrows a range to the commits that hold the filter's times: entry times never go back. Within a commit the times

@@ -127,6 +127,12 @@ pub(super) async fn agents(
     rows.iter().map(agent_of).collect()
 }
 
+pub(super) async fn policy_version(connection: Object) -> Result<u64> {
+    let select = "select coalesce(max(version), 0) from policies";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    uint(connection.query_one(&statement, &[]).await.map_err(from_driver)?.get(0))
+}
+
 pub(super) async fn policies(connection: Object, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
     let select = "select version, hash, document, since from policies where version < $1
         order by version desc limit $2";

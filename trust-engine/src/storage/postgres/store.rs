@@ -1,22 +1,27 @@
 //! The store's methods, each handed to the adapter's runtime.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::config::Checked;
 use super::connection::Database;
-use super::{log, scan, state};
+use super::{listen, log, scan, shards, state};
 use crate::agent::Agent;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
+    Batch, Committed, Counters, Head, Listener, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
 };
 
 pub(super) struct PostgresStore {
     pub(super) database: Arc<Database>,
+    pub(super) config: Checked,
+    pub(super) replica: Option<Box<PostgresStore>>,
+    pub(super) warnings: Vec<String>,
 }
 
 #[async_trait]
@@ -25,12 +30,44 @@ impl Store for PostgresStore {
         "postgres"
     }
 
-    async fn claim(&self, shard: Shard) -> Result<Head> {
-        self.database.run(move |connection| log::claim(connection, shard)).await
+    fn replica(&self) -> Option<&dyn Store> {
+        self.replica.as_deref().map(|replica| replica as &dyn Store)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    fn listen(&self, on_change: Listener) {
+        self.database.spawn(listen::listen(self.config.clone(), on_change));
+    }
+
+    async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
+        self.database.run(move |connection| shards::claim(connection, shard, owner)).await
+    }
+
+    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head> {
+        self.database.run(move |connection| shards::claim_free(connection, owner, patience)).await
+    }
+
+    async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
+        self.database.run(move |connection| shards::reclaim(connection, shard, owner)).await
+    }
+
+    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
+        self.database.run(move |connection| shards::renew(connection, shard, owner)).await
+    }
+
+    async fn release(&self, shard: Shard, owner: Uuid) -> Result<()> {
+        self.database.run(move |connection| shards::release(connection, shard, owner)).await
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>> {
+        self.database.run(shards::heads).await
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {
-        self.database.run(move |connection| log::head(connection, shard)).await
+        self.database.run(move |connection| shards::head(connection, shard)).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed> {
@@ -48,6 +85,10 @@ impl Store for PostgresStore {
 
     async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
         self.database.run(move |connection| log::record_by_id(connection, id)).await
+    }
+
+    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
+        self.database.run(move |connection| log::ancestry(connection, id, limit)).await
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {
@@ -81,6 +122,10 @@ impl Store for PostgresStore {
 
     async fn policy(&self) -> Result<Option<StoredPolicy>> {
         Ok(self.policies(u64::MAX, 1).await?.pop())
+    }
+
+    async fn policy_version(&self) -> Result<u64> {
+        self.database.run(state::policy_version).await
     }
 
     async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {

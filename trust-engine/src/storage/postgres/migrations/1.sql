@@ -1,6 +1,9 @@
 -- One row per log. Every commit is conditional on epoch, size and root, so a row is also the lock of its log.
+-- The owner writes it; when it was last seen says when others may take over.
 create table heads (
     shard bigint primary key,
+    owner uuid,
+    seen timestamptz not null default clock_timestamp(),
     epoch bigint not null,
     size bigint not null,
     root bytea not null,

@@ -1,0 +1,124 @@
+//! Keeping up with the other engines of a deployment: a sign of life for the shard, and the policy and agents that they
+//! changed. Changes are told by the store where it can; a look every half second finds what was not told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pollster::block_on;
+use uuid::Uuid;
+
+use super::open::compile_stored;
+use super::{InForce, agents};
+use crate::error::{ErrorKind, Result, from_io};
+use crate::provenance::Sequencer;
+use crate::storage::{Change, Store};
+
+/// Time between two looks, and two signs of life.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is kept fresh.
+pub(super) struct Work {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sequencer: Arc<Sequencer>,
+    pub(super) policy: Arc<ArcSwap<InForce>>,
+    /// Counts the policies that came into force.
+    pub(super) edition: Arc<AtomicU64>,
+    pub(super) agents: Arc<agents::Cache>,
+    pub(super) owner: Uuid,
+}
+
+/// Stops when it is dropped.
+pub(super) struct Watch {
+    thread: Mutex<Option<(SyncSender<Wake>, JoinHandle<()>)>>,
+}
+
+enum Wake {
+    /// The policy may have changed.
+    Look,
+    Stop,
+}
+
+impl Watch {
+    pub(super) fn start(work: Work) -> Result<Self> {
+        let (wake, woken) = sync_channel(1);
+        let (agents, look) = (Arc::clone(&work.agents), wake.clone());
+        work.store.listen(Box::new(move |change| {
+            match change {
+                Change::Agent(organization, id) => return agents.forget(&organization, &id),
+                Change::Policy => {}
+                Change::Anything => agents.forget_all(),
+            }
+            // If it is full, a look is due anyway.
+            let _ = look.try_send(Wake::Look);
+        }));
+        let thread = std::thread::Builder::new()
+            .name("trust-engine-watch".into())
+            .spawn(move || run(&work, &woken))
+            .map_err(|error| from_io(error, "the thread that follows other engines cannot be started"))?;
+        Ok(Self { thread: Mutex::new(Some((wake, thread))) })
+    }
+
+    pub(super) fn stop(&self) {
+        let Some((wake, thread)) = self.thread.lock().take() else { return };
+        let _ = wake.send(Wake::Stop);
+        // The last engine may be dropped by what the thread itself has woken.
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(work: &Work, woken: &Receiver<Wake>) {
+    loop {
+        match woken.recv_timeout(PAUSE) {
+            Ok(Wake::Look) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                // A shard that was lost is noticed by the next commit, which moves on to another.
+                let _ = block_on(work.store.renew(work.sequencer.shard(), work.owner));
+            }
+            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // While the store is down, the next look finds it.
+        let _ = block_on(follow_policy(work));
+    }
+}
+
+/// Brings the policy in force up to the store's. One that cannot be read stops the engine: to go on by an older one would
+/// be to ignore what was decided.
+async fn follow_policy(work: &Work) -> Result<()> {
+    if work.store.policy_version().await? <= work.policy.load().version {
+        return Ok(());
+    }
+    let Some(stored) = work.store.policy().await? else { return Ok(()) };
+    let policy = match compile_stored(&stored) {
+        Ok(policy) => policy,
+        Err(error) => {
+            work.sequencer
+                .set_outdated(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidPolicy));
+            return Err(error);
+        }
+    };
+    let new = Arc::new(InForce { version: stored.version, policy: Arc::new(policy) });
+    new.supersede(&work.policy, &work.edition);
+    work.sequencer.set_outdated(false);
+    Ok(())
+}
+
+impl InForce {
+    /// Comes into force, unless a later one already has.
+    pub(super) fn supersede(self: &Arc<Self>, current: &ArcSwap<Self>, edition: &AtomicU64) {
+        current.rcu(|old| Arc::clone(if old.version < self.version { self } else { old }));
+        edition.fetch_add(1, Ordering::Release);
+    }
+}

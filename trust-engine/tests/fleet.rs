@@ -1,0 +1,270 @@
+//! Several engines on one log in PostgreSQL: shards of their own, takeover, one view of all of them, what others changed.
+
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "support/postgres.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use pollster::block_on;
+use support::{Schema, sql};
+use trust_engine::blocking::Engine;
+use trust_engine::provenance::{Report, SignedCheckpoint};
+use trust_engine::storage::{self, Change};
+use trust_engine::{
+    AgentChange, AgentId, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,
+    PolicyDocument, Query, RecordType, verify,
+};
+use uuid::Uuid;
+
+fn alert(agent: &str) -> NewRecord {
+    NewRecord::new(RecordType::Alert, agent, Decision::Deny)
+}
+
+/// Tries until it is so.
+fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}: not in {:?}", started.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Makes a shard's owner look as if it had been silent for a minute.
+fn silence(schema: &Schema, shard: u32) {
+    sql(&format!("update {}.heads set seen = seen - interval '1 minute' where shard = {shard}", schema.0));
+}
+
+#[test]
+fn every_engine_writes_a_shard_of_its_own_and_sees_them_all() {
+    let schema = Schema::new();
+    let engines: Vec<Engine> = (0..3).map(|_| Engine::open(schema.options()).unwrap()).collect();
+    let shards: BTreeSet<u32> = engines.iter().map(Engine::shard).collect();
+    assert_eq!(shards, BTreeSet::from([0, 1, 2]));
+    let mut ids = Vec::new();
+    for round in 0..20 {
+        for engine in &engines {
+            let mut record = alert("agent_001");
+            // A line of records that goes through all shards.
+            if let Some(last) = ids.last() {
+                record = record.parent(*last);
+            }
+            ids.push(engine.log().record(record).unwrap().id());
+            engine.log().record(alert(&format!("other_{round}"))).unwrap();
+        }
+    }
+    let query = || Query::new().agent("agent_001").limit(7);
+    let mut page = engines[1].log().query(&query()).unwrap();
+    let mut found = Vec::new();
+    loop {
+        // Written meanwhile, also in a shard that is new, and part of no page.
+        engines[0].log().record(alert("agent_001")).unwrap();
+        found.extend(page.records.iter().map(|record| record.receipt().id()));
+        assert!(page.records.windows(2).all(|pair| pair[0].entry().time >= pair[1].entry().time));
+        let Some(next) = page.next else { break };
+        page = engines[1].log().query(&query().after(next)).unwrap();
+    }
+    found.reverse();
+    assert_eq!(found, ids, "every record once, in the order of time");
+    let chain = engines[2].log().chain(*ids.last().unwrap(), 9).unwrap();
+    let line: Vec<Uuid> = chain.iter().map(|record| record.receipt().id()).collect();
+    let wanted: Vec<Uuid> = ids.iter().rev().take(10).copied().collect();
+    assert_eq!(line, wanted);
+    for record in &chain {
+        let origin = record.receipt().origin().to_owned();
+        let shard: u32 = origin.rsplit('/').next().unwrap().parse().unwrap();
+        let proof = engines[0].log().prove(record.receipt().id()).unwrap().to_string();
+        verify::record(record.entry_bytes(), &proof, &engines[0].verifier_key_of(shard)).unwrap();
+        let other = engines[0].verifier_key_of(shard + 1);
+        assert!(verify::record(record.entry_bytes(), &proof, &other).is_err(), "a shard's name is signed");
+    }
+    let reports = engines[0].log().verify_all().unwrap();
+    assert_eq!(reports.len(), 3);
+    assert!(reports.iter().all(Report::is_clean), "{reports:?}");
+    let one = engines[0].log().shard(2).query(&Query::new().limit(1000)).unwrap();
+    assert!(one.records.iter().all(|record| record.receipt().origin().ends_with("/prov/2")));
+    assert_eq!(one.records.len(), 40);
+}
+
+#[test]
+fn the_shard_of_a_silent_engine_is_taken_and_the_engine_goes_on_in_another() {
+    let schema = Schema::new();
+    let silent = Engine::open(schema.options()).unwrap();
+    let before = silent.log().record(alert("a")).unwrap();
+    silence(&schema, 0);
+    // It gives signs of life, so it may have to be silenced again.
+    let mut taker = Engine::open(schema.options()).unwrap();
+    while taker.shard() != 0 {
+        silence(&schema, 0);
+        taker = Engine::open(schema.options()).unwrap();
+    }
+    taker.log().record(alert("a")).unwrap();
+    let after = silent.log().record(alert("a")).unwrap();
+    assert!(before.origin().ends_with("/prov/0"));
+    assert!(!after.origin().ends_with("/prov/0"), "it was fenced there");
+    assert_ne!(silent.shard(), 0);
+    assert_eq!(silent.verifier_key().name(), after.origin());
+    assert_eq!(taker.log().query(&Query::new().agent("a")).unwrap().records.len(), 3);
+    let reports = taker.log().verify_all().unwrap();
+    assert!(reports.iter().all(Report::is_clean), "{reports:?}");
+}
+
+#[test]
+fn a_shard_asked_for_is_taken_from_its_owner_and_not_given_up_for_another() {
+    let schema = Schema::new();
+    let request = GateRequest::new("agent_001", "DATA_ANALYST");
+    let first = Engine::open(schema.options().shard(0)).unwrap();
+    first.evaluate_gate(&request).unwrap();
+    let second = Engine::open(schema.options().shard(0)).unwrap();
+    assert_eq!(first.evaluate_gate(&request).unwrap_err().kind(), ErrorKind::Fenced);
+    second.evaluate_gate(&request).unwrap();
+    assert!(second.log().verify(None).unwrap().is_clean());
+}
+
+#[test]
+fn a_shard_is_free_as_soon_as_its_engine_is_closed() {
+    let schema = Schema::new();
+    for _ in 0..3 {
+        let engine = Engine::open(schema.options()).unwrap();
+        engine.log().record(alert("a")).unwrap();
+        assert_eq!(engine.shard(), 0);
+        engine.close();
+    }
+}
+
+#[test]
+fn what_one_engine_changed_the_others_are_told() {
+    let schema = Schema::new();
+    let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    let (tell, told) = channel();
+    store.listen(Box::new(move |change| drop(tell.send(change))));
+    let wait = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(wait(), Change::Anything, "what changed before is not told");
+    let engine = Engine::open(schema.options()).unwrap();
+    assert_eq!(wait(), Change::Policy);
+    engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
+    let agent = AgentId::parse("agent_001").unwrap();
+    assert_eq!(wait(), Change::Agent(OrganizationId::default(), agent));
+}
+
+#[test]
+fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_nobody_tells() {
+    let schema = Schema::new();
+    let (one, two) = (Engine::open(schema.options()).unwrap(), Engine::open(schema.options()).unwrap());
+    one.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
+    let request = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+    soon("the agent is known", || two.evaluate_gate(&request).unwrap().allowed());
+    for told in [true, false] {
+        if !told {
+            // Whoever listens is cut off, again and again, until what follows has been found by looking.
+            sql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'");
+        }
+        let mut document = PolicyDocument::published_default().unwrap();
+        document.name = format!("swap {told}");
+        one.policy().swap(document, "ops").unwrap();
+        let hash = one.policy().current().hash();
+        soon("the policy is in force", || two.policy().current().hash() == hash);
+        let tier = if told { "UNKNOWN" } else { "VERIFIED" };
+        one.agents().change("agent_001", AgentChange::of_current().tier(tier)).unwrap();
+        soon("the agent is seen", || two.evaluate_gate(&request).unwrap().allowed() != told);
+    }
+    one.close();
+    // The policy's records are in one shard and the engine that opens next writes to another.
+    let three = Engine::open(schema.options()).unwrap();
+    assert_eq!(three.policy().current().hash(), two.policy().current().hash());
+}
+
+#[test]
+fn an_id_that_two_engines_take_at_once_is_given_to_one_and_harms_no_other_record() {
+    let schema = Schema::new();
+    let engines: Vec<Engine> = (0..2).map(|_| Engine::open(schema.options()).unwrap()).collect();
+    for round in 0..40 {
+        let same = round % 2 == 0;
+        let id = Uuid::now_v7();
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|at| {
+                    let engine = &engines[at % 2];
+                    scope.spawn(move || {
+                        let contested = alert(if same { "a" } else { ["a", "b"][at % 2] }).id(id);
+                        let record = if at < 4 { contested } else { alert("bystander") };
+                        (at, engine.log().record(record))
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut receipts = BTreeSet::new();
+        for (at, result) in results {
+            match result {
+                Ok(receipt) if at < 4 => {
+                    drop(receipts.insert((receipt.origin().to_owned(), receipt.leaf_index())))
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(at < 4 && !same, "round {round}, {at}: {error:?}");
+                    assert_eq!(error.kind(), ErrorKind::Conflict);
+                }
+            }
+        }
+        assert_eq!(receipts.len(), 1, "one record has the id");
+    }
+    let reports = engines[0].log().verify_all().unwrap();
+    assert!(reports.iter().all(Report::is_clean), "{reports:?}");
+}
+
+#[test]
+fn nothing_is_signed_on_top_of_a_database_that_was_set_back() {
+    let schema = Schema::new();
+    let engine = Engine::open(schema.options()).unwrap();
+    for _ in 0..3 {
+        engine.log().record(alert("a")).unwrap();
+    }
+    let tables = ["heads", "entries", "hashes", "checkpoints", "stats"];
+    let on_all = |statement: &str| {
+        let each: Vec<String> =
+            tables.iter().map(|table| statement.replace("TABLE", &format!("{}.{table}", schema.0))).collect();
+        sql(&format!("begin; {}; commit", each.join(";")));
+    };
+    on_all("create table TABLE_backup as select * from TABLE");
+    let lost = engine.log().record(alert("a")).unwrap();
+    on_all("delete from TABLE; insert into TABLE select * from TABLE_backup");
+    let error = engine.log().record(alert("a")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert!(!error.is_retryable());
+    let error = engine.evaluate_gate(&GateRequest::new("a", "DATA_ANALYST")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "no verdicts either");
+    // Whoever keeps a checkpoint can show it.
+    let kept = SignedCheckpoint::parse(&lost.checkpoint()).unwrap();
+    let next = Engine::open(schema.options()).unwrap();
+    assert!(!next.log().shard(0).verify(Some(&kept)).unwrap().is_clean());
+}
+
+#[test]
+fn searches_go_to_the_replica_and_what_decides_does_not() {
+    let schema = Schema::new();
+    let engine = Engine::open(schema.options()).unwrap();
+    engine.log().record(alert("a")).unwrap();
+    // Another database, empty but for the schema, stands for a standby that is far behind.
+    let behind = format!("{}_replica", schema.0);
+    sql(&format!("create database {behind}"));
+    let url = format!("{}/{behind}", support::url().rsplit_once('/').unwrap().0);
+    let replica = storage::Postgres::new(url.clone()).schema(&schema.0);
+    drop(block_on(storage::postgres(&replica)).unwrap());
+    let options = trust_engine::Options::postgres(schema.database().replica(url)).signer(support::signer());
+    let reader = Engine::open(options.deployment("test.example.com/fleet")).unwrap();
+    let warnings = reader.warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("not a standby")), "{warnings:?}");
+    let query = Query::new().agent("a");
+    assert_eq!(reader.log().query(&query).unwrap().records.len(), 0);
+    assert_eq!(reader.log().query(&query.read_your_writes()).unwrap().records.len(), 1);
+    let request = GateRequest::new("a", "DATA_ANALYST");
+    let id = reader.evaluate_gate(&request).unwrap().receipt().unwrap().id();
+    assert_eq!(reader.log().get(id).unwrap().receipt().id(), id);
+    drop(reader);
+    sql(&format!("drop database {behind} with (force)"));
+}
