@@ -245,6 +245,24 @@ fn nothing_is_signed_on_top_of_a_database_that_was_set_back() {
 }
 
 #[test]
+fn shards_that_were_set_back_are_retired_as_the_manual_says() {
+    let manual = include_str!("../../docs/operations.md");
+    let statements = manual.split_once("   begin;").unwrap().1.split_once("commit;").unwrap().0;
+    let schema = Schema::new();
+    let engine = Engine::open(schema.options()).unwrap();
+    let before = engine.log().record(alert("a")).unwrap();
+    engine.close();
+    sql(&format!("begin; {}; commit", statements.replace("trust_engine.", &format!("{}.", schema.0)).trim_end()));
+    let engine = Engine::open(schema.options()).unwrap();
+    assert_eq!(engine.shard(), 1001, "neither a shard of the copy nor one that may have come after it");
+    engine.log().record(alert("a")).unwrap();
+    assert_eq!(engine.log().query(&Query::new().agent("a")).unwrap().records.len(), 2);
+    let kept = SignedCheckpoint::parse(&before.checkpoint()).unwrap();
+    assert!(engine.log().shard(0).verify(Some(&kept)).unwrap().is_clean());
+    assert!(engine.log().verify_all().unwrap().iter().all(Report::is_clean));
+}
+
+#[test]
 fn searches_go_to_the_replica_and_what_decides_does_not() {
     let schema = Schema::new();
     let engine = Engine::open(schema.options()).unwrap();

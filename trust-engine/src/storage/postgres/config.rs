@@ -127,7 +127,7 @@ impl Postgres {
         // whose default was set to lose commits, and a stopped engine must not hold its locks for ever.
         let ours = format!(
             "-c search_path={} -c synchronous_commit=on -c statement_timeout={} \
-             -c idle_in_transaction_session_timeout=10000 -c default_transaction_isolation=read\\ committed",
+             -c idle_in_transaction_session_timeout=3000 -c default_transaction_isolation=read\\ committed",
             self.schema,
             self.statement_timeout.as_millis()
         );
