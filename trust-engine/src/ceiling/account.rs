@@ -52,6 +52,12 @@ impl Account {
         Ok(())
     }
 
+    /// How it is counted.
+    #[cfg(feature = "redis")]
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+
     /// Whether it is counted in `window`.
     pub(crate) fn is_in(&self, window: Window) -> bool {
         self.window == window

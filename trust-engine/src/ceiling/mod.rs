@@ -16,7 +16,7 @@ mod quota;
 mod rate;
 mod request;
 mod slot;
-#[cfg(any(test, feature = "embedded"))]
+#[cfg(any(test, feature = "embedded", feature = "postgres", feature = "redis"))]
 mod stored;
 mod sync;
 mod window;
@@ -34,4 +34,6 @@ pub(crate) use quota::{AgentQuota, refusal};
 pub(crate) use rate::Rate;
 pub use request::{CeilingRequest, MAX_RESOURCES};
 pub(crate) use request::{check_amount, check_resource};
+#[cfg(feature = "redis")]
+pub(crate) use slot::MAX_AMOUNT;
 pub use window::Window;

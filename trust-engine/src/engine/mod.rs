@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Decision, Policy, PolicyHash};
 use crate::provenance::{Draft, ParentOf, Payload, Receipt, RecordType, Sequencer, Submission, VerifierKey};
-use crate::storage::{Shard, StateChange, Store};
+use crate::storage::{Change, Relay, Shard, StateChange, Store};
 
 pub use agents::{AgentReceipt, Agents};
 pub use ceilings::{CeilingUsage, CeilingVerdict, Quota, Quotas, Reservation, recompute_ceiling};
@@ -67,6 +67,8 @@ struct Inner {
     watch: Option<watch::Watch>,
     sequencer: Arc<Sequencer>,
     store: Arc<dyn Store>,
+    /// What tells other engines of changes beside the store.
+    relay: Option<Arc<dyn Relay>>,
     // Shared with what follows from commits, which may come in after the engine is gone.
     policy: Arc<ArcSwap<InForce>>,
     /// Counts the policies that came into force.
@@ -135,7 +137,10 @@ impl Engine {
     /// What whoever operates the store should know: promises that it cannot keep as it is set up, for example a standby
     /// that is replicated to asynchronously. To be logged after opening.
     pub fn warnings(&self) -> Vec<String> {
-        self.0.store.warnings()
+        let counters = self.0.ceilings.as_ref().map(ceilings::State::warnings);
+        let mut warnings = self.0.store.warnings();
+        warnings.extend(counters.unwrap_or_default());
+        warnings
     }
 
     fn now(&self) -> Timestamp {
@@ -174,7 +179,14 @@ impl Engine {
         change: StateChange,
         landed: impl FnOnce() + Send + 'static,
     ) -> Result<Receipt> {
+        let (told, relay) = (Change::of(&change), self.0.relay.clone());
         let (submission, ticket) = Submission::new(vec![draft], Some(change), false);
+        let landed = move || {
+            landed();
+            if let Some(relay) = relay {
+                relay.tell(&told);
+            }
+        };
         self.0.sequencer.submit(submission.on_landing(landed)).await?;
         let receipt = ticket.committed().await?;
         receipt.ok_or_else(|| crate::Error::new(crate::ErrorKind::Closed, "the record was not committed"))

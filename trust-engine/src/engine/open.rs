@@ -14,7 +14,7 @@ use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, Entry, RecordType, Sequencer, Settings, Signer};
-use crate::storage::{self, CounterStore, Store, StoredPolicy};
+use crate::storage::{self, CounterStore, Relay, Store, StoredPolicy};
 
 impl Engine {
     /// Opens an engine.
@@ -63,7 +63,8 @@ impl Engine {
             None => first.map(Policy::compile).transpose()?,
         };
         let edition = Arc::new(AtomicU64::new(0));
-        let ceilings = options.counters.or(counters).map(|counters| {
+        let (counters, relay) = in_front(&options, options.counters.clone().or(counters)).await?;
+        let ceilings = counters.map(|counters| {
             let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
             ceilings::State::new(counters, options.cached_agents, sequencer, clock)
         });
@@ -77,6 +78,7 @@ impl Engine {
                 policy: Arc::clone(&policy_in_force),
                 edition: Arc::clone(&edition),
                 agents: Arc::clone(&agents),
+                relay: relay.clone(),
                 owner,
             })
         });
@@ -85,6 +87,7 @@ impl Engine {
             watch: watch.transpose()?,
             sequencer,
             store,
+            relay,
             policy: policy_in_force,
             edition,
             agents,
@@ -97,6 +100,33 @@ impl Engine {
         }
         Ok(engine)
     }
+}
+
+/// Puts Redis in front of the counters, if there is one.
+#[cfg(feature = "redis")]
+async fn in_front(
+    options: &Options,
+    counters: Option<Arc<dyn CounterStore>>,
+) -> Result<(Option<Arc<dyn CounterStore>>, Option<Arc<dyn Relay>>)> {
+    let Some(redis) = &options.redis else { return Ok((counters, None)) };
+    let lineage = match &counters {
+        Some(durable) => durable.lineage().await?,
+        None => None,
+    };
+    let (counters, relay) = match counters {
+        // Shared counters are better than best effort.
+        Some(durable) if !redis.best_effort || lineage.is_some() => storage::redis(redis, durable).await?,
+        _ => storage::redis_alone(redis).await?,
+    };
+    Ok((Some(counters), Some(relay)))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn in_front(
+    _: &Options,
+    counters: Option<Arc<dyn CounterStore>>,
+) -> Result<(Option<Arc<dyn CounterStore>>, Option<Arc<dyn Relay>>)> {
+    Ok((counters, None))
 }
 
 /// The policy in force, which must be the one that the log says was brought into force last.

@@ -22,6 +22,8 @@ const MAX_CACHED_AGENTS: usize = 1 << 24;
 pub struct Options {
     pub(crate) place: Place,
     pub(crate) counters: Option<Arc<dyn CounterStore>>,
+    #[cfg(feature = "redis")]
+    pub(crate) redis: Option<crate::storage::Redis>,
     pub(crate) policy: Option<PolicyDocument>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -51,6 +53,8 @@ impl Options {
         Self {
             place,
             counters: None,
+            #[cfg(feature = "redis")]
+            redis: None,
             policy: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -96,6 +100,16 @@ impl Options {
     #[must_use]
     pub fn counters(mut self, counters: Arc<dyn CounterStore>) -> Self {
         self.counters = Some(counters);
+        self
+    }
+
+    /// A Redis server, by its URL or with settings: it hands out parts of what the store's counters grant, at its own speed,
+    /// and carries messages between engines. The store must be one that engines share, or Redis in
+    /// [best-effort mode](crate::storage::Redis::best_effort).
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn redis(mut self, redis: impl Into<crate::storage::Redis>) -> Self {
+        self.redis = Some(redis.into());
         self
     }
 

@@ -8,7 +8,7 @@ use super::Engine;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
-use crate::storage::STATS_BUCKET_SECONDS;
+use crate::storage::{Counters, STATS_BUCKET_SECONDS};
 
 /// The last hour, day…; counted in buckets of five minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +133,7 @@ impl Engine {
         let start = range.seconds().map_or(0, |seconds| (end - seconds).max(0));
         let start = start - start.rem_euclid(STATS_BUCKET_SECONDS);
         // Entry times can be ahead of a clock that was set back; the newest bucket is never cut off.
-        let store = self.0.store.replica().unwrap_or(&*self.0.store);
-        let counters = store.stats(organization, start, i64::MAX).await?;
+        let counters = self.counts(organization, start).await?;
         let mut stats = Stats { timestamp: now, ..Stats::default() };
         for (name, count) in counters {
             match name.split_once('.') {
@@ -169,5 +168,23 @@ impl Engine {
         stats.provenance.committed = committed;
         stats.provenance.commits = commits;
         Ok(stats)
+    }
+
+    /// Counts from a bucket on: those that engines share, where they do, or the store's.
+    async fn counts(&self, organization: Option<&OrganizationId>, start: i64) -> Result<Counters> {
+        let name = format!("{start}:{}", organization.map_or("", OrganizationId::as_str));
+        let relay = self.0.relay.as_ref();
+        if let Some(relay) = relay
+            && let Some(kept) = relay.cached(&name).await
+            && let Ok(counters) = serde_json::from_slice(&kept)
+        {
+            return Ok(counters);
+        }
+        let store = self.0.store.replica().unwrap_or(&*self.0.store);
+        let counters = store.stats(organization, start, i64::MAX).await?;
+        if let (Some(relay), Ok(bytes)) = (relay, serde_json::to_vec(&counters)) {
+            relay.cache(&name, bytes);
+        }
+        Ok(counters)
     }
 }

@@ -16,7 +16,7 @@ use super::open::compile_stored;
 use super::{InForce, agents};
 use crate::error::{ErrorKind, Result, from_io};
 use crate::provenance::Sequencer;
-use crate::storage::{Change, Store};
+use crate::storage::{Change, Listener, Relay, Store};
 
 /// Time between two looks, and two signs of life.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -29,6 +29,7 @@ pub(super) struct Work {
     /// Counts the policies that came into force.
     pub(super) edition: Arc<AtomicU64>,
     pub(super) agents: Arc<agents::Cache>,
+    pub(super) relay: Option<Arc<dyn Relay>>,
     pub(super) owner: Uuid,
 }
 
@@ -46,16 +47,22 @@ enum Wake {
 impl Watch {
     pub(super) fn start(work: Work) -> Result<Self> {
         let (wake, woken) = sync_channel(1);
-        let (agents, look) = (Arc::clone(&work.agents), wake.clone());
-        work.store.listen(Box::new(move |change| {
-            match change {
-                Change::Agent(organization, id) => return agents.forget(&organization, &id),
-                Change::Policy => {}
-                Change::Anything => agents.forget_all(),
-            }
-            // If it is full, a look is due anyway.
-            let _ = look.try_send(Wake::Look);
-        }));
+        let listener = || -> Listener {
+            let (agents, look) = (Arc::clone(&work.agents), wake.clone());
+            Box::new(move |change| {
+                match change {
+                    Change::Agent(organization, id) => return agents.forget(&organization, &id),
+                    Change::Policy => {}
+                    Change::Anything => agents.forget_all(),
+                }
+                // If it is full, a look is due anyway.
+                let _ = look.try_send(Wake::Look);
+            })
+        };
+        work.store.listen(listener());
+        if let Some(relay) = &work.relay {
+            relay.listen(listener());
+        }
         let thread = std::thread::Builder::new()
             .name("trust-engine-watch".into())
             .spawn(move || run(&work, &woken))

@@ -103,8 +103,19 @@ pub trait CounterStore: Send + Sync + 'static {
     /// A short name for messages: `memory`, `embedded`…
     fn name(&self) -> &'static str;
 
+    /// What its operator should know: promises that it cannot keep as it is set up.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether an answer comes without waiting for another machine.
     fn is_local(&self) -> bool;
+
+    /// What tells these accounts from others that may have the same keys, for what hands out parts of their grants
+    /// elsewhere; `None` if nothing else can reach them.
+    async fn lineage(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Grants all asks or none. The answer is given exactly once, on any thread, perhaps before this returns: a grant
     /// must reach its holder even if whoever needed it has stopped waiting. An authority that cannot answer any more drops

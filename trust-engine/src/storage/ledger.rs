@@ -113,7 +113,7 @@ impl Ledger {
         self.rows.len()
     }
 
-    #[cfg(any(feature = "embedded", feature = "postgres"))]
+    #[cfg(any(feature = "embedded", feature = "postgres", feature = "redis"))]
     pub(super) fn rows(&self) -> impl Iterator<Item = (&CounterKey, &Account)> {
         self.rows.iter()
     }

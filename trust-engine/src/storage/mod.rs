@@ -20,6 +20,13 @@ mod memory;
 mod memory_counters;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+mod relay;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod rounds;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod runtime;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +56,11 @@ pub use memory_counters::memory_counters;
 pub use postgres::postgres_at;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, postgres};
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, redis, redis_alone};
+#[cfg(all(feature = "redis", any(test, feature = "testing")))]
+pub use self::redis::{redis_alone_at, redis_at};
+pub use relay::{Change, Listener, Relay};
 
 /// Number of a shard: one log with one writer.
 pub type Shard = u32;
@@ -275,20 +287,6 @@ pub struct Scanned {
     /// Where to go on; `None` when everything was seen. A search may stop early, with fewer records than asked for.
     pub rest: Option<ShardRange>,
 }
-
-/// What others changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// An agent.
-    Agent(OrganizationId, AgentId),
-    /// The policy in force.
-    Policy,
-    /// Perhaps anything: messages may have been missed.
-    Anything,
-}
-
-/// Is told of changes, on any thread; it must not wait.
-pub type Listener = Box<dyn Fn(Change) + Send + Sync>;
 
 pub(crate) fn uncovered(index: u64) -> Error {
     Error::new(ErrorKind::Corrupt, format!("entry {index} has no checkpoint that covers it"))

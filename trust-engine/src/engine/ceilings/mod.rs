@@ -57,6 +57,10 @@ impl State {
         self.quotas.drain();
     }
 
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.quotas.bank.store().warnings()
+    }
+
     /// Makes durable what was given back.
     pub(super) async fn flush(&self) -> Result<()> {
         self.quotas.bank.store().flush().await

@@ -1,8 +1,10 @@
 //! The writer's thread: gather, commit, answer; and what to do when a commit fails.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_channel::Receiver;
@@ -18,7 +20,7 @@ use crate::provenance::entry::Entry;
 use crate::provenance::hash::Hash;
 use crate::provenance::record::{Receipt, SignedCheckpoint};
 use crate::provenance::tally::Tally;
-use crate::storage::{Committed, Head, Shard, StoredRecord};
+use crate::storage::{Batch, Committed, Head, Shard, StoredRecord};
 
 /// Most payload bytes per commit; a batch always holds at least one submission.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -43,6 +45,8 @@ pub(super) struct Writer {
     gap: Gap,
     /// Counts of verdicts that are not recorded, until a commit has carried them.
     uncounted: Tally,
+    /// What is in the log, and its callers have not been told.
+    landed: Vec<(Submission, Receipt)>,
     /// A batch whose callers were told that its outcome is unknown.
     unsettled: Option<(Ground, Vec<Submission>)>,
 }
@@ -76,12 +80,13 @@ impl Writer {
             left: HashMap::new(),
             gap: Gap::default(),
             uncounted: Tally::default(),
+            landed: Vec::new(),
             unsettled: None,
         })
     }
 
     pub(super) fn run(mut self) {
-        while let Ok(first) = self.queue.recv_blocking() {
+        while let Some(first) = self.next() {
             // Closed while the store was down: nothing may be signed before a claim has settled what was left open.
             self.recover();
             if self.is(DOWN) {
@@ -104,6 +109,14 @@ impl Writer {
         let _ = block_on(self.settings.store.release(self.ground.head.shard, self.settings.owner));
     }
 
+    /// Waits for a submission.
+    fn next(&mut self) -> Option<Submission> {
+        if self.queue.is_empty() {
+            self.answer_landed();
+        }
+        self.queue.recv_blocking().ok()
+    }
+
     fn is(&self, state: u8) -> bool {
         self.shared.state.load(Ordering::Acquire) == state
     }
@@ -113,8 +126,9 @@ impl Writer {
     }
 
     /// What has gathered since the last commit, up to the bounds of a batch.
-    fn gather(&self, first: Submission) -> Vec<Submission> {
+    fn gather(&mut self, first: Submission) -> Vec<Submission> {
         if !self.settings.linger.is_zero() && self.queue.len() < self.settings.max_batch {
+            self.answer_landed();
             std::thread::sleep(self.settings.linger);
         }
         let size =
@@ -132,6 +146,10 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: Vec<Submission>) {
+        // What is looked up, or only told, must not keep anyone waiting.
+        if !self.is(UP) || batch.iter().any(is_looked_up) {
+            self.answer_landed();
+        }
         match self.shared.state.load(Ordering::Acquire) {
             FENCED => return answer_all(batch, &Err(fenced())),
             SET_BACK => return answer_all(batch, &Err(set_back())),
@@ -142,7 +160,7 @@ impl Writer {
             self.uncounted.merge(std::mem::take(&mut *self.shared.unrecorded.lock()));
             let gaps = self.gap.drafts(&self.settings, self.settings.clock.now());
             if batch.is_empty() && gaps.is_empty() && self.uncounted.is_empty() {
-                return;
+                return self.answer_landed();
             }
             let tally = self.uncounted.clone();
             let Ground { head, frontier, key } = &self.ground;
@@ -150,7 +168,7 @@ impl Writer {
             let (ground, receipts, owners, commit) = match prepared {
                 Ok(Prepared { batch, head, frontier, receipts, owners }) => {
                     let ground = Ground { head, frontier, key: key.clone() };
-                    (ground, receipts, owners, block_on(self.settings.store.commit(batch)))
+                    (ground, receipts, owners, self.write(batch))
                 }
                 // The signer failed; nothing was written.
                 Err(error) => return self.lost(batch, &error),
@@ -204,15 +222,36 @@ impl Writer {
         }
     }
 
+    /// Commits a batch. While another machine works on it, the callers of the batch before are answered.
+    fn write(&mut self, batch: Batch) -> Result<Committed> {
+        let store = Arc::clone(&self.settings.store);
+        let mut commit = pin!(store.commit(batch));
+        // Sends it off.
+        let begun = commit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.answer_landed();
+        match begun {
+            Poll::Ready(committed) => committed,
+            Poll::Pending => block_on(commit),
+        }
+    }
+
+    fn answer_landed(&mut self) {
+        for (mut submission, receipt) in self.landed.drain(..) {
+            submission.land();
+            submission.answer(&Ok(receipt));
+        }
+    }
+
     /// The batch is in the log.
     fn landed(&mut self, batch: Vec<Submission>, receipts: Vec<Receipt>) {
         let entries: usize = batch.iter().map(|submission| submission.drafts.len()).sum();
         self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.carried();
-        for (mut submission, receipt) in batch.into_iter().zip(receipts) {
-            submission.land();
-            submission.answer(&Ok(receipt));
+        self.landed.extend(batch.into_iter().zip(receipts));
+        // If more is waiting, it is sent off first: answering a thousand callers takes a while.
+        if !self.settings.store.is_shared() || self.queue.is_empty() {
+            self.answer_landed();
         }
     }
 
@@ -354,7 +393,7 @@ impl Writer {
     fn without_known(&self, mut batch: Vec<Submission>) -> Vec<Submission> {
         // Those only ask for a commit.
         batch.retain(|submission| !submission.drafts.is_empty());
-        if !batch.iter().flat_map(|submission| &submission.drafts).any(|draft| draft.supplied) {
+        if !batch.iter().any(is_looked_up) {
             return batch;
         }
         let mut first: HashMap<Uuid, usize> = HashMap::new();
@@ -411,6 +450,11 @@ impl Writer {
             signed: Arc::new(signed),
         }))
     }
+}
+
+/// Whether it has to be found out first if it is in the log already.
+fn is_looked_up(submission: &Submission) -> bool {
+    submission.drafts.iter().any(|draft| draft.supplied)
 }
 
 fn answer_all(batch: Vec<Submission>, result: &Result<Receipt>) {

@@ -1,5 +1,4 @@
-//! The adapter's own runtime and its pool. Every call runs on that runtime, so that whoever awaits it, a plain thread or
-//! a host's runtime, only waits for an answer.
+//! The pool of connections, on the adapter's own runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,28 +6,22 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts,
 };
-use futures_channel::oneshot;
-
 use super::config::Checked;
 use super::error::from_pool;
-use crate::error::{Error, ErrorKind, Result, from_io};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::runtime::AdapterRuntime;
 
 /// Connections and the thread that drives them.
 pub(super) struct Database {
     // In this order they are dropped.
     pool: Pool,
-    runtime: Option<tokio::runtime::Runtime>,
+    runtime: AdapterRuntime,
     answer_timeout: Duration,
 }
 
 impl Database {
     pub(super) fn new(config: &Checked) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("trust-engine-postgres")
-            .enable_all()
-            .build()
-            .map_err(|error| from_io(error, "the adapter's thread cannot be started"))?;
+        let runtime = AdapterRuntime::new("trust-engine-postgres")?;
         let manager = Manager::from_config(
             config.driver.clone(),
             config.tls()?,
@@ -45,7 +38,7 @@ impl Database {
             .timeouts(timeouts)
             .build()
             .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
-        Ok(Self { pool, runtime: Some(runtime), answer_timeout: config.answer_timeout })
+        Ok(Self { pool, runtime, answer_timeout: config.answer_timeout })
     }
 
     /// Runs a call to its end on the adapter's runtime, also if whoever waits for it goes away.
@@ -57,13 +50,8 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let (done, answer) = oneshot::channel();
         let database = Arc::clone(self);
-        self.spawn(async move {
-            // The caller may have stopped waiting.
-            let _ = done.send(database.call(call).await);
-        });
-        answer.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the store was closed")))
+        self.runtime.run(async move { database.call(call).await }).await
     }
 
     /// The same for what runs on the adapter's runtime already.
@@ -81,17 +69,6 @@ impl Database {
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Some(runtime) = &self.runtime {
-            runtime.spawn(task);
-        }
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        // The last owner may be a task of the runtime, or of another one, where waiting for its end is not allowed.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtime.spawn(task);
     }
 }

@@ -8,76 +8,34 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Transaction};
-use futures_channel::oneshot;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::connection::Database;
 use super::error::from_driver;
 use crate::ceiling::{Account, CounterKey, Window};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::counters::{Answer, Asks, Charged, CounterStore, Leased, Unspent};
 use crate::storage::ledger::{Ledger, Older};
-
-/// Checks that may wait; what is given back beyond it stays charged.
-const MAX_WAITING: usize = 65_536;
-/// Checks of one transaction.
-const MAX_ROUND: usize = 1024;
-
-/// Whose clock decides.
-#[derive(Clone)]
-pub(super) enum Time {
-    Server,
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code, reason = "for tests"))]
-    Given(Arc<dyn Clock>),
-}
+use crate::storage::rounds::{Round, Rounds};
+use crate::storage::runtime::Time;
 
 pub(super) struct PostgresCounters {
-    shared: Arc<Shared>,
+    rounds: Arc<Rounds>,
     database: Arc<Database>,
-}
-
-struct Shared {
-    book: Mutex<Book>,
-    work: Notify,
     time: Time,
-}
-
-#[derive(Default)]
-struct Book {
-    checks: Vec<(Asks, Answer)>,
-    unspent: Vec<Unspent>,
-    flushes: Vec<oneshot::Sender<Result<()>>>,
-    closed: bool,
 }
 
 impl PostgresCounters {
     pub(super) fn open(database: Arc<Database>, time: Time) -> Self {
-        let shared = Arc::new(Shared { book: Mutex::default(), work: Notify::new(), time });
-        let (worker, connections) = (Arc::clone(&shared), Arc::clone(&database));
-        database.spawn(async move { worker.run(&connections).await });
-        Self { shared, database }
+        let rounds = Arc::new(Rounds::default());
+        let (worker, connections, clock) = (Arc::clone(&rounds), Arc::clone(&database), time.clone());
+        let settle = move |round| {
+            let (connections, time) = (Arc::clone(&connections), clock.clone());
+            async move { connections.call(move |connection| settle(connection, round, time)).await }
+        };
+        database.spawn(async move { worker.run(settle).await });
+        Self { rounds, database, time }
     }
-
-    /// Adds to what waits, or gives it back if it cannot.
-    fn enter<T>(&self, item: T, add: impl FnOnce(&mut Book, T)) -> Result<(), (T, Error)> {
-        let mut book = self.shared.book.lock();
-        if book.closed {
-            return Err((item, closed()));
-        }
-        if book.checks.len() >= MAX_WAITING || book.unspent.len() >= MAX_WAITING {
-            return Err((item, Error::new(ErrorKind::Overloaded, "too many checks wait for the counters")));
-        }
-        add(&mut book, item);
-        drop(book);
-        self.shared.work.notify_one();
-        Ok(())
-    }
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the counters were closed")
 }
 
 #[async_trait]
@@ -90,91 +48,33 @@ impl CounterStore for PostgresCounters {
         false
     }
 
+    async fn lineage(&self) -> Result<Option<String>> {
+        self.database.run(lineage).await.map(Some)
+    }
+
     fn lease(&self, asks: Asks, answer: Answer) {
-        if let Err(((_, answer), error)) = self.enter((asks, answer), |book, check| book.checks.push(check)) {
-            answer(Err(error));
-        }
+        self.rounds.lease(asks, answer);
     }
 
     fn give_back(&self, unspent: Unspent) {
-        // Otherwise it stays charged.
-        let _ = self.enter(unspent, |book, unspent| book.unspent.push(unspent));
+        self.rounds.give_back(unspent);
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
         // What was given back before is seen.
         self.flush().await?;
-        let (counters, time) = (counters.to_vec(), self.shared.time.clone());
+        let (counters, time) = (counters.to_vec(), self.time.clone());
         self.database.run(move |connection| charged(connection, counters, time)).await
     }
 
     async fn flush(&self) -> Result<()> {
-        let (done, flushed) = oneshot::channel();
-        self.enter(done, |book, done| book.flushes.push(done)).map_err(|(_, error)| error)?;
-        flushed.await.unwrap_or_else(|_| Err(closed()))
+        self.rounds.flush().await
     }
 }
 
 impl Drop for PostgresCounters {
     fn drop(&mut self) {
-        self.shared.book.lock().closed = true;
-        self.shared.work.notify_one();
-    }
-}
-
-impl Shared {
-    async fn run(&self, database: &Database) {
-        loop {
-            let (round, closed) = self.take();
-            if round.is_empty() {
-                if closed {
-                    return;
-                }
-                self.work.notified().await;
-                continue;
-            }
-            let Round { checks, unspent, flushes } = round;
-            let (asks, answers): (Vec<Asks>, Vec<Answer>) = checks.into_iter().unzip();
-            let time = self.time.clone();
-            let work = Arc::new((asks, unspent));
-            let settled = {
-                let work = Arc::clone(&work);
-                database.call(move |connection| settle(connection, work, time)).await
-            };
-            let flushed = settled.as_ref().map(|_| ()).map_err(Clone::clone);
-            match settled {
-                Ok(leased) => answers.into_iter().zip(leased).for_each(|(answer, leased)| answer(leased)),
-                // What was given back with it stays charged: perhaps it was taken back, and twice would be too much.
-                Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
-            }
-            for flush in flushes {
-                // Whoever waited may have given up.
-                let _ = flush.send(flushed.clone());
-            }
-        }
-    }
-
-    fn take(&self) -> (Round, bool) {
-        let mut book = self.book.lock();
-        let count = book.checks.len().min(MAX_ROUND);
-        let checks = book.checks.drain(..count).collect();
-        let unspent = std::mem::take(&mut book.unspent);
-        // A flush waits for what was given back before it, which is in this round.
-        let flushes = std::mem::take(&mut book.flushes);
-        (Round { checks, unspent, flushes }, book.closed)
-    }
-}
-
-/// What one transaction settles.
-struct Round {
-    checks: Vec<(Asks, Answer)>,
-    unspent: Vec<Unspent>,
-    flushes: Vec<oneshot::Sender<Result<()>>>,
-}
-
-impl Round {
-    fn is_empty(&self) -> bool {
-        self.checks.is_empty() && self.unspent.is_empty() && self.flushes.is_empty()
+        self.rounds.close();
     }
 }
 
@@ -204,12 +104,8 @@ impl Locked {
 
 /// One transaction. An error before its commit charges nothing; one of the commit itself may have charged, and nobody
 /// was granted anything.
-async fn settle(
-    mut connection: Object,
-    work: Arc<(Vec<Asks>, Vec<Unspent>)>,
-    time: Time,
-) -> Result<Vec<Result<Leased>>> {
-    let (checks, unspent) = &*work;
+async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result<Vec<Result<Leased>>> {
+    let Round { checks, unspent } = &*round;
     // In order, so that two engines never wait for each other.
     let keys: BTreeSet<&[u8]> = checks
         .iter()
@@ -291,4 +187,9 @@ async fn charged(
     };
     let ledger = Ledger::default();
     counters.iter().map(|(key, window)| ledger.charged(key, *window, now, &stored)).collect()
+}
+
+async fn lineage(connection: Object) -> Result<String> {
+    let statement = connection.prepare_cached("select id::text from lineage").await.map_err(from_driver)?;
+    Ok(connection.query_one(&statement, &[]).await.map_err(from_driver)?.get(0))
 }

@@ -9,39 +9,16 @@ use tokio_postgres::AsyncMessage;
 use super::config::Checked;
 use super::error::from_driver;
 use crate::error::Result;
-use crate::ids::{AgentId, OrganizationId};
 use crate::storage::{Change, Listener, StateChange};
 
 /// Pause before a connection that was lost is made again.
 const RECONNECT: Duration = Duration::from_millis(500);
-/// Between organization and agent; ids have no control characters.
-const SEPARATOR: char = '\n';
-/// What the policy's changes say; agents' have a separator.
-const POLICY: &str = "policy";
-
 pub(super) async fn notify(client: &impl GenericClient, changes: &[StateChange]) -> Result<()> {
-    let messages: Vec<String> = changes
-        .iter()
-        .map(|change| match change {
-            StateChange::Agent { agent, .. } => format!("{}{SEPARATOR}{}", agent.organization, agent.id),
-            StateChange::Policy { .. } => POLICY.to_owned(),
-        })
-        .collect();
+    let messages: Vec<String> = changes.iter().map(|change| Change::of(change).to_message()).collect();
     let notify = "select pg_notify(current_schema(), message) from unnest($1::text[]) as message";
     let statement = client.prepare_cached(notify).await.map_err(from_driver)?;
     client.execute(&statement, &[&messages]).await.map_err(from_driver)?;
     Ok(())
-}
-
-fn parse(message: &str) -> Change {
-    let agent = message.split_once(SEPARATOR).and_then(|(organization, agent)| {
-        Some(Change::Agent(OrganizationId::parse(organization).ok()?, AgentId::parse(agent).ok()?))
-    });
-    match agent {
-        Some(agent) => agent,
-        None if message == POLICY => Change::Policy,
-        None => Change::Anything,
-    }
 }
 
 /// Listens on a connection of its own, for as long as the runtime runs.
@@ -65,7 +42,7 @@ async fn listen_once(config: &Checked, on_change: &Listener) -> Result<()> {
     let messages = async {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notification(message))) => on_change(parse(message.payload())),
+                Some(Ok(AsyncMessage::Notification(message))) => on_change(Change::parse(message.payload())),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(from_driver(error)),
                 None => return Ok(()),

@@ -22,6 +22,7 @@ pub use config::Postgres;
 
 use self::connection::Database;
 use self::store::PostgresStore;
+use super::runtime::Time;
 use super::{CounterStore, Store};
 use crate::error::Result;
 
@@ -34,7 +35,7 @@ use crate::error::Result;
 /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server before PostgreSQL 14 or a schema that is newer than this
 /// version, [`Unavailable`](crate::ErrorKind::Unavailable) if it cannot be reached.
 pub async fn postgres(database: &Postgres) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
-    open(database, counters::Time::Server).await
+    open(database, Time::Server).await
 }
 
 /// As [`postgres`], with counters that take the time from `clock` instead of the server.
@@ -46,10 +47,10 @@ pub async fn postgres_at(
     database: &Postgres,
     clock: Arc<dyn crate::Clock>,
 ) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
-    open(database, counters::Time::Given(clock)).await
+    open(database, Time::Given(clock)).await
 }
 
-async fn open(settings: &Postgres, time: counters::Time) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
+async fn open(settings: &Postgres, time: Time) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
     let config = settings.check()?;
     let replica = settings.of_replica().map(|replica| replica.check()).transpose()?;
     let database = Arc::new(Database::new(&config)?);

@@ -1,0 +1,188 @@
+//! Redis as the authority itself: best effort, because what it forgets is granted again.
+//!
+//! The arithmetic is the ledger's, as everywhere. A round reads its accounts with the server's time, settles them in
+//! memory, and writes them if none has changed meanwhile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redis::Script;
+
+use super::link::{Line, Link};
+use crate::ceiling::{Account, CounterKey, Window};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::counters::{Answer, Asks, Charged, CounterStore, Leased, Unspent};
+use crate::storage::ledger::{Ledger, Older};
+use crate::storage::rounds::{Round, Rounds};
+use crate::storage::runtime::Time;
+
+/// Attempts of a round while others change its accounts.
+const ATTEMPTS: u32 = 100;
+
+pub(super) struct RedisAlone {
+    rounds: Arc<Rounds>,
+    accounts: Arc<Accounts>,
+}
+
+/// Keys share a hash tag, so that one script can write several of them on a cluster too.
+struct Accounts {
+    link: Arc<Link>,
+    prefix: Vec<u8>,
+    time: Time,
+    read: Script,
+    write: Script,
+}
+
+impl RedisAlone {
+    pub(super) fn open(link: Arc<Link>, prefix: &str, time: Time) -> Self {
+        let accounts = Arc::new(Accounts {
+            link: Arc::clone(&link),
+            prefix: format!("{{{prefix}}}:account:").into_bytes(),
+            time,
+            read: Script::new(include_str!("scripts/read.lua")),
+            write: Script::new(include_str!("scripts/write.lua")),
+        });
+        let rounds = Arc::new(Rounds::default());
+        let (worker, all) = (Arc::clone(&rounds), Arc::clone(&accounts));
+        let settle = move |round: Arc<Round>| {
+            let accounts = Arc::clone(&all);
+            async move { accounts.settle(&round).await }
+        };
+        link.spawn(async move { worker.run(settle).await });
+        Self { rounds, accounts }
+    }
+}
+
+#[async_trait]
+impl CounterStore for RedisAlone {
+    fn name(&self) -> &'static str {
+        "redis, best effort"
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        vec!["ceilings are counted in Redis alone: what it forgets is granted again".into()]
+    }
+
+    fn lease(&self, asks: Asks, answer: Answer) {
+        self.rounds.lease(asks, answer);
+    }
+
+    fn give_back(&self, unspent: Unspent) {
+        self.rounds.give_back(unspent);
+    }
+
+    async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        self.flush().await?;
+        let (accounts, counters) = (Arc::clone(&self.accounts), counters.to_vec());
+        self.accounts.link.run(async move { accounts.charged(&counters).await }).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.rounds.flush().await
+    }
+}
+
+impl Drop for RedisAlone {
+    fn drop(&mut self) {
+        self.rounds.close();
+    }
+}
+
+/// Accounts as they were read.
+struct Read {
+    now: Timestamp,
+    accounts: HashMap<Vec<u8>, Account>,
+    /// Their bytes, in the order of the keys; empty for those that are not there.
+    bytes: Vec<Vec<u8>>,
+}
+
+impl Older for Read {
+    fn load(&self, key: &CounterKey) -> Result<Option<Account>> {
+        Ok(self.accounts.get(key.as_bytes()).cloned())
+    }
+}
+
+impl Accounts {
+    async fn settle(&self, round: &Round) -> Result<Vec<Result<Leased>>> {
+        let asked = round.checks.iter().flatten().map(|ask| &ask.key);
+        let mut keys: Vec<&CounterKey> = asked.chain(round.unspent.iter().map(|unspent| &unspent.key)).collect();
+        keys.sort();
+        keys.dedup();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        for _ in 0..ATTEMPTS {
+            let read = self.read(&keys).await?;
+            let mut ledger = Ledger::default();
+            for unspent in &round.unspent {
+                ledger.give_back(unspent, &read)?;
+            }
+            let leased = round.checks.iter().map(|asks| ledger.lease(asks, read.now, &read)).collect();
+            if self.write(&keys, &read, &ledger).await? {
+                return Ok(leased);
+            }
+        }
+        let issue = format!("the accounts changed {ATTEMPTS} times while they were settled");
+        Err(Error::new(ErrorKind::Unavailable, issue))
+    }
+
+    async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        let keys: Vec<&CounterKey> = counters.iter().map(|(key, _)| key).collect();
+        let read = self.read(&keys).await?;
+        let ledger = Ledger::default();
+        counters.iter().map(|(key, window)| ledger.charged(key, *window, read.now, &read)).collect()
+    }
+
+    async fn read(&self, keys: &[&CounterKey]) -> Result<Read> {
+        let names = self.names(keys);
+        let mut bytes: Vec<Vec<u8>> = self.link.eval_many(&self.line()?, &self.read, &names, &[]).await?;
+        let seconds_and_micros: Vec<i64> =
+            bytes.drain(..2).filter_map(|number| std::str::from_utf8(&number).ok()?.parse().ok()).collect();
+        let now = match (&self.time, &*seconds_and_micros) {
+            (Time::Given(clock), _) => clock.now(),
+            (Time::Server, [seconds, micros]) => Timestamp::from_micros(seconds * 1_000_000 + micros),
+            _ => return Err(Error::new(ErrorKind::Corrupt, "Redis tells no time")),
+        };
+        let mut accounts = HashMap::new();
+        for (key, bytes) in keys.iter().zip(&bytes).filter(|(_, bytes)| !bytes.is_empty()) {
+            accounts.insert(key.as_bytes().to_vec(), Account::parse(bytes)?);
+        }
+        Ok(Read { now, accounts, bytes })
+    }
+
+    /// Writes what has changed, unless someone else did. Whether it is written.
+    async fn write(&self, keys: &[&CounterKey], read: &Read, ledger: &Ledger) -> Result<bool> {
+        let changed: HashMap<&CounterKey, &Account> = ledger.rows().collect();
+        let (mut rows, mut values) = (Vec::new(), Vec::new());
+        for (key, old) in keys.iter().zip(&read.bytes) {
+            let Some(account) = changed.get(key) else { continue };
+            rows.push(*key);
+            values.extend([old.clone(), account.to_bytes(), life(account)]);
+        }
+        if rows.is_empty() {
+            return Ok(true);
+        }
+        let written: Vec<u8> = self.link.eval_many(&self.line()?, &self.write, &self.names(&rows), &values).await?;
+        Ok(written == b"1")
+    }
+
+    fn line(&self) -> Result<Line> {
+        let down = || Error::new(ErrorKind::Unavailable, "Redis does not answer; it is tried again");
+        self.link.line().ok_or_else(down)
+    }
+
+    fn names(&self, keys: &[&CounterKey]) -> Vec<Vec<u8>> {
+        keys.iter().map(|key| [&*self.prefix, key.as_bytes()].concat()).collect()
+    }
+}
+
+/// Milliseconds after which nothing of an account counts.
+fn life(account: &Account) -> Vec<u8> {
+    (2000 * u64::from(account.window().seconds())).to_string().into_bytes()
+}

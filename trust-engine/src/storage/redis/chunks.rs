@@ -1,0 +1,143 @@
+//! The chunks of counters, one key each, so that they may live on any node of a cluster. Every call is one script.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Script;
+
+use super::link::{Line, Link};
+use super::reply::{Have, Refilled, Taken, amount_in, number};
+use crate::ceiling::{CounterKey, Window};
+use crate::error::Result;
+use crate::policy::WindowKind;
+use crate::storage::counters::{Ask, Grant, Unspent};
+use crate::storage::runtime::Time;
+
+/// Clocks of two servers are believed to run at the same speed up to this part, and to be read this much late.
+const DRIFT_PART: i64 = 1000;
+const LATE_MICROS: i64 = 10_000;
+
+pub(super) struct Chunks {
+    pub(super) link: Arc<Link>,
+    prefix: Vec<u8>,
+    time: Time,
+    take: Script,
+    refill: Script,
+    give: Script,
+    drain: Script,
+    peek: Script,
+}
+
+/// What is left of a chunk, and what tells whether the same is meant later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peeked {
+    pub(super) left: u64,
+    pub(super) slice: i64,
+    pub(super) turn: i64,
+}
+
+macro_rules! script {
+    ($name:literal) => {
+        Script::new(concat!(include_str!("scripts/chunk.lua"), "\n", include_str!(concat!("scripts/", $name))))
+    };
+}
+
+impl Chunks {
+    pub(super) fn new(link: Arc<Link>, namespace: &str, time: Time) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            prefix: format!("{namespace}:chunk:").into_bytes(),
+            time,
+            take: script!("take.lua"),
+            refill: script!("refill.lua"),
+            give: script!("give.lua"),
+            drain: script!("drain.lua"),
+            peek: script!("peek.lua"),
+        })
+    }
+
+    /// Tries every script, so that a missing permission shows at once.
+    pub(super) async fn probe(&self, line: &Line) -> Result<()> {
+        // No resource has an empty name.
+        let (key, window) = (CounterKey::fleet(""), Window::new(WindowKind::Fixed, 60));
+        let ask = Ask { key, window, limit: 2, need: 1, spare: 0, unspent: None };
+        let (at, slice) = match self.take(line, &ask).await?.have {
+            Have::Short(at, _) => (at, 0),
+            Have::Enough(grant) => (0, grant.slice),
+        };
+        let grant = Grant { amount: 1, charged: 1, slice, valid_for: Duration::from_secs(1) };
+        self.refill(line, &ask, &grant, at).await?;
+        self.give(line, &Unspent { key: ask.key.clone(), window, slice, amount: 1 }).await?;
+        self.peek(line, &ask.key, window).await?;
+        self.drain(line, &ask.key, window).await.map(drop)
+    }
+
+    /// Gives back what the asker has not spent, and takes what it needs.
+    pub(super) async fn take(&self, line: &Line, ask: &Ask) -> Result<Taken> {
+        let (slice, amount) =
+            ask.unspent.map_or_else(Default::default, |(slice, amount)| (slice.to_string(), amount.to_string()));
+        let numbers = [ask.need, ask.spare, ask.limit].map(|number| number.to_string());
+        let [need, spare, limit] = &numbers;
+        let reply =
+            self.eval(line, &self.take, &ask.key, ask.window, &[need, spare, limit, &slice, &amount]).await?;
+        Taken::parse(&reply)
+    }
+
+    /// Brings a grant that was asked for after `at`, and takes what the asker needs of it.
+    pub(super) async fn refill(&self, line: &Line, ask: &Ask, grant: &Grant, at: i64) -> Result<Refilled> {
+        let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX);
+        let ends = at.saturating_add(runs - runs / DRIFT_PART - LATE_MICROS);
+        // Long enough to find what is left of it while it counts.
+        let keep = Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(ask.window.seconds().into());
+        let numbers = [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|number| number.to_string());
+        let [need, spare, limit, amount, charged] = &numbers;
+        let (slice, ends, keep) = (grant.slice.to_string(), ends.to_string(), keep.as_millis().to_string());
+        let arguments = [need, spare, limit, &slice, amount, charged, &ends, &keep].map(String::as_str);
+        let reply = self.eval(line, &self.refill, &ask.key, ask.window, &arguments).await?;
+        Refilled::parse(&reply)
+    }
+
+    /// Gives back what was not spent. `false` if it is not the chunk's.
+    pub(super) async fn give(&self, line: &Line, unspent: &Unspent) -> Result<bool> {
+        let (slice, amount) = (unspent.slice.to_string(), unspent.amount.to_string());
+        let reply = self.eval(line, &self.give, &unspent.key, unspent.window, &[&slice, &amount]).await?;
+        Ok(number(&reply, 0)? == 1)
+    }
+
+    /// Takes all that is left away.
+    pub(super) async fn drain(&self, line: &Line, key: &CounterKey, window: Window) -> Result<Option<Unspent>> {
+        let reply = self.eval(line, &self.drain, key, window, &[]).await?;
+        super::reply::over(&reply, 0).map(|over| over.and_then(|over| over.of(key)))
+    }
+
+    pub(super) async fn peek(&self, line: &Line, key: &CounterKey, window: Window) -> Result<Option<Peeked>> {
+        let reply = self.eval(line, &self.peek, key, window, &[]).await?;
+        if reply.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Peeked { left: amount_in(&reply, 0)?, slice: number(&reply, 1)?, turn: number(&reply, 2)? }))
+    }
+
+    async fn eval(
+        &self,
+        line: &Line,
+        script: &Script,
+        key: &CounterKey,
+        window: Window,
+        arguments: &[&str],
+    ) -> Result<Vec<i64>> {
+        let now = match &self.time {
+            Time::Server => String::new(),
+            Time::Given(clock) => clock.now().micros().to_string(),
+        };
+        let kind = match window.kind() {
+            WindowKind::Fixed => "0",
+            WindowKind::Sliding => "1",
+        };
+        let seconds = window.seconds().to_string();
+        let mut all = Vec::with_capacity(arguments.len() + 3);
+        all.extend([&*now, kind, &*seconds]);
+        all.extend_from_slice(arguments);
+        self.link.eval(line, script, &[&*self.prefix, key.as_bytes()].concat(), &all).await
+    }
+}

@@ -1,0 +1,301 @@
+//! Counters that are asked in Redis first and at the durable authority when a chunk there has too little.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_channel::oneshot;
+use futures_util::future::join_all;
+use smallvec::SmallVec;
+use tokio::sync::mpsc;
+
+use super::chunks::{Chunks, Peeked};
+use super::link::Line;
+use super::reply::{Have, Refilled};
+use crate::ceiling::{CounterKey, MAX_AMOUNT, Window};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Unspent};
+use crate::storage::rounds::closed;
+
+/// Checks that may wait, and amounts that may be on their way back; what is beyond it stays charged.
+const MAX_WAITING: usize = 65_536;
+/// Amounts that travel back together.
+const MAX_RETURNS: usize = 1024;
+
+pub(super) struct RedisCounters {
+    shared: Arc<Shared>,
+    returns: mpsc::Sender<Return>,
+    waiting: Arc<AtomicUsize>,
+    warnings: Vec<String>,
+}
+
+struct Shared {
+    chunks: Arc<Chunks>,
+    durable: Arc<dyn CounterStore>,
+}
+
+enum Return {
+    Unspent(Unspent),
+    Flush(oneshot::Sender<Result<()>>),
+}
+
+/// What one counter of a check has come to.
+enum Portion {
+    Granted(Grant),
+    /// The durable authority is to be asked; with Redis' time before that, if the grant is to go to Redis.
+    Short(Option<i64>),
+}
+
+impl RedisCounters {
+    pub(super) fn new(chunks: Arc<Chunks>, durable: Arc<dyn CounterStore>, warnings: Vec<String>) -> Self {
+        let shared = Arc::new(Shared { chunks, durable });
+        let (returns, queue) = mpsc::channel(MAX_WAITING);
+        let worker = Arc::clone(&shared);
+        shared.chunks.link.spawn(async move { worker.take_back(queue).await });
+        Self { shared, returns, waiting: Arc::default(), warnings }
+    }
+}
+
+#[async_trait]
+impl CounterStore for RedisCounters {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    fn lease(&self, asks: Asks, answer: Answer) {
+        let Some(line) = self.shared.chunks.link.line() else {
+            return self.shared.durable.lease(asks, answer);
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            let issue = "too many checks wait for the counters";
+            return answer(Err(Error::new(ErrorKind::Overloaded, issue)));
+        }
+        let (shared, waiting) = (Arc::clone(&self.shared), Arc::clone(&self.waiting));
+        self.shared.chunks.link.spawn(async move {
+            let leased = shared.settle(&line, asks).await;
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            answer(leased);
+        });
+    }
+
+    fn give_back(&self, unspent: Unspent) {
+        // Otherwise it stays charged.
+        let _ = self.returns.try_send(Return::Unspent(unspent));
+    }
+
+    async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        // What was given back before is seen.
+        self.flush().await?;
+        let (shared, counters) = (Arc::clone(&self.shared), counters.to_vec());
+        self.shared.chunks.link.run(async move { shared.charged(&counters).await }).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        let (done, flushed) = oneshot::channel();
+        self.returns.send(Return::Flush(done)).await.map_err(|_| closed())?;
+        flushed.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Shared {
+    async fn settle(&self, line: &Line, asks: Asks) -> Result<Leased> {
+        let portions = join_all(asks.iter().map(|ask| self.take(line, ask))).await;
+        let short: Vec<usize> = (0..)
+            .zip(&portions)
+            .filter_map(|(place, portion)| matches!(portion, Portion::Short(_)).then_some(place))
+            .collect();
+        if short.is_empty() {
+            return Ok(Leased::Granted(granted(&portions).map(|(_, grant)| *grant).collect()));
+        }
+        let wanted = |place: &usize| {
+            let (ask, portion) = (asks.get(*place)?, portions.get(*place)?);
+            // What goes to Redis is as much as the authority gives ahead of need.
+            let chunked = matches!(portion, Portion::Short(Some(_)));
+            let spare = if chunked { MAX_AMOUNT - ask.need } else { ask.spare };
+            Some(Ask { spare, unspent: None, ..ask.clone() })
+        };
+        let wanted: Asks = short.iter().filter_map(wanted).collect();
+        let mut leased = self.ask_durable(wanted.clone()).await;
+        if matches!(leased, Ok(Leased::Refused { .. })) && self.drain(line, &wanted).await {
+            leased = self.ask_durable(wanted).await;
+        }
+        let leased = match leased {
+            Ok(Leased::Granted(grants)) if grants.len() == short.len() => {
+                let mut all: SmallVec<[Option<Grant>; 1]> = portions
+                    .iter()
+                    .map(|portion| match portion {
+                        Portion::Granted(grant) => Some(*grant),
+                        Portion::Short(_) => None,
+                    })
+                    .collect();
+                let refills = short.iter().zip(&grants).filter_map(|(place, grant)| {
+                    let at = match portions.get(*place)? {
+                        Portion::Short(at) => *at,
+                        Portion::Granted(_) => None,
+                    };
+                    Some(self.refill(line, asks.get(*place)?, grant, at))
+                });
+                for (place, grant) in short.iter().zip(join_all(refills).await) {
+                    if let Some(slot) = all.get_mut(*place) {
+                        *slot = Some(grant);
+                    }
+                }
+                return Ok(Leased::Granted(all.into_iter().flatten().collect()));
+            }
+            Ok(Leased::Refused { place, refusal, charged, slice }) => {
+                let place = short.get(place).copied().unwrap_or(place);
+                Ok(Leased::Refused { place, refusal, charged, slice })
+            }
+            Ok(Leased::Granted(_)) => Err(Error::new(ErrorKind::Corrupt, "a grant is missing")),
+            Err(error) => Err(error),
+        };
+        // All or none.
+        let back = |(place, grant): (usize, &Grant)| {
+            let ask: &Ask = asks.get(place)?;
+            let (key, window) = (ask.key.clone(), ask.window);
+            Some(Unspent { key, window, slice: grant.slice, amount: grant.amount })
+        };
+        join_all(granted(&portions).filter_map(back).map(|unspent| self.give(line, unspent))).await;
+        leased
+    }
+
+    /// What a chunk gives. What it is too late for goes to the durable authority.
+    async fn take(&self, line: &Line, ask: &Ask) -> Portion {
+        // If the call failed, what was not spent is perhaps back, and twice would be too much.
+        let Ok(taken) = self.chunks.take(line, ask).await else { return Portion::Short(None) };
+        if let Some((slice, amount)) = ask.unspent.filter(|_| taken.strange) {
+            let (key, window) = (ask.key.clone(), ask.window);
+            self.durable.give_back(Unspent { key, window, slice, amount });
+        }
+        match taken.have {
+            Have::Enough(grant) => Portion::Granted(grant),
+            Have::Short(at, over) => {
+                if let Some(unspent) = over.and_then(|over| over.of(&ask.key)) {
+                    self.durable.give_back(unspent);
+                }
+                Portion::Short(Some(at))
+            }
+        }
+    }
+
+    /// Brings a grant to Redis, and gives the asker's part of it. `at` is `None` if the grant is the asker's alone.
+    async fn refill(&self, line: &Line, ask: &Ask, grant: &Grant, at: Option<i64>) -> Grant {
+        let Some(at) = at else { return *grant };
+        match self.chunks.refill(line, ask, grant, at).await {
+            Ok(Refilled { grant: Some(part), over }) => {
+                if let Some(unspent) = over.and_then(|over| over.of(&ask.key)) {
+                    self.durable.give_back(unspent);
+                }
+                // The authority's word on how long it is valid is better than Redis'.
+                Grant { valid_for: grant.valid_for, ..part }
+            }
+            // Redis has not taken it.
+            Ok(Refilled { grant: None, .. }) => {
+                let amount = ask.need + ask.spare.min(grant.amount.saturating_sub(ask.need));
+                let rest = grant.amount.saturating_sub(amount);
+                if rest > 0 {
+                    let (key, window) = (ask.key.clone(), ask.window);
+                    self.durable.give_back(Unspent { key, window, slice: grant.slice, amount: rest });
+                }
+                Grant { amount, charged: grant.charged.saturating_sub(rest), ..*grant }
+            }
+            // Either it is lost on the way, and all of it can be used, or Redis has kept what is needed for this very check.
+            Err(_) => Grant { amount: ask.need, ..*grant },
+        }
+    }
+
+    async fn ask_durable(&self, asks: Asks) -> Result<Leased> {
+        let (done, answer) = oneshot::channel();
+        let receive = Box::new(move |leased| {
+            // Nobody waits any more when the adapter is closed: what was granted then stays charged.
+            let _ = done.send(leased);
+        });
+        self.durable.lease(asks, receive);
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Gives what Redis holds of these counters back to the durable authority. Whether that is anything.
+    async fn drain(&self, line: &Line, asks: &Asks) -> bool {
+        let drains = asks.iter().map(|ask| self.chunks.drain(line, &ask.key, ask.window));
+        let drained = join_all(drains).await;
+        let unspent: Vec<Unspent> = drained.into_iter().filter_map(|drained| drained.ok().flatten()).collect();
+        let any = !unspent.is_empty();
+        unspent.into_iter().for_each(|unspent| self.durable.give_back(unspent));
+        any
+    }
+
+    /// Takes back what engines did not spend, in the order in which they gave it back.
+    async fn take_back(&self, mut queue: mpsc::Receiver<Return>) {
+        let mut batch = Vec::new();
+        while queue.recv_many(&mut batch, MAX_RETURNS).await > 0 {
+            let mut flushes = Vec::new();
+            let line = self.chunks.link.line();
+            let mut given = Vec::new();
+            for returned in batch.drain(..) {
+                match (returned, &line) {
+                    (Return::Unspent(unspent), Some(line)) => given.push(self.give(line, unspent)),
+                    (Return::Unspent(unspent), None) => self.durable.give_back(unspent),
+                    (Return::Flush(done), _) => flushes.push(done),
+                }
+            }
+            join_all(given).await;
+            if flushes.is_empty() {
+                continue;
+            }
+            let flushed = self.durable.flush().await;
+            for done in flushes {
+                // Whoever waited may have given up.
+                let _ = done.send(flushed.clone());
+            }
+        }
+    }
+
+    async fn give(&self, line: &Line, unspent: Unspent) {
+        // If the call failed it is perhaps back, and twice would be too much.
+        if let Ok(false) = self.chunks.give(line, &unspent).await {
+            self.durable.give_back(unspent);
+        }
+    }
+
+    /// What is charged durably, less what Redis holds of it: as much as was there before and after, if it was not refilled
+    /// or taken away in between.
+    async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
+        let before = self.peek(counters).await;
+        let mut all = self.durable.charged(counters).await?;
+        let after = self.peek(counters).await;
+        for (((_, window), charged), seen) in counters.iter().zip(&mut all).zip(before.into_iter().zip(after)) {
+            if let (Some(before), Some(after)) = seen
+                && (before.turn, before.slice) == (after.turn, after.slice)
+                && window.counts(before.slice, charged.slice)
+            {
+                charged.amount = charged.amount.saturating_sub(before.left.min(after.left));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn peek(&self, counters: &[(CounterKey, Window)]) -> Vec<Option<Peeked>> {
+        let Some(line) = self.chunks.link.line() else { return vec![None; counters.len()] };
+        let peek = |(key, window): &(CounterKey, Window)| {
+            let (key, window, line) = (key.clone(), *window, &line);
+            async move { self.chunks.peek(line, &key, window).await.ok().flatten() }
+        };
+        join_all(counters.iter().map(peek)).await
+    }
+}
+
+fn granted(portions: &[Portion]) -> impl Iterator<Item = (usize, &Grant)> {
+    (0..).zip(portions).filter_map(|(place, portion)| match portion {
+        Portion::Granted(grant) => Some((place, grant)),
+        Portion::Short(_) => None,
+    })
+}

@@ -1,0 +1,179 @@
+//! One connection that all calls share, and what is done when it breaks: it is thrown away, and for a while nobody waits
+//! for Redis. The driver sends what is asked at the same time together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, ScriptInvocation};
+
+use super::Redis;
+use super::error::from_driver;
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::runtime::AdapterRuntime;
+
+/// How long nobody waits for a server that failed.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Redis 7.0.
+const OLDEST_SERVER: u32 = 7;
+
+/// The way to the server.
+pub(super) struct Link {
+    // In this order they are dropped.
+    state: Mutex<State>,
+    runtime: AdapterRuntime,
+    client: Client,
+    connect: AsyncConnectionConfig,
+    connect_timeout: Duration,
+    /// Counts connections.
+    connected: AtomicU64,
+}
+
+enum State {
+    Up(Line),
+    Connecting,
+    Down { since: Instant },
+}
+
+/// A connection.
+#[derive(Clone)]
+pub(super) struct Line {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+impl Link {
+    pub(super) fn new(settings: &Redis) -> Result<Arc<Self>> {
+        let connect = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(settings.connect_timeout))
+            .set_response_timeout(Some(settings.timeout))
+            // As many calls may be under way as the counters let wait.
+            .set_pipeline_buffer_size(1024);
+        Ok(Arc::new(Self {
+            state: Mutex::new(State::Connecting),
+            runtime: AdapterRuntime::new("trust-engine-redis")?,
+            client: settings.client()?,
+            connect,
+            connect_timeout: settings.connect_timeout,
+            connected: AtomicU64::new(0),
+        }))
+    }
+
+    /// Connects for the first time, and checks that the server is one that can be used. One that cannot be reached is
+    /// tried again later.
+    pub(super) async fn open(self: &Arc<Self>) -> Result<()> {
+        let link = Arc::clone(self);
+        self.runtime.run(async move { link.connect().await }).await
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.runtime.run(call).await
+    }
+
+    /// The connection, if there is one now. Otherwise one is on its way, or will be after a pause.
+    pub(super) fn line(self: &Arc<Self>) -> Option<Line> {
+        let mut state = self.state.lock();
+        match &*state {
+            State::Up(line) => return Some(line.clone()),
+            State::Connecting => {}
+            State::Down { since } if since.elapsed() < PAUSE => {}
+            State::Down { .. } => {
+                *state = State::Connecting;
+                let link = Arc::clone(self);
+                self.runtime.spawn(async move {
+                    let _ = link.connect().await;
+                });
+            }
+        }
+        None
+    }
+
+    async fn connect(&self) -> Result<()> {
+        let connected = self.try_connect().await;
+        let number = self.connected.fetch_add(1, Ordering::Relaxed);
+        let up = |connection: &MultiplexedConnection| State::Up(Line { number, connection: connection.clone() });
+        *self.state.lock() =
+            connected.as_ref().map_or_else(|_| State::Down { since: Instant::now() }, up);
+        connected.map(drop)
+    }
+
+    async fn try_connect(&self) -> Result<MultiplexedConnection> {
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.connect);
+        let mut connection = connecting.await.map_err(from_driver)?;
+        let info: String =
+            redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(from_driver)?;
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_none_or(|major| major < OLDEST_SERVER) {
+            let issue = format!("the server is Redis {version}; this version needs {OLDEST_SERVER}.0 or later");
+            return Err(Error::new(ErrorKind::Unsupported, issue));
+        }
+        Ok(connection)
+    }
+
+    /// Runs a script on one key.
+    pub(super) async fn eval<T: FromRedisValue>(
+        &self,
+        line: &Line,
+        script: &Script,
+        key: &[u8],
+        arguments: &[&str],
+    ) -> Result<T> {
+        let mut invocation = script.key(key);
+        arguments.iter().for_each(|argument| {
+            invocation.arg(*argument);
+        });
+        self.invoke(line, &invocation).await
+    }
+
+    /// Runs a script on several keys.
+    pub(super) async fn eval_many<T: FromRedisValue>(
+        &self,
+        line: &Line,
+        script: &Script,
+        keys: &[Vec<u8>],
+        arguments: &[Vec<u8>],
+    ) -> Result<T> {
+        let mut invocation = script.prepare_invoke();
+        invocation.key(keys).arg(arguments);
+        self.invoke(line, &invocation).await
+    }
+
+    async fn invoke<T: FromRedisValue>(&self, line: &Line, script: &ScriptInvocation<'_>) -> Result<T> {
+        // Loads the script where the server has forgotten it.
+        let called = script.invoke_async(&mut line.connection.clone()).await;
+        called.map_err(|error| self.failed(line, error))
+    }
+
+    /// Runs a command.
+    pub(super) async fn call<T: FromRedisValue>(&self, line: &Line, command: &redis::Cmd) -> Result<T> {
+        let called = command.query_async(&mut line.connection.clone()).await;
+        called.map_err(|error| self.failed(line, error))
+    }
+
+    /// A connection of its own for messages.
+    pub(super) async fn pubsub(&self) -> Result<redis::aio::PubSub> {
+        let connecting = tokio::time::timeout(self.connect_timeout, self.client.get_async_pubsub()).await;
+        let late = || Error::new(ErrorKind::Unavailable, "Redis did not answer within the connect timeout");
+        connecting.map_err(|_| late())?.map_err(from_driver)
+    }
+
+    /// A call failed. Whatever it was, a server that does not answer may be gone without having closed its connections, and
+    /// one that has become a replica is not the one to ask: the connection is not used again.
+    fn failed(&self, line: &Line, error: RedisError) -> Error {
+        let mut state = self.state.lock();
+        if matches!(&*state, State::Up(up) if up.number == line.number) {
+            *state = State::Down { since: Instant::now() };
+        }
+        from_driver(error)
+    }
+}

@@ -1,0 +1,38 @@
+-- The beginning of every script: KEYS[1] holds a counter's chunk, a part of what the durable authority has granted.
+-- ARGV: time in microseconds or '' for the server's own, kind and seconds of the window that the asker counts in.
+-- Amounts are below 2^40 and times below 2^53, so numbers are exact.
+local key = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local kind, seconds = tonumber(ARGV[2]), tonumber(ARGV[3])
+-- Another server, another life of this one, or a replica that was promoted has another id: what it finds here may have
+-- been handed out elsewhere, so it is forfeited.
+local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+local chunk
+local stored = redis.call('HMGET', key, 'run', 'kind', 'seconds', 'slice', 'left', 'charged', 'ends', 'seen', 'turn')
+if stored[1] and stored[1] == run then
+  chunk = {
+    kind = tonumber(stored[2]), seconds = tonumber(stored[3]), slice = tonumber(stored[4]),
+    left = tonumber(stored[5]), charged = tonumber(stored[6]),
+    ends = tonumber(stored[7]), seen = tonumber(stored[8]), turn = tonumber(stored[9]),
+  }
+elseif stored[1] then
+  redis.call('DEL', key)
+end
+
+-- Whether an amount of a slice of the asker's window belongs to the chunk.
+local function holds(slice)
+  return chunk and chunk.kind == kind and chunk.seconds == seconds and chunk.slice == slice
+end
+
+-- Hands out what is needed, and of the spare at most an eighth of what is left below the limit.
+local function hand_out(need, spare, limit)
+  local room = limit - (chunk.charged - chunk.left) - need
+  local amount = need + math.max(0, math.min(spare, math.floor(room / 8), chunk.left - need))
+  chunk.left = chunk.left - amount
+  redis.call('HSET', key, 'left', chunk.left, 'seen', now)
+  return {1, amount, chunk.charged - chunk.left, chunk.slice, chunk.ends - now}
+end

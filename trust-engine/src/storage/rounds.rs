@@ -1,0 +1,120 @@
+//! Checks that wait together travel together: while one round is with the authority, the next one gathers.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::counters::{Answer, Asks, Leased, Unspent};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Checks that may wait; what is given back beyond it stays charged.
+const MAX_WAITING: usize = 65_536;
+/// Checks of one round.
+const MAX_ROUND: usize = 1024;
+
+/// What waits for the next round.
+#[derive(Default)]
+pub(super) struct Rounds {
+    book: Mutex<Book>,
+    work: Notify,
+}
+
+#[derive(Default)]
+struct Book {
+    checks: Vec<(Asks, Answer)>,
+    unspent: Vec<Unspent>,
+    flushes: Vec<oneshot::Sender<Result<()>>>,
+    closed: bool,
+}
+
+/// What one round settles: what is given back comes first.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) checks: Vec<Asks>,
+    pub(super) unspent: Vec<Unspent>,
+}
+
+impl Rounds {
+    pub(super) fn lease(&self, asks: Asks, answer: Answer) {
+        if let Err(((_, answer), error)) = self.enter((asks, answer), |book, check| book.checks.push(check)) {
+            answer(Err(error));
+        }
+    }
+
+    pub(super) fn give_back(&self, unspent: Unspent) {
+        // Otherwise it stays charged.
+        let _ = self.enter(unspent, |book, unspent| book.unspent.push(unspent));
+    }
+
+    /// Waits until what was given back before is settled.
+    pub(super) async fn flush(&self) -> Result<()> {
+        let (done, flushed) = oneshot::channel();
+        self.enter(done, |book, done| book.flushes.push(done)).map_err(|(_, error)| error)?;
+        flushed.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Settles what waits, and ends.
+    pub(super) fn close(&self) {
+        self.book.lock().closed = true;
+        self.work.notify_one();
+    }
+
+    /// Settles round after round until they are closed. An error of a round means that nobody was granted anything by it,
+    /// and what was given back with it stays charged: perhaps it was taken back, and twice would be too much.
+    pub(super) async fn run<F>(&self, settle: impl Fn(Arc<Round>) -> F)
+    where
+        F: Future<Output = Result<Vec<Result<Leased>>>>,
+    {
+        loop {
+            let (round, answers, flushes, closed) = self.take();
+            if round.checks.is_empty() && round.unspent.is_empty() && flushes.is_empty() {
+                if closed {
+                    return;
+                }
+                self.work.notified().await;
+                continue;
+            }
+            let settled = settle(Arc::new(round)).await;
+            let flushed = settled.as_ref().map(|_| ()).map_err(Clone::clone);
+            match settled {
+                Ok(leased) => answers.into_iter().zip(leased).for_each(|(answer, leased)| answer(leased)),
+                Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
+            }
+            for flush in flushes {
+                // Whoever waited may have given up.
+                let _ = flush.send(flushed.clone());
+            }
+        }
+    }
+
+    /// Adds to what waits, or gives it back if it cannot.
+    fn enter<T>(&self, item: T, add: impl FnOnce(&mut Book, T)) -> Result<(), (T, Error)> {
+        let mut book = self.book.lock();
+        if book.closed {
+            return Err((item, closed()));
+        }
+        if book.checks.len() >= MAX_WAITING || book.unspent.len() >= MAX_WAITING {
+            return Err((item, Error::new(ErrorKind::Overloaded, "too many checks wait for the counters")));
+        }
+        add(&mut book, item);
+        drop(book);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn take(&self) -> (Round, Vec<Answer>, Vec<oneshot::Sender<Result<()>>>, bool) {
+        let mut book = self.book.lock();
+        let count = book.checks.len().min(MAX_ROUND);
+        let (checks, answers) = book.checks.drain(..count).unzip();
+        let unspent = std::mem::take(&mut book.unspent);
+        // A flush waits for what was given back before it, which is in this round.
+        let flushes = std::mem::take(&mut book.flushes);
+        (Round { checks, unspent }, answers, flushes, book.closed)
+    }
+}
+
+pub(super) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the counters were closed")
+}
