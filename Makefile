@@ -7,7 +7,7 @@ demo:
 	$(CARGO) run --release -p trust-engine --features cli -- demo
 
 test:
-	.ci/with-postgres $(CARGO) test --workspace --exclude store-choice --all-features
+	.ci/with-postgres .ci/with-redis $(CARGO) test --workspace --exclude store-choice --all-features
 	$(CARGO) run --quiet -p trust-engine-example >/dev/null
 	trust-engine/tests/interop/run python node
 
@@ -19,7 +19,7 @@ instructions:
 
 # Many minutes: hundreds of kills, a thousand damaged stores, ten million checks, and the verifier that needs Go.
 test-heavy: test
-	TRUST_ENGINE_HEAVY=1 .ci/with-postgres $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
+	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
 		--test ceiling_model --test ceiling_threads --test ceiling_crash -- --nocapture
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
 	trust-engine/tests/interop/run go

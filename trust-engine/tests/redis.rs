@@ -92,7 +92,10 @@ fn over(settings: &Redis, durable: &Arc<dyn CounterStore>) -> Arc<dyn CounterSto
 }
 
 fn open_error(settings: &Redis) -> trust_engine::Error {
-    block_on(storage::redis(settings, durable())).err().unwrap()
+    match block_on(storage::redis(settings, durable())) {
+        Err(error) => error,
+        Ok((counters, _)) => panic!("opened: {:?}", counters.warnings()),
+    }
 }
 
 #[test]
@@ -366,6 +369,9 @@ fn tls_is_spoken_with_a_certificate_that_is_trusted() {
     let counters = over(&settings().root_certificates(&certificate), &durable());
     assert!(counters.warnings().is_empty(), "{:?}", counters.warnings());
     assert_eq!(granted(&counters, 10, 1), 1);
+    // Plain text where the server speaks TLS.
+    let plain = Redis::new(format!("redis://localhost:{port}"));
+    assert_eq!(open_error(&plain).kind(), ErrorKind::Unavailable);
     // The name in the certificate counts too.
     let other = Redis::new(format!("rediss://127.0.0.1:{port}")).root_certificates(&certificate);
     assert_eq!(open_error(&other).kind(), ErrorKind::PermissionDenied);

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script, ScriptInvocation};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, Script, ScriptInvocation};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::Redis;
 use super::error::from_driver;
@@ -107,8 +110,15 @@ impl Link {
     }
 
     async fn try_connect(&self) -> Result<MultiplexedConnection> {
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.connect);
-        let mut connection = connecting.await.map_err(from_driver)?;
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.connect).await;
+        let mut connection = match connecting {
+            Ok(connection) => connection,
+            Err(error) if error.is_timeout() && self.speaks_plain_text().await => {
+                let issue = "Redis: the server does not speak TLS on this port; use redis://, or its port for TLS";
+                return Err(Error::new(ErrorKind::PermissionDenied, issue).caused_by(error));
+            }
+            Err(error) => return Err(from_driver(error)),
+        };
         let info: String =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(from_driver)?;
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
@@ -118,6 +128,18 @@ impl Link {
             return Err(Error::new(ErrorKind::Unsupported, issue));
         }
         Ok(connection)
+    }
+
+    /// Whether a server that should speak TLS answers to plain text: it waits for the rest of a TLS greeting for ever.
+    async fn speaks_plain_text(&self) -> bool {
+        let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else { return false };
+        let ask = async {
+            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.write_all(b"PING\r\n").await?;
+            stream.read_u8().await
+        };
+        let answered = tokio::time::timeout(self.connect_timeout, ask).await;
+        matches!(answered, Ok(Ok(b'+' | b'-')))
     }
 
     /// Runs a script on one key.

@@ -28,7 +28,8 @@ use crate::error::{Error, Result};
 
 /// Connects to a server, and gives counters that hand out there what `durable` grants, and what engines tell each other.
 ///
-/// A server that cannot be reached now is tried again later; the counters then say so in their warnings.
+/// A server that refuses connections, does not answer, or is a replica or loading now is tried again later; the counters
+/// then say so in their warnings.
 ///
 /// # Errors
 /// Within the connect timeout: [`InvalidInput`](crate::ErrorKind::InvalidInput) for the settings, and for a `durable`
@@ -95,7 +96,7 @@ async fn open(
     let namespace = format!("{}:{lineage}", settings.prefix);
     let chunks = Chunks::new(Arc::clone(&link), &namespace, time);
     let warnings = match try_out(&link, &chunks).await {
-        Err(error) if error.is_retryable() => vec![format!("{error}; ceilings are counted without it until it answers")],
+        Err(error) if error::is_away(&error) => vec![format!("{error}; ceilings are counted without it until it answers")],
         tried => tried.map(|()| Vec::new())?,
     };
     let relay = relay::RedisRelay::new(Arc::clone(&link), &namespace, settings.stats_ttl);

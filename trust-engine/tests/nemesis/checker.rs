@@ -1,0 +1,212 @@
+//! Proves from journals and log that nothing was broken that was promised.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollster::block_on;
+use trust_engine::provenance::{Entry, Hash, SignedCheckpoint, Signer as _, check_shards};
+use trust_engine::storage::Store;
+use trust_engine::{AgentId, OrganizationId, VerifierKey};
+
+use super::engine::{DEPLOYMENT, signer};
+use super::journal::Journal;
+
+/// A ceiling as the checker knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ceiling {
+    pub(crate) limit: u64,
+    pub(crate) micros: i64,
+    pub(crate) sliding: bool,
+}
+
+/// What was checked, and what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    records: usize,
+    shards: usize,
+    entries: u64,
+    windows: usize,
+    admitted: u64,
+    fullest: u64,
+    pub(crate) problems: Vec<String>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, shards, entries, windows, admitted, fullest, problems } = self;
+        write!(
+            f,
+            "{records} acknowledged records are in the log of {shards} shards and {entries} entries, all of them verify; \
+             {admitted} admitted in {windows} windows, the fullest of them at {fullest} % of its ceiling"
+        )?;
+        problems.iter().take(20).try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+pub(crate) fn check(journals: &[Journal], store: &Arc<dyn Store>, ceilings: &BTreeMap<String, Ceiling>) -> Verdict {
+    let mut verdict = Verdict::default();
+    for journal in journals {
+        for error in &journal.errors {
+            verdict.problems.push(format!("{}: not retryable: {error}", journal.name));
+        }
+    }
+    check_records(journals, &**store, &mut verdict);
+    check_agents(journals, &**store, &mut verdict.problems);
+    check_log(&**store, &mut verdict);
+    (verdict.windows, verdict.admitted, verdict.fullest) =
+        check_ceilings(journals, ceilings, &mut verdict.problems);
+    verdict
+}
+
+fn shard_of(origin: &str) -> u32 {
+    origin.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+/// Every acknowledged record is where its receipt says, under the root that its receipt says.
+fn check_records(journals: &[Journal], store: &dyn Store, verdict: &mut Verdict) {
+    let mut entries: HashMap<(u32, u64), (uuid::Uuid, String)> = HashMap::new();
+    let mut checkpoints: HashMap<(u32, u64), Hash> = HashMap::new();
+    let heads = block_on(store.heads()).unwrap();
+    for head in &heads {
+        let mut next = 0;
+        while next < head.size {
+            let records = block_on(store.records(head.shard, next, 1000)).unwrap();
+            let Some(last) = records.last() else { break };
+            next = last.index + 1;
+            for record in &records {
+                let id = Entry::parse(&record.entry).unwrap().id;
+                entries.insert((record.shard, record.index), (id, Hash::leaf(&record.entry).to_string()));
+            }
+        }
+        let mut size = 0;
+        loop {
+            let page = block_on(store.checkpoints(head.shard, size, 1000)).unwrap();
+            let Some((last, _)) = page.last() else { break };
+            size = last + 1;
+            for (size, note) in &page {
+                checkpoints.insert((head.shard, *size), SignedCheckpoint::parse(note).unwrap().checkpoint.root);
+            }
+        }
+        verdict.entries += head.size;
+    }
+    verdict.shards = heads.len();
+    let mut places: BTreeMap<uuid::Uuid, (u32, u64)> = BTreeMap::new();
+    for (journal, record) in journals.iter().flat_map(|journal| journal.records.iter().map(move |r| (journal, r))) {
+        verdict.records += 1;
+        let place = (shard_of(&record.origin), record.index);
+        let mut wrong = |what: &str| verdict.problems.push(format!("{}: {what}: {record:?}", journal.name));
+        if entries.get(&place) != Some(&(record.id, record.leaf.clone())) {
+            wrong("an acknowledged record is not in the log");
+        }
+        let root = checkpoints.get(&(place.0, record.size)).map(ToString::to_string);
+        if root.as_ref() != Some(&record.root) {
+            wrong("a checkpoint that was given out is not one of the log: a fork");
+        }
+        if *places.entry(record.id).or_insert(place) != place {
+            wrong("a record is in the log twice");
+        }
+    }
+}
+
+fn check_agents(journals: &[Journal], store: &dyn Store, problems: &mut Vec<String>) {
+    let acknowledged: BTreeSet<&(String, u64)> = journals.iter().flat_map(|journal| &journal.agents).collect();
+    for (id, version) in acknowledged {
+        let agent = block_on(store.agent(&OrganizationId::default(), &AgentId::parse(id).unwrap())).unwrap();
+        if agent.is_none_or(|agent| agent.version < *version) {
+            problems.push(format!("version {version} of {id} was acknowledged and is gone"));
+        }
+    }
+}
+
+fn check_log(store: &dyn Store, verdict: &mut Verdict) {
+    let heads = block_on(store.heads()).unwrap();
+    let key = |shard: u32| {
+        let name = format!("{DEPLOYMENT}/prov/{shard}");
+        (shard, VerifierKey::new(&name, &signer().public_key()).unwrap())
+    };
+    let keys: Vec<_> = heads.iter().map(|head| key(head.shard)).collect();
+    for report in block_on(check_shards(store, &keys, None, &mut |_, _| {})).unwrap() {
+        if !report.is_clean() {
+            verdict.problems.push(report.to_string());
+        }
+    }
+}
+
+/// Adds up what was admitted; gives the number of windows, the sum, and how full the fullest was, in per cent.
+pub(crate) fn check_ceilings(
+    journals: &[Journal],
+    ceilings: &BTreeMap<String, Ceiling>,
+    problems: &mut Vec<String>,
+) -> (usize, u64, u64) {
+    let mut sums: BTreeMap<(&str, &str), BTreeMap<i64, u64>> = BTreeMap::new();
+    let mut total = 0;
+    for admission in journals.iter().flat_map(|journal| &journal.admissions) {
+        let windows = sums.entry((&admission.resource, &admission.key)).or_default();
+        *windows.entry(admission.window_start).or_default() += admission.amount;
+        total += admission.amount;
+    }
+    let (mut windows, mut fullest) = (0, 0);
+    for ((resource, key), by_start) in &sums {
+        let ceiling = ceilings[*resource];
+        for start in by_start.keys() {
+            // A sliding window counts the sixteen slices before the one that is running.
+            let span = if ceiling.sliding { ceiling.micros } else { 0 };
+            let sum: u64 = by_start.range(start - span..=*start).map(|(_, amount)| amount).sum();
+            windows += 1;
+            fullest = fullest.max(sum * 100 / ceiling.limit);
+            if sum > ceiling.limit {
+                problems.push(format!(
+                    "{resource} of {key}: {sum} were admitted in the window from {start}, the ceiling is {}",
+                    ceiling.limit
+                ));
+            }
+        }
+    }
+    (windows, total, fullest)
+}
+
+pub(crate) fn summary(journals: &[Journal]) -> String {
+    let line = |journal: &Journal| {
+        format!(
+            "{}: opened {} times, {} records acknowledged, {} checks admitted, {} refused, {} errors to retry",
+            journal.name,
+            journal.opened,
+            journal.records.len(),
+            journal.admissions.len(),
+            journal.refused,
+            journal.retryable
+        )
+    };
+    journals.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// For each fault, how long it took until the fleet, and until every process, was told something again.
+pub(crate) fn recovery(journals: &[Journal], faults: &[(u128, String)]) -> Vec<String> {
+    let silence = |times: &mut Vec<u128>, from: u128, to: u128| {
+        times.sort_unstable();
+        let within = times.iter().copied().filter(|at| (from..to).contains(at));
+        let points: Vec<u128> = [from].into_iter().chain(within).chain([to]).collect();
+        let longest = points.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        Duration::from_millis(u64::try_from(longest).unwrap())
+    };
+    let records = |journal: &Journal| journal.records.iter().map(|record| record.at).collect::<Vec<_>>();
+    let checks = |journal: &Journal| journal.admissions.iter().map(|admission| admission.at).collect::<Vec<_>>();
+    let ends = faults.iter().skip(1).map(|fault| fault.0);
+    faults
+        .iter()
+        .zip(ends)
+        .map(|((from, what), to)| {
+            let mut all: Vec<u128> = journals.iter().flat_map(records).collect();
+            let fleet = silence(&mut all, *from, to);
+            let worst = journals.iter().map(|journal| silence(&mut records(journal), *from, to)).max();
+            let mut admitted: Vec<u128> = journals.iter().flat_map(checks).collect();
+            let admitted = silence(&mut admitted, *from, to);
+            format!(
+                "{what}: longest silence of the log {fleet:.1?} (of one process {:.1?}), of checks {admitted:.1?}",
+                worst.unwrap_or_default()
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,85 @@
+//! Four engine processes on one PostgreSQL and one Redis, while everything is broken that can break.
+//!
+//! Every process writes down what it was told; faults are injected for a minute: engines killed and stopped, PostgreSQL
+//! restarted, crashed and failed over to its synchronous standby, Redis killed, its replica cut off and promoted, both of
+//! them serving at once. Then a checker proves from the journals and the log: no acknowledged record is lost, every shard
+//! verifies, no two checkpoints contradict each other, and no key was admitted more than its ceiling in any window. The
+//! same checker must catch a check-then-increment script, and journals that were tampered with.
+//!
+//! Runs with `TRUST_ENGINE_HEAVY=1` (`make test-heavy`), on servers of its own.
+
+#![cfg(all(feature = "postgres", feature = "redis"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod checker;
+mod engine;
+mod faults;
+mod journal;
+mod naive;
+mod proxy;
+mod servers;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use checker::Verdict;
+use journal::Journal;
+
+/// Says what this process is to be, when the test runs itself.
+const ROLE: &str = "TRUST_ENGINE_NEMESIS_ROLE";
+
+#[test]
+fn whatever_breaks_no_acknowledged_record_is_lost_and_no_ceiling_is_exceeded() {
+    match std::env::var(ROLE).as_deref() {
+        Ok("engine") => return engine::run(),
+        Ok("naive") => return naive::run(),
+        _ => {}
+    }
+    if std::env::var("TRUST_ENGINE_HEAVY").is_err() {
+        eprintln!("nemesis: NOT RUN: it takes minutes; set TRUST_ENGINE_HEAVY=1");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let seconds = std::env::var("TRUST_ENGINE_NEMESIS_SECONDS").map_or(70, |text| text.parse().unwrap());
+    let run = faults::run(folder.path(), Duration::from_secs(seconds));
+    let journals = Journal::read_all(folder.path(), "engine");
+    println!("{}", checker::summary(&journals));
+    for line in checker::recovery(&journals, &run.faults) {
+        println!("{line}");
+    }
+    let verdict = checker::check(&journals, &run.store(), &engine::ceilings());
+    assert!(verdict.problems.is_empty(), "{verdict}");
+    println!("nemesis: {verdict}");
+    checker_catches_tampered_journals(&journals, &run);
+}
+
+/// A checker that cannot fail proves nothing.
+fn checker_catches_tampered_journals(journals: &[Journal], run: &faults::Run) {
+    let damaged = |what: &str, damage: &dyn Fn(&mut Journal)| -> Verdict {
+        let mut journals = journals.to_vec();
+        damage(&mut journals[0]);
+        let verdict = checker::check(&journals, &run.store(), &engine::ceilings());
+        assert!(!verdict.problems.is_empty(), "a journal with {what} passed");
+        verdict
+    };
+    damaged("a record that was never committed", &|journal| journal.records[0].id = uuid::Uuid::now_v7());
+    damaged("a record in another place", &|journal| journal.records[0].index += 1);
+    damaged("a checkpoint of another root", &|journal| journal.records[0].root = "0".repeat(64));
+    damaged("an admission too many", &|journal| journal.admissions[0].amount += 1_000_000);
+    damaged("an error that cannot be retried", &|journal| journal.errors.push("Corrupt: made up".into()));
+}
+
+#[test]
+fn the_checker_catches_check_then_increment() {
+    if std::env::var("TRUST_ENGINE_HEAVY").is_err() || std::env::var(ROLE).is_ok() {
+        eprintln!("nemesis: NOT RUN: set TRUST_ENGINE_HEAVY=1");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    naive::four_processes(folder.path(), Duration::from_secs(5));
+    let journals = Journal::read_all(folder.path(), "naive");
+    let mut problems = Vec::new();
+    checker::check_ceilings(&journals, &BTreeMap::from([("API".to_owned(), naive::ceiling())]), &mut problems);
+    assert!(!problems.is_empty(), "four processes that check and then increment stayed below their ceiling");
+    println!("nemesis: the naive script is caught: {}", problems[0]);
+}
