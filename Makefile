@@ -20,7 +20,7 @@ instructions:
 # Many minutes: hundreds of kills, a thousand damaged stores, ten million checks, and the verifier that needs Go.
 test-heavy: test
 	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
-		--test ceiling_model --test ceiling_threads --test ceiling_crash -- --nocapture
+		--test ceiling_model --test ceiling_threads --test ceiling_crash --test nemesis -- --nocapture
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
 	trust-engine/tests/interop/run go
 	cd benches/peers/gate && $(CARGO) test --release --target-dir ../../../target/peers

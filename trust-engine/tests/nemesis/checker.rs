@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pollster::block_on;
 use trust_engine::provenance::{Entry, Hash, SignedCheckpoint, Signer as _, check_shards};
-use trust_engine::storage::Store;
+use trust_engine::storage::{Head, Store};
 use trust_engine::{AgentId, OrganizationId, VerifierKey};
 
 use super::engine::{DEPLOYMENT, signer};
@@ -26,7 +26,7 @@ pub(crate) struct Ceiling {
 pub(crate) struct Verdict {
     records: usize,
     shards: usize,
-    entries: u64,
+    entries: usize,
     windows: usize,
     admitted: u64,
     fullest: u64,
@@ -38,23 +38,75 @@ impl fmt::Display for Verdict {
         let Self { records, shards, entries, windows, admitted, fullest, problems } = self;
         write!(
             f,
-            "{records} acknowledged records are in the log of {shards} shards and {entries} entries, all of them verify; \
+            "{records} acknowledged records are in the log of {shards} shards and {entries} entries; \
              {admitted} admitted in {windows} windows, the fullest of them at {fullest} % of its ceiling"
         )?;
         problems.iter().take(20).try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
-pub(crate) fn check(journals: &[Journal], store: &Arc<dyn Store>, ceilings: &BTreeMap<String, Ceiling>) -> Verdict {
-    let mut verdict = Verdict::default();
+/// What the log holds at the end, read once.
+pub(crate) struct Log {
+    store: Arc<dyn Store>,
+    heads: Vec<Head>,
+    /// Id and leaf by place.
+    entries: HashMap<(u32, u64), (uuid::Uuid, String)>,
+    /// Roots by shard and size.
+    roots: HashMap<(u32, u64), String>,
+}
+
+impl Log {
+    pub(crate) fn read(store: Arc<dyn Store>) -> Self {
+        let heads = block_on(store.heads()).unwrap();
+        let (mut entries, mut roots) = (HashMap::new(), HashMap::new());
+        for head in &heads {
+            let mut next = 0;
+            while next < head.size {
+                let records = block_on(store.records(head.shard, next, 1000)).unwrap();
+                let Some(last) = records.last() else { break };
+                next = last.index + 1;
+                for record in &records {
+                    let id = Entry::parse(&record.entry).unwrap().id;
+                    entries.insert((record.shard, record.index), (id, Hash::leaf(&record.entry).to_string()));
+                }
+            }
+            let mut size = 0;
+            loop {
+                let page = block_on(store.checkpoints(head.shard, size, 1000)).unwrap();
+                let Some((last, _)) = page.last() else { break };
+                size = last + 1;
+                for (size, note) in &page {
+                    let root = SignedCheckpoint::parse(note).unwrap().checkpoint.root;
+                    roots.insert((head.shard, *size), root.to_string());
+                }
+            }
+        }
+        Self { store, heads, entries, roots }
+    }
+
+    /// What is wrong with the log itself.
+    pub(crate) fn verify(&self) -> Vec<String> {
+        let key = |head: &Head| {
+            let name = format!("{DEPLOYMENT}/prov/{}", head.shard);
+            (head.shard, VerifierKey::new(&name, &signer().public_key()).unwrap())
+        };
+        let keys: Vec<_> = self.heads.iter().map(key).collect();
+        let reports = block_on(check_shards(&*self.store, &keys, None, &mut |_, _| {})).unwrap();
+        reports.iter().filter(|report| !report.is_clean()).map(ToString::to_string).collect()
+    }
+}
+
+/// Compares what was told with what is there.
+pub(crate) fn check(journals: &[Journal], log: &Log, ceilings: &BTreeMap<String, Ceiling>) -> Verdict {
+    let (shards, entries) = (log.heads.len(), log.entries.len());
+    let mut verdict = Verdict { shards, entries, ..Verdict::default() };
     for journal in journals {
         for error in &journal.errors {
             verdict.problems.push(format!("{}: not retryable: {error}", journal.name));
         }
     }
-    check_records(journals, &**store, &mut verdict);
-    check_agents(journals, &**store, &mut verdict.problems);
-    check_log(&**store, &mut verdict);
+    check_records(journals, log, &mut verdict);
+    check_agents(journals, &*log.store, &mut verdict.problems);
     (verdict.windows, verdict.admitted, verdict.fullest) =
         check_ceilings(journals, ceilings, &mut verdict.problems);
     verdict
@@ -65,43 +117,16 @@ fn shard_of(origin: &str) -> u32 {
 }
 
 /// Every acknowledged record is where its receipt says, under the root that its receipt says.
-fn check_records(journals: &[Journal], store: &dyn Store, verdict: &mut Verdict) {
-    let mut entries: HashMap<(u32, u64), (uuid::Uuid, String)> = HashMap::new();
-    let mut checkpoints: HashMap<(u32, u64), Hash> = HashMap::new();
-    let heads = block_on(store.heads()).unwrap();
-    for head in &heads {
-        let mut next = 0;
-        while next < head.size {
-            let records = block_on(store.records(head.shard, next, 1000)).unwrap();
-            let Some(last) = records.last() else { break };
-            next = last.index + 1;
-            for record in &records {
-                let id = Entry::parse(&record.entry).unwrap().id;
-                entries.insert((record.shard, record.index), (id, Hash::leaf(&record.entry).to_string()));
-            }
-        }
-        let mut size = 0;
-        loop {
-            let page = block_on(store.checkpoints(head.shard, size, 1000)).unwrap();
-            let Some((last, _)) = page.last() else { break };
-            size = last + 1;
-            for (size, note) in &page {
-                checkpoints.insert((head.shard, *size), SignedCheckpoint::parse(note).unwrap().checkpoint.root);
-            }
-        }
-        verdict.entries += head.size;
-    }
-    verdict.shards = heads.len();
+fn check_records(journals: &[Journal], log: &Log, verdict: &mut Verdict) {
     let mut places: BTreeMap<uuid::Uuid, (u32, u64)> = BTreeMap::new();
     for (journal, record) in journals.iter().flat_map(|journal| journal.records.iter().map(move |r| (journal, r))) {
         verdict.records += 1;
         let place = (shard_of(&record.origin), record.index);
         let mut wrong = |what: &str| verdict.problems.push(format!("{}: {what}: {record:?}", journal.name));
-        if entries.get(&place) != Some(&(record.id, record.leaf.clone())) {
+        if log.entries.get(&place) != Some(&(record.id, record.leaf.clone())) {
             wrong("an acknowledged record is not in the log");
         }
-        let root = checkpoints.get(&(place.0, record.size)).map(ToString::to_string);
-        if root.as_ref() != Some(&record.root) {
+        if log.roots.get(&(place.0, record.size)) != Some(&record.root) {
             wrong("a checkpoint that was given out is not one of the log: a fork");
         }
         if *places.entry(record.id).or_insert(place) != place {
@@ -116,20 +141,6 @@ fn check_agents(journals: &[Journal], store: &dyn Store, problems: &mut Vec<Stri
         let agent = block_on(store.agent(&OrganizationId::default(), &AgentId::parse(id).unwrap())).unwrap();
         if agent.is_none_or(|agent| agent.version < *version) {
             problems.push(format!("version {version} of {id} was acknowledged and is gone"));
-        }
-    }
-}
-
-fn check_log(store: &dyn Store, verdict: &mut Verdict) {
-    let heads = block_on(store.heads()).unwrap();
-    let key = |shard: u32| {
-        let name = format!("{DEPLOYMENT}/prov/{shard}");
-        (shard, VerifierKey::new(&name, &signer().public_key()).unwrap())
-    };
-    let keys: Vec<_> = heads.iter().map(|head| key(head.shard)).collect();
-    for report in block_on(check_shards(store, &keys, None, &mut |_, _| {})).unwrap() {
-        if !report.is_clean() {
-            verdict.problems.push(report.to_string());
         }
     }
 }

@@ -38,15 +38,17 @@ tiers: [{name: LOW}, {name: HIGH}]
 roles: [{name: READER, minimumTier: LOW}, {name: WRITER, minimumTier: HIGH}]
 defaultEffect: ALLOW
 agents: {unregistered: LOWEST_TIER}
-resources: [API, CPU, GPU]
+resources: [API, CPU, GPU, NET]
 recording:
   ceilings: {mode: NONE}
 ceilings:
   agent:
-    - {tier: LOW, resource: API, limit: 4000, windowSeconds: 5}
+    - {tier: LOW, resource: API, limit: 400, windowSeconds: 5}
+    - {tier: LOW, resource: NET, limit: 400, windowSeconds: 20}
     - {tier: LOW, resource: CPU, limit: 300, windowSeconds: 16, window: SLIDING}
     - {tier: LOW, resource: GPU, limit: 1000000, windowSeconds: 7}
-    - {tier: HIGH, resource: API, limit: 4000, windowSeconds: 5}
+    - {tier: HIGH, resource: API, limit: 400, windowSeconds: 5}
+    - {tier: HIGH, resource: NET, limit: 400, windowSeconds: 20}
     - {tier: HIGH, resource: CPU, limit: 300, windowSeconds: 16, window: SLIDING}
     - {tier: HIGH, resource: GPU, limit: 1000000, windowSeconds: 7}
   fleet:
@@ -57,7 +59,8 @@ ceilings:
 pub(crate) fn ceilings() -> BTreeMap<String, Ceiling> {
     let ceiling = |limit, seconds: i64, sliding| Ceiling { limit, micros: seconds * 1_000_000, sliding };
     BTreeMap::from([
-        ("API".into(), ceiling(4000, 5, false)),
+        ("API".into(), ceiling(400, 5, false)),
+        ("NET".into(), ceiling(400, 20, false)),
         ("CPU".into(), ceiling(300, 16, true)),
         ("GPU".into(), ceiling(200, 7, false)),
     ])
@@ -150,7 +153,7 @@ impl Load {
     }
 
     fn check(&self, turn: u64) -> Done {
-        let (resource, amount) = [("API", 3), ("CPU", 1), ("API", 1), ("GPU", 1)][turn as usize % 4];
+        let (resource, amount) = [("API", 3), ("CPU", 1), ("NET", 1), ("GPU", 1)][turn as usize % 4];
         let agent = format!("agent_{}", turn / 4 % AGENTS);
         let verdict = self.engine.check_ceiling(&CeilingRequest::new(&agent, resource, amount))?;
         if !verdict.allowed() {
@@ -161,7 +164,7 @@ impl Load {
         for measure in verdict.measures() {
             let key = match (resource, measure.level()) {
                 ("GPU", Level::Fleet) => "fleet",
-                ("API" | "CPU", Level::Agent) => agent.as_str(),
+                ("API" | "CPU" | "NET", Level::Agent) => agent.as_str(),
                 _ => continue,
             };
             let start = measure.window_start().micros();
