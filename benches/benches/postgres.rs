@@ -123,7 +123,10 @@ fn tasks(engine: &Engine, callers: usize) {
     let rate = times.len() as f64 / started.elapsed().as_secs_f64();
     let after = pollster::block_on(engine.stats(TimeRange::All, None)).unwrap().provenance;
     let batch = (after.committed - before.committed) as f64 / (after.commits - before.commits) as f64;
-    println!("{callers} tasks of one thread: {rate:.0} records/s, {batch:.0} per commit, {}", spread(&mut times));
+    println!(
+        "{callers} tasks of one thread: {rate:.0} records/s, {batch:.0} per commit, {}",
+        spread(&mut times)
+    );
 }
 
 fn spread(times: &mut [u32]) -> String {

@@ -202,7 +202,7 @@ fn an_id_that_two_engines_take_at_once_is_given_to_one_and_harms_no_other_record
         for (at, result) in results {
             match result {
                 Ok(receipt) if at < 4 => {
-                    drop(receipts.insert((receipt.origin().to_owned(), receipt.leaf_index())))
+                    receipts.insert((receipt.origin().to_owned(), receipt.leaf_index()));
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -252,7 +252,10 @@ fn shards_that_were_set_back_are_retired_as_the_manual_says() {
     let engine = Engine::open(schema.options()).unwrap();
     let before = engine.log().record(alert("a")).unwrap();
     engine.close();
-    sql(&format!("begin; {}; commit", statements.replace("trust_engine.", &format!("{}.", schema.0)).trim_end()));
+    sql(&format!(
+        "begin; {}; commit",
+        statements.replace("trust_engine.", &format!("{}.", schema.0)).trim_end()
+    ));
     let engine = Engine::open(schema.options()).unwrap();
     assert_eq!(engine.shard(), 1001, "neither a shard of the copy nor one that may have come after it");
     engine.log().record(alert("a")).unwrap();

@@ -17,9 +17,13 @@ use std::time::{Duration, Instant};
 use pollster::block_on;
 use server::Server;
 use support::Schema;
+use trust_engine::blocking::Engine;
 use trust_engine::ceiling::{CounterKey, Window};
-use trust_engine::storage::{self, Answer, Ask, Asks, Charged, CounterStore, Leased, Redis, Unspent};
-use trust_engine::{Clock, ErrorKind, Result, SystemClock, WindowKind};
+use trust_engine::storage::{self, Answer, Ask, Asks, Change, Charged, CounterStore, Leased, Redis, Unspent};
+use trust_engine::{
+    AgentId, CeilingRequest, Clock, ErrorKind, GateRequest, NewAgent, Options, OrganizationId, Result,
+    SystemClock, TimeRange, WindowKind,
+};
 
 /// Counters in memory that stand for a durable authority which several engines share.
 struct Durable(Arc<dyn CounterStore>);
@@ -107,7 +111,8 @@ fn the_counters_keep_the_contract_in_front_of_postgresql() {
         schemas.borrow_mut().push(schema);
         block_on(storage::redis_at(&server::shared(), postgres, clock)).unwrap().0
     });
-    writeln!(std::io::stderr(), "conformance of counters: ran on redis and postgres ({})", server::url()).unwrap();
+    writeln!(std::io::stderr(), "conformance of counters: ran on redis and postgres ({})", server::url())
+        .unwrap();
 }
 
 #[test]
@@ -149,7 +154,11 @@ fn what_comes_back_is_used_by_the_other_engine() {
     block_on(one.flush()).unwrap();
     assert_eq!(charged(&other), 10);
     assert_eq!(granted(&other, 1000, unspent), unspent);
-    assert_eq!(block_on(durable.charged(&[(key(), window())])).unwrap()[0].amount, before, "nothing more was charged");
+    assert_eq!(
+        block_on(durable.charged(&[(key(), window())])).unwrap()[0].amount,
+        before,
+        "nothing more was charged"
+    );
 }
 
 /// What is granted in all, while something happens after some of it.
@@ -280,8 +289,10 @@ fn opening_says_what_is_wrong_and_goes_without_a_server_that_is_away() {
     assert_eq!(open_error(&server.settings()).kind(), ErrorKind::PermissionDenied);
     assert!(block_on(storage::redis(&at(":right"), durable())).is_ok());
     let own = |words: &[&str]| {
-        let mut connection =
-            redis::Client::open(format!("redis://:right@127.0.0.1:{}", server.port)).unwrap().get_connection().unwrap();
+        let mut connection = redis::Client::open(format!("redis://:right@127.0.0.1:{}", server.port))
+            .unwrap()
+            .get_connection()
+            .unwrap();
         let mut command = redis::cmd("acl");
         words.iter().for_each(|word| {
             command.arg(word);
@@ -294,8 +305,25 @@ fn opening_says_what_is_wrong_and_goes_without_a_server_that_is_away() {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     // What the manual says is enough.
     own(&[
-        "setuser", "engine", "on", ">pw", "~trust_engine:*", "&trust_engine:*", "+evalsha", "+script|load", "+info",
-        "+time", "+hmget", "+hset", "+pexpire", "+del", "+get", "+set", "+publish", "+subscribe", "+ping",
+        "setuser",
+        "engine",
+        "on",
+        ">pw",
+        "~trust_engine:*",
+        "&trust_engine:*",
+        "+evalsha",
+        "+script|load",
+        "+info",
+        "+time",
+        "+hmget",
+        "+hset",
+        "+pexpire",
+        "+del",
+        "+get",
+        "+set",
+        "+publish",
+        "+subscribe",
+        "+ping",
     ]);
     let counters = over(&at("engine:pw"), &durable());
     assert!(counters.warnings().is_empty());
@@ -324,7 +352,8 @@ fn a_server_that_is_too_old_is_refused() {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(std::io::Result::ok);
+            let mut lines =
+                BufReader::new(stream.try_clone().unwrap()).lines().map_while(std::io::Result::ok);
             // Arrays of strings: `*2`, `$4`, `INFO`, `$6`, `server`.
             while let Some(count) = lines.next() {
                 let count: usize = count[1..].parse().unwrap();
@@ -375,4 +404,94 @@ fn tls_is_spoken_with_a_certificate_that_is_trusted() {
     // The name in the certificate counts too.
     let other = Redis::new(format!("rediss://127.0.0.1:{port}")).root_certificates(&certificate);
     assert_eq!(open_error(&other).kind(), ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn engines_tell_each_other_what_changed_and_share_a_copy_of_statistics() {
+    let settings = server::shared().stats_ttl(Duration::from_secs(3600));
+    let relay = || block_on(storage::redis(&settings, durable())).unwrap().1;
+    let (one, other) = (relay(), relay());
+    let (tell, told) = channel();
+    other.listen(Box::new(move |change| drop(tell.send(change))));
+    let wait = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(wait(), Change::Anything, "what changed before is not told");
+    let agent = Change::Agent(OrganizationId::default(), AgentId::parse("agent_001").unwrap());
+    for change in [agent, Change::Policy] {
+        one.tell(&change);
+        assert_eq!(wait(), change);
+    }
+    assert!(block_on(one.is_up()));
+    let schema = Schema::new();
+    let open = || Engine::open(schema.options().redis(settings.clone())).unwrap();
+    let engines = [open(), open()];
+    let total = |engine: &Engine| engine.stats(TimeRange::Day, None).unwrap().role_gates.total;
+    let request = GateRequest::new("a", "DATA_ANALYST");
+    engines[0].evaluate_gate(&request).unwrap();
+    assert_eq!(total(&engines[0]), 1);
+    engines[0].evaluate_gate(&request).unwrap();
+    let started = Instant::now();
+    // The copy is on its way to Redis while the first answer is given.
+    while total(&engines[1]) != 1 {
+        assert!(started.elapsed() < Duration::from_secs(10), "the copy is not shared");
+    }
+    let fresh = Engine::open(schema.options()).unwrap();
+    assert_eq!(total(&fresh), 2, "without Redis it is read from the store");
+}
+
+#[test]
+fn engines_on_postgresql_and_redis_admit_a_ceiling_exactly() {
+    let schema = Schema::new();
+    let engines: Vec<Engine> =
+        (0..2).map(|_| Engine::open(schema.options().redis(server::shared())).unwrap()).collect();
+    engines[0].agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
+    let check = CeilingRequest::new("agent_001", "API_CALLS", 1);
+    let admitted: usize = std::thread::scope(|scope| {
+        let (engines, check) = (&engines, &check);
+        let ask = |thread: usize| {
+            let engine = &engines[thread % 2];
+            scope.spawn(move || (0..150).filter(|_| engine.check_ceiling(check).unwrap().allowed()).count())
+        };
+        let threads: Vec<_> = (0..8).map(ask).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(admitted <= 500, "{admitted} of 500");
+    // What one engine holds for a while, the other may find missing; then it is all used.
+    let mut sum = admitted;
+    let started = Instant::now();
+    while sum < 500 {
+        sum += usize::from(engines[sum % 2].check_ceiling(&check).unwrap().allowed());
+        assert!(started.elapsed() < Duration::from_secs(20), "{sum} of 500");
+    }
+    assert!(!engines[0].check_ceiling(&check).unwrap().allowed());
+    for engine in &engines {
+        let usage = engine.quotas().usage("agent_001").unwrap();
+        let api = usage.iter().find(|usage| usage.resource == "API_CALLS").unwrap();
+        assert_eq!(api.measure.current_usage(), 500);
+    }
+}
+
+#[test]
+fn engines_with_a_store_each_share_ceilings_in_redis_alone() {
+    let redis = server::shared();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let open = |at: usize, redis: Redis| Engine::open(Options::embedded(folders[at].path()).redis(redis));
+    let error = open(0, redis.clone()).err().unwrap();
+    assert_eq!(
+        error.field(),
+        Some("redis"),
+        "a folder's counters are no durable authority for others: {error}"
+    );
+    let engines = [open(0, redis.clone().best_effort()).unwrap(), open(1, redis.best_effort()).unwrap()];
+    assert!(engines[0].warnings().iter().any(|warning| warning.contains("granted again")));
+    let mut admitted = 0;
+    for engine in &engines {
+        engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
+        let check = CeilingRequest::new("agent_001", "API_CALLS", 100);
+        admitted += (0..4).filter(|_| engine.check_ceiling(&check).unwrap().allowed()).count();
+    }
+    // An engine may hold a part of it still.
+    assert!((4..=5).contains(&admitted), "{admitted} times 100, of 500 between them");
+    let beside = Options::postgres(Schema::new().database()).signer(support::signer()).deployment("d");
+    let error = Engine::open(beside.redis(server::shared().best_effort())).err().unwrap();
+    assert_eq!(error.field(), Some("bestEffort"), "{error}");
 }

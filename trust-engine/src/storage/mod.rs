@@ -43,6 +43,10 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Decision, PolicyHash};
 use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, redis, redis_alone};
+#[cfg(all(feature = "redis", any(test, feature = "testing")))]
+pub use self::redis::{redis_alone_at, redis_at};
 pub use counters::*;
 #[cfg(feature = "embedded")]
 pub(crate) use embedded::key_file;
@@ -56,10 +60,6 @@ pub use memory_counters::memory_counters;
 pub use postgres::postgres_at;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, postgres};
-#[cfg(feature = "redis")]
-pub use self::redis::{Redis, redis, redis_alone};
-#[cfg(all(feature = "redis", any(test, feature = "testing")))]
-pub use self::redis::{redis_alone_at, redis_at};
 pub use relay::{Change, Listener, Relay};
 
 /// Number of a shard: one log with one writer.

@@ -119,7 +119,9 @@ fn shard_of(origin: &str) -> u32 {
 /// Every acknowledged record is where its receipt says, under the root that its receipt says.
 fn check_records(journals: &[Journal], log: &Log, verdict: &mut Verdict) {
     let mut places: BTreeMap<uuid::Uuid, (u32, u64)> = BTreeMap::new();
-    for (journal, record) in journals.iter().flat_map(|journal| journal.records.iter().map(move |r| (journal, r))) {
+    for (journal, record) in
+        journals.iter().flat_map(|journal| journal.records.iter().map(move |r| (journal, r)))
+    {
         verdict.records += 1;
         let place = (shard_of(&record.origin), record.index);
         let mut wrong = |what: &str| verdict.problems.push(format!("{}: {what}: {record:?}", journal.name));
@@ -136,7 +138,8 @@ fn check_records(journals: &[Journal], log: &Log, verdict: &mut Verdict) {
 }
 
 fn check_agents(journals: &[Journal], store: &dyn Store, problems: &mut Vec<String>) {
-    let acknowledged: BTreeSet<&(String, u64)> = journals.iter().flat_map(|journal| &journal.agents).collect();
+    let acknowledged: BTreeSet<&(String, u64)> =
+        journals.iter().flat_map(|journal| &journal.agents).collect();
     for (id, version) in acknowledged {
         let agent = block_on(store.agent(&OrganizationId::default(), &AgentId::parse(id).unwrap())).unwrap();
         if agent.is_none_or(|agent| agent.version < *version) {
@@ -203,7 +206,8 @@ pub(crate) fn recovery(journals: &[Journal], faults: &[(u128, String)]) -> Vec<S
         Duration::from_millis(u64::try_from(longest).unwrap())
     };
     let records = |journal: &Journal| journal.records.iter().map(|record| record.at).collect::<Vec<_>>();
-    let checks = |journal: &Journal| journal.admissions.iter().map(|admission| admission.at).collect::<Vec<_>>();
+    let checks =
+        |journal: &Journal| journal.admissions.iter().map(|admission| admission.at).collect::<Vec<_>>();
     let ends = faults.iter().skip(1).map(|fault| fault.0);
     faults
         .iter()

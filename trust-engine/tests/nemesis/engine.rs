@@ -11,8 +11,8 @@ use trust_engine::blocking::Engine;
 use trust_engine::provenance::Ed25519Signer;
 use trust_engine::storage::{Postgres, Redis};
 use trust_engine::{
-    AgentChange, CeilingRequest, Decision, Error, ErrorKind, GateRequest, Level, NewAgent, NewRecord, Options,
-    PolicyDocument, Query, RecordType,
+    AgentChange, CeilingRequest, Decision, Error, ErrorKind, GateRequest, Level, NewAgent, NewRecord,
+    Options, PolicyDocument, Query, RecordType,
 };
 use uuid::Uuid;
 
@@ -146,7 +146,8 @@ impl Load {
     }
 
     fn gate(&self, turn: u64) -> Done {
-        let request = GateRequest::new(format!("agent_{}", turn % AGENTS), "READER").resource("r").action("read");
+        let request =
+            GateRequest::new(format!("agent_{}", turn % AGENTS), "READER").resource("r").action("read");
         let verdict = self.engine.evaluate_gate(&request)?;
         self.pen.record(verdict.receipt().expect("gates are recorded"));
         Ok(())

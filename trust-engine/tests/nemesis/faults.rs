@@ -73,7 +73,8 @@ impl Fleet {
 
     /// Ends all of them as a host does, within a bounded time.
     fn close(&mut self) {
-        let children: Vec<Child> = self.children.iter_mut().filter_map(|child| Some(child.take()?.0)).collect();
+        let children: Vec<Child> =
+            self.children.iter_mut().filter_map(|child| Some(child.take()?.0)).collect();
         let started = Instant::now();
         for mut child in children {
             while child.try_wait().unwrap().is_none() {

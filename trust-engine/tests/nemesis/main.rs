@@ -83,7 +83,11 @@ fn the_checker_catches_check_then_increment() {
     naive::four_processes(folder.path(), Duration::from_secs(5));
     let journals = Journal::read_all(folder.path(), "naive");
     let mut problems = Vec::new();
-    checker::check_ceilings(&journals, &BTreeMap::from([("API".to_owned(), naive::ceiling())]), &mut problems);
+    checker::check_ceilings(
+        &journals,
+        &BTreeMap::from([("API".to_owned(), naive::ceiling())]),
+        &mut problems,
+    );
     assert!(!problems.is_empty(), "four processes that check and then increment stayed below their ceiling");
     println!("nemesis: the naive script is caught: {}", problems[0]);
 }

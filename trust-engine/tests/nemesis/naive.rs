@@ -24,7 +24,10 @@ pub(crate) fn four_processes(folder: &Path, time: Duration) {
         .map(|number| {
             let test = "the_checker_catches_check_then_increment";
             Command::new(std::env::current_exe().unwrap())
-                .args(["whatever_breaks_no_acknowledged_record_is_lost_and_no_ceiling_is_exceeded", "--exact"])
+                .args([
+                    "whatever_breaks_no_acknowledged_record_is_lost_and_no_ceiling_is_exceeded",
+                    "--exact",
+                ])
                 .env(ROLE, "naive")
                 .env(REDIS, format!("redis://127.0.0.1:{}", redis.port))
                 .env(JOURNAL, folder.join(format!("naive-{number}.journal")))
@@ -42,8 +45,7 @@ pub(crate) fn four_processes(folder: &Path, time: Duration) {
 
 pub(crate) fn run() {
     let pen = Pen::new(&PathBuf::from(std::env::var(JOURNAL).unwrap()));
-    let mut redis =
-        redis::Client::open(std::env::var(REDIS).unwrap()).unwrap().get_connection().unwrap();
+    let mut redis = redis::Client::open(std::env::var(REDIS).unwrap()).unwrap().get_connection().unwrap();
     let seconds: u64 = std::env::var("TRUST_ENGINE_NEMESIS_SECONDS").unwrap().parse().unwrap();
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {

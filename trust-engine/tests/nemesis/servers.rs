@@ -148,7 +148,8 @@ impl Redis {
     /// Starts it again, empty.
     pub(crate) fn revive(&mut self) {
         let port = self.port.to_string();
-        let arguments = ["--port", &port, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
+        let arguments =
+            ["--port", &port, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
         let mut command = Command::new("redis-server");
         command.args(arguments).arg("--dir").arg(&self.folder).stdout(Stdio::null());
         self.child = Some(command.spawn().unwrap());

@@ -45,7 +45,16 @@ impl Server {
     pub fn revive(&mut self) {
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();
-        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--repl-diskless-sync-delay", "0"]);
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--save",
+            "",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]);
         command.args(&self.arguments).arg("--dir").arg(self.folder.path()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is not installed"));
         let started = Instant::now();

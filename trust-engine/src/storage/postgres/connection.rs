@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts,
-};
 use super::config::Checked;
 use super::error::from_pool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::runtime::AdapterRuntime;
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts,
+};
 
 /// Connections and the thread that drives them.
 pub(super) struct Database {

@@ -111,7 +111,8 @@ impl Older for Read {
 impl Accounts {
     async fn settle(&self, round: &Round) -> Result<Vec<Result<Leased>>> {
         let asked = round.checks.iter().flatten().map(|ask| &ask.key);
-        let mut keys: Vec<&CounterKey> = asked.chain(round.unspent.iter().map(|unspent| &unspent.key)).collect();
+        let mut keys: Vec<&CounterKey> =
+            asked.chain(round.unspent.iter().map(|unspent| &unspent.key)).collect();
         keys.sort();
         keys.dedup();
         if keys.is_empty() {
@@ -168,7 +169,8 @@ impl Accounts {
         if rows.is_empty() {
             return Ok(true);
         }
-        let written: Vec<u8> = self.link.eval_many(&self.line()?, &self.write, &self.names(&rows), &values).await?;
+        let written: Vec<u8> =
+            self.link.eval_many(&self.line()?, &self.write, &self.names(&rows), &values).await?;
         Ok(written == b"1")
     }
 

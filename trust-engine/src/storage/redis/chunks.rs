@@ -38,7 +38,11 @@ pub(super) struct Peeked {
 
 macro_rules! script {
     ($name:literal) => {
-        Script::new(concat!(include_str!("scripts/chunk.lua"), "\n", include_str!(concat!("scripts/", $name))))
+        Script::new(concat!(
+            include_str!("scripts/chunk.lua"),
+            "\n",
+            include_str!(concat!("scripts/", $name))
+        ))
     };
 }
 
@@ -74,8 +78,9 @@ impl Chunks {
 
     /// Gives back what the asker has not spent, and takes what it needs.
     pub(super) async fn take(&self, line: &Line, ask: &Ask) -> Result<Taken> {
-        let (slice, amount) =
-            ask.unspent.map_or_else(Default::default, |(slice, amount)| (slice.to_string(), amount.to_string()));
+        let (slice, amount) = ask
+            .unspent
+            .map_or_else(Default::default, |(slice, amount)| (slice.to_string(), amount.to_string()));
         let numbers = [ask.need, ask.spare, ask.limit].map(|number| number.to_string());
         let [need, spare, limit] = &numbers;
         let reply =
@@ -88,8 +93,10 @@ impl Chunks {
         let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX);
         let ends = at.saturating_add(runs - runs / DRIFT_PART - LATE_MICROS);
         // Long enough to find what is left of it while it counts.
-        let keep = Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(ask.window.seconds().into());
-        let numbers = [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|number| number.to_string());
+        let keep =
+            Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(ask.window.seconds().into());
+        let numbers =
+            [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|number| number.to_string());
         let [need, spare, limit, amount, charged] = &numbers;
         let (slice, ends, keep) = (grant.slice.to_string(), ends.to_string(), keep.as_millis().to_string());
         let arguments = [need, spare, limit, &slice, amount, charged, &ends, &keep].map(String::as_str);
@@ -105,7 +112,12 @@ impl Chunks {
     }
 
     /// Takes all that is left away.
-    pub(super) async fn drain(&self, line: &Line, key: &CounterKey, window: Window) -> Result<Option<Unspent>> {
+    pub(super) async fn drain(
+        &self,
+        line: &Line,
+        key: &CounterKey,
+        window: Window,
+    ) -> Result<Option<Unspent>> {
         let reply = self.eval(line, &self.drain, key, window, &[]).await?;
         super::reply::over(&reply, 0).map(|over| over.and_then(|over| over.of(key)))
     }

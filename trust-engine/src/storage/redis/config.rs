@@ -125,7 +125,10 @@ impl Redis {
         }
         // The message names the faulty part, never the password.
         let url = |error: redis::RedisError| {
-            Error::invalid("redis", format!("is not a Redis URL: {}", error.detail().unwrap_or("see the manual")))
+            Error::invalid(
+                "redis",
+                format!("is not a Redis URL: {}", error.detail().unwrap_or("see the manual")),
+            )
         };
         let info = self.url.as_str().into_connection_info().map_err(url)?;
         if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
@@ -135,7 +138,8 @@ impl Redis {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let root_cert = self.root_certificates.as_ref().map(|file| read("rootCertificates", file)).transpose()?;
+        let root_cert =
+            self.root_certificates.as_ref().map(|file| read("rootCertificates", file)).transpose()?;
         let client_tls = match &self.client_certificate {
             Some((certificate, key)) => Some(ClientTlsConfig {
                 client_cert: read("clientCertificate", certificate)?,

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::chunks::{Chunks, Peeked};
 use super::link::Line;
-use super::reply::{Have, Refilled};
+use super::reply::{Have, Over, Refilled};
 use crate::ceiling::{CounterKey, MAX_AMOUNT, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Unspent};
@@ -39,11 +39,12 @@ enum Return {
     Flush(oneshot::Sender<Result<()>>),
 }
 
-/// What one counter of a check has come to.
-enum Portion {
-    Granted(Grant),
-    /// The durable authority is to be asked; with Redis' time before that, if the grant is to go to Redis.
-    Short(Option<i64>),
+/// A counter whose chunk has too little: its place in the check, what is asked, and Redis' time before the durable
+/// authority is asked, if the grant is to go to Redis.
+struct Short<'a> {
+    place: usize,
+    ask: &'a Ask,
+    at: Option<i64>,
 }
 
 impl RedisCounters {
@@ -107,94 +108,85 @@ impl CounterStore for RedisCounters {
 }
 
 impl Shared {
+    /// All asks or none: from the chunks, and where they have too little from the durable authority.
     async fn settle(&self, line: &Line, asks: Asks) -> Result<Leased> {
-        let portions = join_all(asks.iter().map(|ask| self.take(line, ask))).await;
-        let short: Vec<usize> = (0..)
-            .zip(&portions)
-            .filter_map(|(place, portion)| matches!(portion, Portion::Short(_)).then_some(place))
-            .collect();
+        let taken = join_all(asks.iter().map(|ask| self.take(line, ask))).await;
+        let mut grants: SmallVec<[Option<Grant>; 1]> = SmallVec::with_capacity(asks.len());
+        let mut short = Vec::new();
+        for (place, (ask, taken)) in asks.iter().zip(taken).enumerate() {
+            grants.push(taken.as_ref().ok().copied());
+            if let Err(at) = taken {
+                short.push(Short { place, ask, at });
+            }
+        }
         if short.is_empty() {
-            return Ok(Leased::Granted(granted(&portions).map(|(_, grant)| *grant).collect()));
+            return Ok(Leased::Granted(grants.into_iter().flatten().collect()));
         }
-        let wanted = |place: &usize| {
-            let (ask, portion) = (asks.get(*place)?, portions.get(*place)?);
-            // What goes to Redis is as much as the authority gives ahead of need.
-            let chunked = matches!(portion, Portion::Short(Some(_)));
-            let spare = if chunked { MAX_AMOUNT - ask.need } else { ask.spare };
-            Some(Ask { spare, unspent: None, ..ask.clone() })
-        };
-        let wanted: Asks = short.iter().filter_map(wanted).collect();
-        let mut leased = self.ask_durable(wanted.clone()).await;
-        if matches!(leased, Ok(Leased::Refused { .. })) && self.drain(line, &wanted).await {
-            leased = self.ask_durable(wanted).await;
-        }
-        let leased = match leased {
-            Ok(Leased::Granted(grants)) if grants.len() == short.len() => {
-                let mut all: SmallVec<[Option<Grant>; 1]> = portions
-                    .iter()
-                    .map(|portion| match portion {
-                        Portion::Granted(grant) => Some(*grant),
-                        Portion::Short(_) => None,
-                    })
-                    .collect();
-                let refills = short.iter().zip(&grants).filter_map(|(place, grant)| {
-                    let at = match portions.get(*place)? {
-                        Portion::Short(at) => *at,
-                        Portion::Granted(_) => None,
-                    };
-                    Some(self.refill(line, asks.get(*place)?, grant, at))
-                });
-                for (place, grant) in short.iter().zip(join_all(refills).await) {
-                    if let Some(slot) = all.get_mut(*place) {
-                        *slot = Some(grant);
+        let refused = match self.ask_durable(line, &short).await {
+            Ok(Leased::Granted(more)) if more.len() == short.len() => {
+                let refills = short.iter().zip(&more).map(|(short, grant)| self.refill(line, short, grant));
+                for (short, grant) in short.iter().zip(join_all(refills).await) {
+                    if let Some(place) = grants.get_mut(short.place) {
+                        *place = Some(grant);
                     }
                 }
-                return Ok(Leased::Granted(all.into_iter().flatten().collect()));
-            }
-            Ok(Leased::Refused { place, refusal, charged, slice }) => {
-                let place = short.get(place).copied().unwrap_or(place);
-                Ok(Leased::Refused { place, refusal, charged, slice })
+                return Ok(Leased::Granted(grants.into_iter().flatten().collect()));
             }
             Ok(Leased::Granted(_)) => Err(Error::new(ErrorKind::Corrupt, "a grant is missing")),
+            Ok(Leased::Refused { place, refusal, charged, slice }) => {
+                let place = short.get(place).map_or(place, |short| short.place);
+                Ok(Leased::Refused { place, refusal, charged, slice })
+            }
             Err(error) => Err(error),
         };
-        // All or none.
-        let back = |(place, grant): (usize, &Grant)| {
-            let ask: &Ask = asks.get(place)?;
-            let (key, window) = (ask.key.clone(), ask.window);
-            Some(Unspent { key, window, slice: grant.slice, amount: grant.amount })
-        };
-        join_all(granted(&portions).filter_map(back).map(|unspent| self.give(line, unspent))).await;
+        let back = asks
+            .iter()
+            .zip(grants)
+            .filter_map(|(ask, grant)| Some(unspent(ask, grant?.slice, grant?.amount)));
+        join_all(back.map(|unspent| self.give(line, unspent))).await;
+        refused
+    }
+
+    /// What a chunk gives; otherwise the time to bring a grant to Redis with.
+    async fn take(&self, line: &Line, ask: &Ask) -> Result<Grant, Option<i64>> {
+        // If the call failed, what was not spent is perhaps back, and twice would be too much.
+        let taken = self.chunks.take(line, ask).await.map_err(|_| None)?;
+        if let Some((slice, amount)) = ask.unspent.filter(|_| taken.strange) {
+            self.durable.give_back(unspent(ask, slice, amount));
+        }
+        match taken.have {
+            Have::Enough(grant) => Ok(grant),
+            Have::Short(at, over) => {
+                self.give_back_over(ask, over);
+                Err(Some(at))
+            }
+        }
+    }
+
+    /// Asks for what is short, and for as much more as the authority gives ahead of need, for Redis. Where it has too little
+    /// it is given back first what Redis holds.
+    async fn ask_durable(&self, line: &Line, short: &[Short<'_>]) -> Result<Leased> {
+        let wanted: Asks = short
+            .iter()
+            .map(|Short { ask, at, .. }| {
+                let spare = if at.is_some() { MAX_AMOUNT - ask.need } else { ask.spare };
+                Ask { spare, unspent: None, ..(*ask).clone() }
+            })
+            .collect();
+        let leased = self.lease_durable(wanted.clone()).await;
+        if matches!(leased, Ok(Leased::Refused { .. })) && self.drain(line, &wanted).await {
+            return self.lease_durable(wanted).await;
+        }
         leased
     }
 
-    /// What a chunk gives. What it is too late for goes to the durable authority.
-    async fn take(&self, line: &Line, ask: &Ask) -> Portion {
-        // If the call failed, what was not spent is perhaps back, and twice would be too much.
-        let Ok(taken) = self.chunks.take(line, ask).await else { return Portion::Short(None) };
-        if let Some((slice, amount)) = ask.unspent.filter(|_| taken.strange) {
-            let (key, window) = (ask.key.clone(), ask.window);
-            self.durable.give_back(Unspent { key, window, slice, amount });
-        }
-        match taken.have {
-            Have::Enough(grant) => Portion::Granted(grant),
-            Have::Short(at, over) => {
-                if let Some(unspent) = over.and_then(|over| over.of(&ask.key)) {
-                    self.durable.give_back(unspent);
-                }
-                Portion::Short(Some(at))
-            }
-        }
-    }
-
-    /// Brings a grant to Redis, and gives the asker's part of it. `at` is `None` if the grant is the asker's alone.
-    async fn refill(&self, line: &Line, ask: &Ask, grant: &Grant, at: Option<i64>) -> Grant {
-        let Some(at) = at else { return *grant };
+    /// Brings a grant to Redis, and gives the asker's part of it.
+    async fn refill(&self, line: &Line, short: &Short<'_>, grant: &Grant) -> Grant {
+        let ask = short.ask;
+        let Some(at) = short.at else { return *grant };
         match self.chunks.refill(line, ask, grant, at).await {
             Ok(Refilled { grant: Some(part), over }) => {
-                if let Some(unspent) = over.and_then(|over| over.of(&ask.key)) {
-                    self.durable.give_back(unspent);
-                }
+                self.give_back_over(ask, over);
                 // The authority's word on how long it is valid is better than Redis'.
                 Grant { valid_for: grant.valid_for, ..part }
             }
@@ -203,8 +195,7 @@ impl Shared {
                 let amount = ask.need + ask.spare.min(grant.amount.saturating_sub(ask.need));
                 let rest = grant.amount.saturating_sub(amount);
                 if rest > 0 {
-                    let (key, window) = (ask.key.clone(), ask.window);
-                    self.durable.give_back(Unspent { key, window, slice: grant.slice, amount: rest });
+                    self.durable.give_back(unspent(ask, grant.slice, rest));
                 }
                 Grant { amount, charged: grant.charged.saturating_sub(rest), ..*grant }
             }
@@ -213,7 +204,7 @@ impl Shared {
         }
     }
 
-    async fn ask_durable(&self, asks: Asks) -> Result<Leased> {
+    async fn lease_durable(&self, asks: Asks) -> Result<Leased> {
         let (done, answer) = oneshot::channel();
         let receive = Box::new(move |leased| {
             // Nobody waits any more when the adapter is closed: what was granted then stays charged.
@@ -223,11 +214,19 @@ impl Shared {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// What is left of a chunk that is over goes back to the durable authority.
+    fn give_back_over(&self, ask: &Ask, over: Option<Over>) {
+        if let Some(unspent) = over.and_then(|over| over.of(&ask.key)) {
+            self.durable.give_back(unspent);
+        }
+    }
+
     /// Gives what Redis holds of these counters back to the durable authority. Whether that is anything.
     async fn drain(&self, line: &Line, asks: &Asks) -> bool {
         let drains = asks.iter().map(|ask| self.chunks.drain(line, &ask.key, ask.window));
         let drained = join_all(drains).await;
-        let unspent: Vec<Unspent> = drained.into_iter().filter_map(|drained| drained.ok().flatten()).collect();
+        let unspent: Vec<Unspent> =
+            drained.into_iter().filter_map(|drained| drained.ok().flatten()).collect();
         let any = !unspent.is_empty();
         unspent.into_iter().for_each(|unspent| self.durable.give_back(unspent));
         any
@@ -272,7 +271,8 @@ impl Shared {
         let before = self.peek(counters).await;
         let mut all = self.durable.charged(counters).await?;
         let after = self.peek(counters).await;
-        for (((_, window), charged), seen) in counters.iter().zip(&mut all).zip(before.into_iter().zip(after)) {
+        for (((_, window), charged), seen) in counters.iter().zip(&mut all).zip(before.into_iter().zip(after))
+        {
             if let (Some(before), Some(after)) = seen
                 && (before.turn, before.slice) == (after.turn, after.slice)
                 && window.counts(before.slice, charged.slice)
@@ -293,9 +293,6 @@ impl Shared {
     }
 }
 
-fn granted(portions: &[Portion]) -> impl Iterator<Item = (usize, &Grant)> {
-    (0..).zip(portions).filter_map(|(place, portion)| match portion {
-        Portion::Granted(grant) => Some((place, grant)),
-        Portion::Short(_) => None,
-    })
+fn unspent(ask: &Ask, slice: i64, amount: u64) -> Unspent {
+    Unspent { key: ask.key.clone(), window: ask.window, slice, amount }
 }

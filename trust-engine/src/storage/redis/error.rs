@@ -27,15 +27,23 @@ pub(super) fn from_driver(error: RedisError) -> Error {
 
 /// Whether a server is only away for now, as far as one can tell.
 pub(super) fn is_away(error: &Error) -> bool {
-    let Some(driver) = error.source().and_then(|source| source.downcast_ref::<RedisError>()) else { return false };
+    let Some(driver) = error.source().and_then(|source| source.downcast_ref::<RedisError>()) else {
+        return false;
+    };
     error.is_retryable()
         && (driver.is_timeout()
             || driver.is_connection_refusal()
-            || matches!(driver.kind(), Driver::Server(Server::BusyLoading | Server::MasterDown | Server::ReadOnly)))
+            || matches!(
+                driver.kind(),
+                Driver::Server(Server::BusyLoading | Server::MasterDown | Server::ReadOnly)
+            ))
 }
 
 /// The driver knows TLS errors only by their text.
 fn is_refused_tls(error: &RedisError) -> bool {
     let text = error.to_string();
-    error.is_io_error() && ["certificate", "TLS", "tls", "InvalidContentType", "corrupt message"].iter().any(|word| text.contains(word))
+    error.is_io_error()
+        && ["certificate", "TLS", "tls", "InvalidContentType", "corrupt message"]
+            .iter()
+            .any(|word| text.contains(word))
 }

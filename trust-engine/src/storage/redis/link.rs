@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, Script, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, Script, ScriptInvocation,
+};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -103,9 +105,9 @@ impl Link {
     async fn connect(&self) -> Result<()> {
         let connected = self.try_connect().await;
         let number = self.connected.fetch_add(1, Ordering::Relaxed);
-        let up = |connection: &MultiplexedConnection| State::Up(Line { number, connection: connection.clone() });
-        *self.state.lock() =
-            connected.as_ref().map_or_else(|_| State::Down { since: Instant::now() }, up);
+        let up =
+            |connection: &MultiplexedConnection| State::Up(Line { number, connection: connection.clone() });
+        *self.state.lock() = connected.as_ref().map_or_else(|_| State::Down { since: Instant::now() }, up);
         connected.map(drop)
     }
 
@@ -114,7 +116,8 @@ impl Link {
         let mut connection = match connecting {
             Ok(connection) => connection,
             Err(error) if error.is_timeout() && self.speaks_plain_text().await => {
-                let issue = "Redis: the server does not speak TLS on this port; use redis://, or its port for TLS";
+                let issue =
+                    "Redis: the server does not speak TLS on this port; use redis://, or its port for TLS";
                 return Err(Error::new(ErrorKind::PermissionDenied, issue).caused_by(error));
             }
             Err(error) => return Err(from_driver(error)),
@@ -124,7 +127,8 @@ impl Link {
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_none_or(|major| major < OLDEST_SERVER) {
-            let issue = format!("the server is Redis {version}; this version needs {OLDEST_SERVER}.0 or later");
+            let issue =
+                format!("the server is Redis {version}; this version needs {OLDEST_SERVER}.0 or later");
             return Err(Error::new(ErrorKind::Unsupported, issue));
         }
         Ok(connection)
@@ -132,7 +136,9 @@ impl Link {
 
     /// Whether a server that should speak TLS answers to plain text: it waits for the rest of a TLS greeting for ever.
     async fn speaks_plain_text(&self) -> bool {
-        let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else { return false };
+        let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else {
+            return false;
+        };
         let ask = async {
             let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.write_all(b"PING\r\n").await?;

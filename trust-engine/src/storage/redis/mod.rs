@@ -96,7 +96,9 @@ async fn open(
     let namespace = format!("{}:{lineage}", settings.prefix);
     let chunks = Chunks::new(Arc::clone(&link), &namespace, time);
     let warnings = match try_out(&link, &chunks).await {
-        Err(error) if error::is_away(&error) => vec![format!("{error}; ceilings are counted without it until it answers")],
+        Err(error) if error::is_away(&error) => {
+            vec![format!("{error}; ceilings are counted without it until it answers")]
+        }
         tried => tried.map(|()| Vec::new())?,
     };
     let relay = relay::RedisRelay::new(Arc::clone(&link), &namespace, settings.stats_ttl);

@@ -82,7 +82,11 @@ impl Relay for RedisRelay {
     }
 }
 
-async fn listen_once(mut pubsub: redis::aio::PubSub, channel: &str, on_change: &Listener) -> redis::RedisResult<()> {
+async fn listen_once(
+    mut pubsub: redis::aio::PubSub,
+    channel: &str,
+    on_change: &Listener,
+) -> redis::RedisResult<()> {
     pubsub.subscribe(channel).await?;
     // What changed before is not told.
     on_change(Change::Anything);

@@ -25,7 +25,10 @@ impl Taken {
     pub(super) fn parse(reply: &[i64]) -> Result<Self> {
         Ok(match number(reply, 0)? {
             1 => Self { have: Have::Enough(grant(reply)?), strange: number(reply, 5)? == 1 },
-            _ => Self { have: Have::Short(number(reply, 1)?, over(reply, 3)?), strange: number(reply, 2)? == 1 },
+            _ => Self {
+                have: Have::Short(number(reply, 1)?, over(reply, 3)?),
+                strange: number(reply, 2)? == 1,
+            },
         })
     }
 }
