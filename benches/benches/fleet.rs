@@ -39,7 +39,7 @@ recording:
   ceilings: {mode: NONE}
 ceilings:
   agent:
-    - {tier: BASIC, resource: API_CALLS, limit: 100000000, windowSeconds: 3600}
+    - {tier: BASIC, resource: API_CALLS, limit: 1000000000000, windowSeconds: 3600}
 ";
 
 fn url(variable: &str, default: &str) -> String {
@@ -175,7 +175,7 @@ fn work(load: Load) {
     let gates: Vec<GateRequest> =
         (0..load.agents).map(|agent| GateRequest::new(format!("agent_{agent}"), "READER")).collect();
     std::thread::scope(|scope| {
-        for thread in 0..if load.gates { load.threads } else { 1 } {
+        for thread in 0..load.threads {
             let (engine, stop, done, checks, gates) = (&engine, &stop, &done, &checks, &gates);
             let run = move || {
                 let mut turn = (thread * 37) as usize;

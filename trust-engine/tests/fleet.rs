@@ -179,6 +179,24 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
 }
 
 #[test]
+fn an_agent_that_nobody_changed_is_not_read_again() {
+    let schema = Schema::new();
+    let engine = Engine::open(schema.options()).unwrap();
+    engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
+    let request = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+    // The first looks have been made.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(engine.evaluate_gate(&request).unwrap().allowed());
+    // Behind everyone's back: no record says so, so nobody reads it again.
+    sql(&format!("delete from {}.agents", schema.0));
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(2500) {
+        assert!(engine.evaluate_gate(&request).unwrap().allowed(), "after {:?}", started.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn an_id_that_two_engines_take_at_once_is_given_to_one_and_harms_no_other_record() {
     let schema = Schema::new();
     let engines: Vec<Engine> = (0..2).map(|_| Engine::open(schema.options()).unwrap()).collect();

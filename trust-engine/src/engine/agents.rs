@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -12,14 +12,13 @@ use serde_json::json;
 
 use super::{Content, Engine};
 use crate::agent::{Agent, AgentChange, NewAgent};
-use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Receipt, RecordType};
 use crate::storage::StateChange;
 
-/// Longest time that a decision may rest on an agent's cached state where others may change it. Changes made through the
-/// same engine are seen at once.
+/// Longest time that a decision may rest on an agent's cached state where others may change it, if nobody looked for
+/// changes meanwhile. Changes made through the same engine are seen at once.
 const MAX_AGE_SHARED: Duration = Duration::from_secs(1);
 /// The same for a store that nobody else can write to.
 const MAX_AGE_OWN: Duration = Duration::from_secs(3600);
@@ -182,9 +181,10 @@ impl Engine {
         id: &AgentId,
     ) -> Result<(Option<Arc<Agent>>, Duration)> {
         let cache = &self.0.agents;
-        let now = self.now();
-        if let Some((known, age)) = cache.fresh(organization, id, now) {
-            return Ok((known, cache.max_age.saturating_sub(age)));
+        let now = self.0.clock.coarse().steady;
+        if let Some(known) = cache.fresh(organization, id, now) {
+            let good_for = known.good_until.saturating_sub(now).max(0);
+            return Ok((known.agent, Duration::from_micros(good_for.unsigned_abs())));
         }
         let seen = cache.changes();
         let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
@@ -199,6 +199,8 @@ type Key = (OrganizationId, AgentId);
 pub(super) struct Cache {
     known: QuickCache<Key, Known>,
     max_age: Duration,
+    /// Until then nothing that is known has changed for longer than decisions may rest on it, because someone looked.
+    followed_until: AtomicI64,
     /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
     /// not come in after it.
     changes: Mutex<u64>,
@@ -212,7 +214,8 @@ const MARKS: usize = 256;
 #[derive(Clone)]
 struct Known {
     agent: Option<Arc<Agent>>,
-    read_at: Timestamp,
+    /// In microseconds of the steady clock, as everything here.
+    good_until: i64,
 }
 
 impl Cache {
@@ -223,6 +226,7 @@ impl Cache {
         Self {
             known: QuickCache::new(capacity),
             max_age,
+            followed_until: AtomicI64::new(i64::MIN),
             changes: Mutex::new(0),
             marks,
             hasher: RandomState::default(),
@@ -239,15 +243,21 @@ impl Cache {
         self.marks.get(place).map_or(0, |mark| mark.load(Ordering::Acquire))
     }
 
-    fn fresh(
-        &self,
-        organization: &OrganizationId,
-        id: &AgentId,
-        now: Timestamp,
-    ) -> Option<(Option<Arc<Agent>>, Duration)> {
+    fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: i64) -> Option<Known> {
         let known = self.known.get(&(organization.clone(), id.clone()))?;
-        let age = u64::try_from(now.micros() - known.read_at.micros()).ok().map(Duration::from_micros)?;
-        (age < self.max_age).then_some((known.agent, age))
+        (now < known.good_until || self.is_followed(now)).then_some(known)
+    }
+
+    /// Everything that others changed before `looked` has been forgotten.
+    pub(super) fn followed(&self, looked: i64) {
+        let until = looked.saturating_add(self.max_age.as_micros() as i64);
+        self.followed_until.fetch_max(until, Ordering::Release);
+    }
+
+    /// Whether what is known need not be read again, however old it is.
+    #[inline]
+    pub(super) fn is_followed(&self, now: i64) -> bool {
+        now < self.followed_until.load(Ordering::Acquire)
     }
 
     fn changes(&self) -> u64 {
@@ -259,12 +269,13 @@ impl Cache {
         organization: &OrganizationId,
         id: &AgentId,
         agent: Option<Arc<Agent>>,
-        now: Timestamp,
+        now: i64,
         seen: u64,
     ) {
+        let good_until = now.saturating_add(self.max_age.as_micros() as i64);
         let changes = self.changes.lock();
         if *changes == seen {
-            self.known.insert((organization.clone(), id.clone()), Known { agent, read_at: now });
+            self.known.insert((organization.clone(), id.clone()), Known { agent, good_until });
         }
     }
 

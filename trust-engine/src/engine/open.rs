@@ -79,6 +79,7 @@ impl Engine {
                 edition: Arc::clone(&edition),
                 agents: Arc::clone(&agents),
                 relay: relay.clone(),
+                clock: Arc::clone(&options.clock),
                 owner,
             })
         });

@@ -1,6 +1,8 @@
 //! Keeping up with the other engines of a deployment: a sign of life for the shard, and the policy and agents that they
-//! changed. Changes are told by the store where it can; a look every half second finds what was not told.
+//! changed. Changes are told by the store where it can; a look every half second finds what was not told. Every change of an
+//! agent has its record, so to look is to read the records of that type that came into the log since the last look.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -14,9 +16,10 @@ use uuid::Uuid;
 
 use super::open::compile_stored;
 use super::{InForce, agents};
+use crate::clock::Clock;
 use crate::error::{ErrorKind, Result, from_io};
-use crate::provenance::Sequencer;
-use crate::storage::{Change, Listener, Relay, Store};
+use crate::provenance::{Entry, RecordType, Sequencer};
+use crate::storage::{Change, Filter, Listener, Relay, Scan, Shard, ShardRange, Store};
 
 /// Time between two looks, and two signs of life.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -30,6 +33,7 @@ pub(super) struct Work {
     pub(super) edition: Arc<AtomicU64>,
     pub(super) agents: Arc<agents::Cache>,
     pub(super) relay: Option<Arc<dyn Relay>>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) owner: Uuid,
 }
 
@@ -87,18 +91,59 @@ impl Drop for Watch {
 }
 
 fn run(work: &Work, woken: &Receiver<Wake>) {
+    let mut seen = None;
     loop {
         match woken.recv_timeout(PAUSE) {
             Ok(Wake::Look) => {}
             Err(RecvTimeoutError::Timeout) => {
                 // A shard that was lost is noticed by the next commit, which moves on to another.
                 let _ = block_on(work.store.renew(work.sequencer.shard(), work.owner));
+                // While the store is down agents are read again when they are a second old, which fails.
+                let _ = block_on(follow_agents(work, &mut seen));
             }
             Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
         // While the store is down, the next look finds it.
         let _ = block_on(follow_policy(work));
     }
+}
+
+/// Lets the agents be read again whose changes came into the log since the last look.
+async fn follow_agents(work: &Work, seen: &mut Option<BTreeMap<Shard, u64>>) -> Result<()> {
+    let looked = work.clock.coarse().steady;
+    let sizes: BTreeMap<Shard, u64> =
+        work.store.heads().await?.into_iter().map(|head| (head.shard, head.size)).collect();
+    if let Some(seen) = seen {
+        for (&shard, &end) in &sizes {
+            match seen.get(&shard).copied().unwrap_or(0) {
+                start if start <= end => forget_changed(work, ShardRange { shard, start, end }).await?,
+                // Set back: nobody knows what is gone.
+                _ => work.agents.forget_all(),
+            }
+        }
+    } else {
+        // What is known already may have been read before any look.
+        work.agents.forget_all();
+    }
+    *seen = Some(sizes);
+    work.agents.followed(looked);
+    Ok(())
+}
+
+async fn forget_changed(work: &Work, range: ShardRange) -> Result<()> {
+    let mut rest = Some(range).filter(|range| range.start < range.end);
+    while let Some(range) = rest {
+        let filter = Filter { kind: Some(RecordType::Agent), ..Filter::default() };
+        let found = work.store.scan(&Scan { filter, range, newest_first: false, limit: 1000 }).await?;
+        for record in &found.records {
+            let entry = Entry::parse(&record.entry)?;
+            if let Some(agent) = &entry.agent {
+                work.agents.forget(&entry.organization, agent);
+            }
+        }
+        rest = found.rest;
+    }
+    Ok(())
 }
 
 /// Brings the policy in force up to the store's. One that cannot be read stops the engine: to go on by an older one would

@@ -130,10 +130,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn is_fresh(&self, edition: u64, mark: u64, now: Moment) -> bool {
+    pub(super) fn is_fresh(
+        &self,
+        edition: u64,
+        mark: u64,
+        now: Moment,
+        followed: impl FnOnce() -> bool,
+    ) -> bool {
         self.edition.load(Ordering::Relaxed) == edition
             && self.mark.load(Ordering::Relaxed) == mark
-            && now.steady < self.fresh_until.load(Ordering::Relaxed)
+            && (now.steady < self.fresh_until.load(Ordering::Relaxed) || followed())
     }
 }
 

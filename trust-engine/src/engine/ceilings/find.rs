@@ -34,7 +34,8 @@ impl Engine {
     #[inline]
     pub(super) fn is_fresh(&self, entry: &Entry, now: Moment) -> bool {
         let edition = self.0.edition.load(Ordering::Acquire);
-        entry.is_fresh(edition, self.0.agents.mark(entry.mark_place), now)
+        let agents = &self.0.agents;
+        entry.is_fresh(edition, agents.mark(entry.mark_place), now, || agents.is_followed(now.steady))
     }
 
     /// The quota of whoever asks, and the time from which it may be used.

@@ -30,6 +30,8 @@ create table entries (
 create unique index entries_by_id on entries (id);
 create index entries_by_agent on entries (organization, agent, shard, index) where agent is not null;
 create index entries_by_kind on entries (organization, kind, shard, index);
+-- Changes of agents, for the engines that follow them: `kind` of AGENT.
+create index entries_of_agents on entries (shard, index) where kind = 4;
 create index entries_by_parent on entries (parent, shard, index) where parent is not null;
 
 -- Runs of tree hashes, none across the edge of a tile.
