@@ -127,6 +127,11 @@ impl Error {
         self.0.kind
     }
 
+    /// What is wrong, without kind and operation.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// Whether the same call may succeed later without a change by the caller.
     pub fn is_retryable(&self) -> bool {
         matches!(

@@ -7,6 +7,7 @@ mod engine;
 mod error;
 pub mod gate;
 mod ids;
+pub mod json;
 mod policy;
 pub mod provenance;
 pub mod storage;

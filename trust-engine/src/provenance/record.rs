@@ -156,6 +156,15 @@ impl NewRecord {
     pub(crate) fn parent_id(&self) -> Option<Uuid> {
         self.parent_id
     }
+    pub(crate) fn agent_name(&self) -> &str {
+        &self.agent_id
+    }
+    pub(crate) fn reason_text(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+    pub(crate) fn context_object(&self) -> Option<&Map<String, Value>> {
+        self.context.as_ref()
+    }
 }
 
 /// A checkpoint and the signed note that it came in.

@@ -1,0 +1,454 @@
+/**
+ * An embedded trust engine for AI agents: role gates, capability ceilings, and a signed, provable record of every decision.
+ *
+ * @packageDocumentation
+ */
+
+/** What was decided. */
+export type Decision = 'ALLOW' | 'DENY' | 'ESCALATE'
+
+/** What a record is of. Hosts write the first four; the engine writes all of them. */
+export type RecordType =
+  | 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
+  | 'AGENT' | 'POLICY' | 'SIGNAL' | 'ERASURE' | 'GAP'
+
+/** Whether a verdict is in the log: `pending` is on its way, `none` is not recorded by the policy's will. */
+export type Recorded = 'committed' | 'pending' | 'none'
+
+/** A value of JSON. */
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
+
+/** A PostgreSQL database, 14 or later. */
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database?sslmode=…`, or a `key=value` string. */
+  url: string
+  /** The schema of the tables; `trust_engine` by default. */
+  schema?: string
+  /** Most connections, 2 to 1,000; 8 by default. */
+  connections?: number
+  /** How long opening a connection may take; 5,000 by default. */
+  connectTimeoutMs?: number
+  /** How long a statement may take; 10,000 by default. */
+  statementTimeoutMs?: number
+  /** A PEM file of certificates to trust instead of the machine's. */
+  rootCertificates?: string
+  /** URL of a read replica for searches and statistics. */
+  replica?: string
+}
+
+/** A Redis server, 7.0 or later. */
+export interface RedisOptions {
+  /** `redis://user:password@host:port/database`, `rediss://` for TLS. */
+  url: string
+  /** What keys begin with; `trust_engine` by default. */
+  prefix?: string
+  /** How long a call may take before PostgreSQL is asked instead; 250 by default. */
+  timeoutMs?: number
+  /** How long opening a connection may take; 2,000 by default. */
+  connectTimeoutMs?: number
+  /** How long statistics may be answered from a copy that the engines share; off by default. */
+  statsTtlMs?: number
+  /** A PEM file of certificates to trust instead of the machine's. */
+  rootCertificates?: string
+  /** Lets Redis count alone, for engines with an embedded store each. */
+  bestEffort?: boolean
+}
+
+/** Where the log and the state live. */
+export type StorageOptions =
+  | { memory: true; redis?: string | RedisOptions }
+  | { embedded: string; redis?: string | RedisOptions }
+  | { postgres: string | PostgresOptions; redis?: string | RedisOptions }
+
+/** What an engine is opened with. */
+export interface OpenOptions {
+  storage: StorageOptions
+  /** A policy document (YAML or JSON text) to bring into force if it is not the one in force. */
+  policy?: string
+  /** The Ed25519 signing key: 32 bytes of seed. PostgreSQL needs one; the embedded store makes its own. */
+  signingKey?: Uint8Array
+  /** Name of the deployment, part of every signature. PostgreSQL needs one. */
+  deployment?: string
+  /** Callers whose claims of a tier are believed and recorded as theirs. */
+  tierAuthorities?: string[]
+  /** Submissions that may wait for a commit; 8,192 by default. */
+  queue?: number
+  /** Agents and quotas kept in memory; 100,000 by default. */
+  cachedAgents?: number
+}
+
+/** May this agent take this role here? */
+export interface GateRequest {
+  agentId: string
+  role: string
+  /** The tier that the caller says the agent holds: a claim. */
+  tier?: string
+  organization?: string
+  /** Who asks; the host vouches for it. */
+  caller?: string
+  context?: { resourceId?: string; action?: string; environment?: string; metadata?: { [name: string]: Json } }
+}
+
+/** A gate's verdict. */
+export interface GateVerdict {
+  readonly allowed: boolean
+  readonly decision: Decision
+  readonly reason: string
+  readonly reasonCode: string
+  /** RFC 3339, UTC. */
+  readonly evaluatedAt: string
+  /** Id of the record; of one that is not recorded nothing can be found under it. */
+  readonly provenanceId: string
+  readonly requiredTier?: string
+  readonly escalationPath?: string
+  readonly recorded: Recorded
+  /** There once the verdict is committed. */
+  readonly receipt?: Receipt
+}
+
+/** A verdict that was given before its record was committed. */
+export interface PendingVerdict extends GateVerdict {
+  /** Names the commit for {@link TrustEngine.committed}. */
+  readonly ticket: number
+}
+
+/** May this agent use this much? */
+export interface CeilingRequest {
+  agentId: string
+  resourceType: string
+  /** 1 to 2^40 − 1. */
+  requestedAmount: number
+  tier?: string
+  organization?: string
+  caller?: string
+  /** Makes a retry of an admitted check free. */
+  requestId?: string
+}
+
+/** A ceiling's verdict. */
+export interface CeilingVerdict {
+  readonly allowed: boolean
+  readonly reason: string
+  readonly reasonCode: string
+  readonly currentUsage: number
+  readonly ceiling: number
+  readonly remaining: number
+  /** RFC 3339, UTC; `undefined` where no counter was asked. */
+  readonly resetAt?: string
+  readonly nearLimit: boolean
+  /** Id of the record, if the policy records this verdict. */
+  readonly provenanceId?: string
+  readonly recorded: Recorded
+  /** Whether the same check may be admitted soon. */
+  readonly retryable: boolean
+}
+
+/** A record that the host writes itself. */
+export interface NewRecord {
+  type: 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
+  agentId: string
+  decision: Decision
+  /** An id of the caller's own (UUID): a retry with the same content returns the same receipt. */
+  id?: string
+  reasonCode?: string
+  reason?: string
+  context?: { [name: string]: Json }
+  /** The record that this one follows from. */
+  parentId?: string
+}
+
+/** Acknowledges a record: it is durable, and this is where it is in the log. */
+export interface Receipt {
+  readonly id: string
+  readonly origin: string
+  readonly leafIndex: number
+  readonly treeSize: number
+  /** Base64. */
+  readonly merkleRoot: string
+  /** Base64 of key id and Ed25519 signature. */
+  readonly signature: string
+  readonly timestamp: string
+}
+
+/** A committed record. */
+export interface ProvenanceRecord {
+  readonly id: string
+  readonly type: RecordType
+  readonly organization: string
+  readonly agentId: string | null
+  readonly decision: Decision | null
+  readonly reasonCode?: string
+  readonly reason: string | null
+  readonly context: { [name: string]: Json } | null
+  readonly parentId: string | null
+  readonly timestamp: string
+  readonly merkleRoot: string
+  readonly signature: string
+  readonly origin: string
+  readonly leafIndex: number
+  readonly treeSize: number
+  readonly payloadErased?: true
+}
+
+/** Which records to find. */
+export interface Query {
+  agentId?: string
+  type?: RecordType
+  decision?: Decision
+  /** RFC 3339, inclusive. */
+  startTime?: string
+  /** RFC 3339, exclusive. */
+  endTime?: string
+  parentId?: string
+  oldestFirst?: boolean
+  /** Records per page, 1 to 1,000; 20 by default. */
+  pageSize?: number
+  pageToken?: string
+  /** Searches the store itself and not its replica. */
+  readYourWrites?: boolean
+}
+
+/** A page of records. */
+export interface Page {
+  readonly data: ProvenanceRecord[]
+  readonly nextPageToken: string | null
+}
+
+/** What a record proves itself with, to anyone who has the log's public key. */
+export interface Proof {
+  /** The exact bytes that were hashed into the tree. */
+  readonly entry: Uint8Array
+  /** A C2SP tlog-proof. */
+  readonly proof: string
+  /** The key that verifies it, as a C2SP verifier key. */
+  readonly verifierKey: string
+}
+
+/** A registered agent. */
+export interface Agent {
+  readonly id: string
+  readonly organization: string
+  readonly tier: string
+  readonly score?: number
+  readonly status: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
+  readonly attestations: string[]
+  readonly creation: string
+  readonly creator?: string
+  readonly parent?: string
+  readonly family?: string
+  readonly version: number
+  readonly registeredAt: string
+  readonly changedAt: string
+}
+
+/** An agent to register. */
+export interface NewAgent {
+  id: string
+  tier?: string
+  score?: number
+  status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
+  attestations?: string[]
+  creation?: string
+  creator?: string
+  parent?: string
+}
+
+/** A change of an agent; what is not set stays. */
+export interface AgentChange {
+  /** The version that the change was made from; without it, the current one. */
+  version?: number
+  tier?: string
+  score?: number
+  status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
+  attestations?: string[]
+  actor?: string
+  reason?: string
+}
+
+/** A version of the policy. */
+export interface PolicyVersion {
+  readonly version: number
+  /** SHA-256 of the canonical document, hexadecimal. */
+  readonly hash: string
+  readonly since: string
+  /** Canonical JSON. */
+  readonly document: string
+}
+
+/** How far an agent has come with one resource, at one level. */
+export interface CeilingUsage {
+  readonly resourceType: string
+  readonly level: 'AGENT' | 'FAMILY' | 'ORGANIZATION' | 'FLEET'
+  readonly current: number
+  readonly ceiling: number
+  readonly percentage: number
+  readonly resetAt: string
+}
+
+/** Totals. */
+export interface Stats {
+  readonly roleGates: {
+    readonly total: number; readonly allowed: number; readonly denied: number; readonly escalated: number
+    readonly unrecorded: number; readonly byTier: { readonly [tier: string]: number }
+  }
+  readonly ceiling: {
+    readonly totalChecks: number; readonly admitted: number; readonly exceeded: number; readonly refused: number
+    readonly nearLimit: number; readonly unrecorded: number
+  }
+  readonly provenance: {
+    readonly totalRecords: number; readonly byType: { readonly [type: string]: number }
+    readonly queued: number; readonly committed: number; readonly commits: number
+  }
+  readonly timestamp: string
+}
+
+/** A range of statistics that ends now. */
+export type TimeRange = '1h' | '6h' | '24h' | '7d' | '30d' | 'all'
+
+/** Whether what the engine stands on can be reached. */
+export interface Health {
+  readonly database: 'up' | 'down'
+  /** Absent without Redis. */
+  readonly redis?: 'up' | 'down'
+}
+
+/** Who calls, as the host has authenticated it, for the JSON forms: nothing of this is taken from a body. */
+export interface Caller {
+  /** Recorded; a tier authority if the engine was opened with it as one. */
+  readonly name?: string
+  readonly organization?: string
+  /** May see records of every organization. */
+  readonly fleetWide?: boolean
+}
+
+/** The calls of the REST contract for one caller: bodies in, bodies out. */
+export interface JsonCalls {
+  /** Resolves with the answer's body (status 200) when the verdict is committed; rejects with a {@link ContractError}. */
+  evaluateGate(body: Uint8Array, requestId?: string): Promise<string>
+  /** The same at once, `"recorded":"pending"`; throws a {@link ContractError}. */
+  decideGate(body: Uint8Array, requestId?: string): string
+  /** Status 200. */
+  checkCeiling(body: Uint8Array, idempotencyKey?: string, requestId?: string): Promise<string>
+  /** Status 201. */
+  record(body: Uint8Array, requestId?: string): Promise<string>
+  /** Status 200. */
+  get(id: string, requestId?: string): Promise<string>
+  /** Status 200. `depth`: 1 to 100. */
+  chain(id: string, depth: number, requestId?: string): Promise<string>
+  /** Status 200. */
+  query(query: Query, requestId?: string): Promise<string>
+  /** Status 200. */
+  stats(range: TimeRange, requestId?: string): Promise<string>
+}
+
+/** Any error of the engine. */
+export class TrustEngineError extends Error {
+  /** For example `TE_INVALID_INPUT`. */
+  readonly code: string
+  /** Whether the same call may succeed later without a change by the caller. */
+  readonly retryable: boolean
+  /** Values that help to find the cause; `field` for an invalid input. */
+  readonly details: { readonly [name: string]: string }
+}
+/** A value given by the caller is outside its bounds; `details.field` names it. */
+export class InvalidInputError extends TrustEngineError {}
+/** The policy document has mistakes; the message lists them all. */
+export class InvalidPolicyError extends TrustEngineError {}
+/** The thing asked for does not exist, or not in this organization. */
+export class NotFoundError extends TrustEngineError {}
+/** The change was made against another version, or an id is taken by other content. */
+export class ConflictError extends TrustEngineError {}
+/** The store cannot be reached, is full, locked or fenced, or the queue is full: there is no verdict. Treat it as a denial. */
+export class UnavailableError extends TrustEngineError {}
+/** A call that never waits would have had to wait. */
+export class WouldBlockError extends TrustEngineError {}
+/** The engine was closed. */
+export class ClosedError extends TrustEngineError {}
+/** The store or its key is damaged, foreign, of a newer version, or may not be accessed. */
+export class StoreError extends TrustEngineError {}
+
+/** What a JSON form answers when it is not the call's success. */
+export class ContractError extends Error {
+  /** The HTTP status. */
+  readonly status: number
+  /** The body: an error of the contract. */
+  readonly body: string
+}
+
+/** The log, as one organization or the whole fleet sees it. */
+export interface Log {
+  /** Records something that the host decided; resolves when it is committed. */
+  record(record: NewRecord): Promise<Receipt>
+  /** Every record that matches, page by page; what is committed meanwhile neither shifts nor repeats anything. */
+  query(query?: Query): AsyncIterable<ProvenanceRecord>
+  /** One page. */
+  page(query?: Query): Promise<Page>
+  get(id: string): Promise<ProvenanceRecord>
+  /** The record and what it follows from, at most `depth` (1 to 100) ancestors; the record first. */
+  chain(id: string, depth?: number): Promise<ProvenanceRecord[]>
+  /** A proof that the record is in the log, against the newest checkpoint. */
+  prove(id: string): Promise<Proof>
+  /** The newest signed checkpoint of the shard that this engine writes; `null` for an empty log. */
+  checkpoint(): Promise<string | null>
+  /** Recomputes everything in every shard; resolves with what is wrong, nothing if it is clean. */
+  verify(): Promise<string[]>
+}
+
+/** Agents of one organization. */
+export interface Agents {
+  register(agent: NewAgent): Promise<Agent>
+  change(id: string, change: AgentChange): Promise<Agent>
+  get(id: string): Promise<Agent>
+  list(after?: string, limit?: number): Promise<Agent[]>
+}
+
+/** The policy in force and its history. */
+export interface Policy {
+  current(): { readonly hash: string; readonly document: string }
+  /** Brings a document (YAML or JSON text) into force; resolves when its record is committed. */
+  swap(document: string, actor: string): Promise<Receipt>
+  /** Versions, newest first. */
+  history(below?: number, limit?: number): Promise<PolicyVersion[]>
+}
+
+/** An open engine. */
+export class TrustEngine {
+  private constructor()
+  /** Opens an engine; rejects within the connect timeouts. */
+  static open(options: OpenOptions): Promise<TrustEngine>
+
+  /** Evaluates a gate at once; its record is on its way into the log. Throws {@link WouldBlockError} if the agent has to be fetched. */
+  decideGate(request: GateRequest): PendingVerdict
+  /** Evaluates a gate; resolves when the verdict is committed. */
+  evaluateGate(request: GateRequest): Promise<GateVerdict>
+  /** Waits for the commit of a verdict that {@link decideGate} gave. `null` if the policy does not record it. */
+  committed(verdict: PendingVerdict): Promise<Receipt | null>
+  /** Checks and consumes at once, with what the engine holds. Throws {@link WouldBlockError} if the counters have to be asked. */
+  checkCeilingNow(request: CeilingRequest): CeilingVerdict
+  /** Checks and consumes: all of the amount or nothing. */
+  checkCeiling(request: CeilingRequest): Promise<CeilingVerdict>
+  /** What an agent uses of every resource that its tier has a ceiling for. */
+  usage(agentId: string, organization?: string): Promise<CeilingUsage[]>
+
+  /** The calls of the REST contract, for hosts that hold JSON. */
+  json(caller?: Caller): JsonCalls
+  /** The log as an organization sees it; `'*'` is the whole fleet. */
+  log(organization?: string): Log
+  /** The agents of an organization. */
+  agents(organization?: string): Agents
+  readonly policy: Policy
+  stats(range?: TimeRange, organization?: string): Promise<Stats>
+  health(): Promise<Health>
+  /** What whoever operates the store should know. */
+  readonly warnings: readonly string[]
+  /** The key that verifies the shard of the log that this engine writes. */
+  readonly verifierKey: string
+  /** Commits what waits and closes. Calls afterwards fail with {@link ClosedError}; those under way are settled first. */
+  close(): Promise<void>
+}
+
+/** Verifies offline that a record is in the log of a key; throws if it is not. */
+export function verifyRecord(entry: Uint8Array, proof: string, verifierKey: string): void
+
+/** The version of the package. */
+export const version: string

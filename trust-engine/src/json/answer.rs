@@ -1,0 +1,148 @@
+//! What comes back: a status and a body.
+
+use serde::Serialize;
+use serde::ser::SerializeSeq as _;
+use uuid::Uuid;
+
+use crate::ceiling::{Level, Measure};
+use crate::clock::Timestamp;
+use crate::engine::{CeilingVerdict, Recorded, Verdict};
+use crate::policy::Decision;
+
+/// Status and body of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// As in HTTP: 200 and 201, or an error's. A denial is a 200.
+    pub status: u16,
+    /// JSON text.
+    pub body: String,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, body: &impl Serialize) -> Self {
+        // Nothing that is written here has keys that are no strings, which is all that could fail.
+        Self { status, body: serde_json::to_string(body).unwrap_or_default() }
+    }
+}
+
+fn recorded(recorded: Recorded) -> &'static str {
+    match recorded {
+        Recorded::Committed => "committed",
+        Recorded::Pending => "pending",
+        Recorded::Not => "none",
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GateAnswer<'a> {
+    allowed: bool,
+    decision: Decision,
+    reason: String,
+    reason_code: &'static str,
+    evaluated_at: Timestamp,
+    provenance_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation_path: Option<&'a str>,
+    recorded: &'static str,
+}
+
+impl<'a> GateAnswer<'a> {
+    pub(super) fn of(verdict: &'a Verdict) -> Self {
+        Self {
+            allowed: verdict.allowed(),
+            decision: verdict.decision(),
+            reason: verdict.reason(),
+            reason_code: verdict.reason_code().as_str(),
+            evaluated_at: verdict.evaluated_at(),
+            provenance_id: Some(verdict.id()).filter(|_| verdict.recorded() != Recorded::Not),
+            required_tier: verdict.required_tier(),
+            escalation_path: verdict.escalation_path(),
+            recorded: recorded(verdict.recorded()),
+        }
+    }
+}
+
+/// The first resource's counter, or the one that refused. Where no counter was asked nothing is allowed: the ceiling is 0.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CeilingAnswer<'a> {
+    allowed: bool,
+    current_usage: u64,
+    ceiling: u64,
+    remaining: u64,
+    reset_at: Option<Timestamp>,
+    provenance_id: Option<Uuid>,
+    reason: String,
+    reason_code: &'static str,
+    window_start: Option<Timestamp>,
+    as_of: Timestamp,
+    near_limit: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_by: Option<Level>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    recorded: &'static str,
+    /// One for each resource, where there were several.
+    #[serde(skip_serializing_if = "Several::is_one")]
+    resources: Several<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Usage {
+    current_usage: u64,
+    ceiling: u64,
+    remaining: u64,
+    reset_at: Timestamp,
+}
+
+struct Several<'a>(&'a CeilingVerdict);
+
+impl Several<'_> {
+    fn is_one(&self) -> bool {
+        !self.0.allowed() || self.0.measures().count() < 2
+    }
+}
+
+impl Serialize for Several<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for measure in self.0.measures() {
+            list.serialize_element(&Usage {
+                current_usage: measure.current_usage(),
+                ceiling: measure.ceiling(),
+                remaining: measure.remaining(),
+                reset_at: measure.reset_at(),
+            })?;
+        }
+        list.end()
+    }
+}
+
+impl<'a> CeilingAnswer<'a> {
+    pub(super) fn of(verdict: &'a CeilingVerdict) -> Self {
+        // Whole seconds, as the header Retry-After has them.
+        let seconds = |time: std::time::Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let measure = verdict.measure();
+        Self {
+            allowed: verdict.allowed(),
+            current_usage: measure.map_or(0, Measure::current_usage),
+            ceiling: measure.map_or(0, Measure::ceiling),
+            remaining: measure.map_or(0, Measure::remaining),
+            reset_at: measure.map(Measure::reset_at),
+            window_start: measure.map(Measure::window_start),
+            reason: verdict.reason(),
+            reason_code: verdict.reason_code().as_str(),
+            provenance_id: verdict.id(),
+            as_of: verdict.evaluated_at(),
+            near_limit: verdict.near_limit(),
+            refused_by: verdict.refused_by(),
+            retry_after: verdict.retry_after().map(seconds),
+            recorded: recorded(verdict.recorded()),
+            resources: Several(verdict),
+        }
+    }
+}

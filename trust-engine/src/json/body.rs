@@ -1,0 +1,190 @@
+//! The bodies of requests, and what is wrong with them.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::strict::{Amount, StrictMap};
+use super::{Caller, MAX_BODY_BYTES};
+use crate::ceiling::CeilingRequest;
+use crate::error::{Error, Result};
+use crate::gate::GateRequest;
+use crate::policy::Decision;
+use crate::provenance::{NewRecord, RecordType};
+
+/// Reads a body.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    if body.len() > MAX_BODY_BYTES {
+        let issue = format!("has {} bytes; at most {MAX_BODY_BYTES} are allowed", body.len());
+        return Err(Error::invalid("body", issue));
+    }
+    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+}
+
+/// Reads a bad body once more, to say where it is bad.
+#[cold]
+fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => (error.path().to_string(), error.into_inner()),
+        Ok(_) => match deserializer.end() {
+            Err(error) => (String::new(), error),
+            Ok(()) => return Error::invalid("body", "cannot be read"),
+        },
+    };
+    let text = error.to_string();
+    if !error.is_data() {
+        return Error::invalid("body", format!("is not JSON: {text}"));
+    }
+    // Where it is in the text says less than which field it is.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    // A field that is missing, unknown or there twice is named in the text, and is one of the object that the path names.
+    let (path, named) = match text.split_once('`').and_then(|(_, rest)| rest.split_once('`')) {
+        Some((name, _))
+            if ["missing field", "unknown field", "duplicate field"].iter().any(|s| text.starts_with(s)) =>
+        {
+            let parent = path.strip_suffix(name).map_or(path.as_str(), |parent| parent.trim_end_matches('.'));
+            (parent, Some(name))
+        }
+        _ => (path.as_str(), None),
+    };
+    let field: Vec<&str> =
+        [path].into_iter().filter(|part| !part.is_empty() && *part != ".").chain(named).collect();
+    let field = if field.is_empty() { "body".to_owned() } else { field.join(".") };
+    Error::new(crate::ErrorKind::InvalidInput, format!("{field}: {text}")).with("field", field)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GateBody {
+    agent_id: String,
+    role: String,
+    tier: Option<String>,
+    context: Option<GateContext>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GateContext {
+    resource_id: Option<String>,
+    action: Option<String>,
+    environment: Option<String>,
+    metadata: Option<StrictMap>,
+}
+
+impl GateBody {
+    pub(super) fn into_request(self, caller: &Caller) -> GateRequest {
+        let mut request =
+            GateRequest::new(self.agent_id, self.role).organization(caller.organization.clone());
+        if let Some(tier) = self.tier {
+            request = request.tier(tier);
+        }
+        if let Some(name) = &caller.name {
+            request = request.caller(name.as_str());
+        }
+        let Some(context) = self.context else { return request };
+        if let Some(resource) = context.resource_id {
+            request = request.resource(resource);
+        }
+        if let Some(action) = context.action {
+            request = request.action(action);
+        }
+        if let Some(environment) = context.environment {
+            request = request.environment(environment);
+        }
+        if let Some(metadata) = context.metadata {
+            request = request.metadata(metadata.0);
+        }
+        request
+    }
+}
+
+/// One resource, or several of which all are admitted or none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CeilingBody {
+    agent_id: String,
+    resource_type: Option<String>,
+    requested_amount: Option<Amount>,
+    resources: Option<Vec<Demand>>,
+    tier: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Demand {
+    resource_type: String,
+    requested_amount: Amount,
+}
+
+impl CeilingBody {
+    pub(super) fn into_request(
+        self,
+        caller: &Caller,
+        idempotency_key: Option<&str>,
+    ) -> Result<CeilingRequest> {
+        let demands = match (self.resource_type, self.requested_amount, self.resources) {
+            (Some(resource_type), Some(requested_amount), None) => {
+                vec![Demand { resource_type, requested_amount }]
+            }
+            (None, None, Some(resources)) => resources,
+            (None, _, None) => return Err(Error::invalid("resourceType", "is missing")),
+            (Some(_), None, None) => return Err(Error::invalid("requestedAmount", "is missing")),
+            (_, _, Some(_)) => {
+                return Err(Error::invalid("resources", "stands beside resourceType or requestedAmount"));
+            }
+        };
+        let mut demands = demands.into_iter();
+        let Some(first) = demands.next() else { return Err(Error::invalid("resources", "is empty")) };
+        let first = CeilingRequest::new(self.agent_id, first.resource_type, first.requested_amount.0);
+        let mut request = demands
+            .fold(first, |request, demand| request.and(demand.resource_type, demand.requested_amount.0))
+            .organization(caller.organization.clone());
+        if let Some(tier) = self.tier {
+            request = request.tier(tier);
+        }
+        if let Some(name) = &caller.name {
+            request = request.caller(name.as_str());
+        }
+        if let Some(key) = idempotency_key {
+            request = request.request_id(key);
+        }
+        Ok(request)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RecordBody {
+    id: Option<Uuid>,
+    #[serde(rename = "type")]
+    kind: RecordType,
+    agent_id: String,
+    decision: Decision,
+    reason_code: Option<String>,
+    reason: Option<String>,
+    context: Option<StrictMap>,
+    parent_id: Option<Uuid>,
+}
+
+impl RecordBody {
+    pub(super) fn into_record(self) -> NewRecord {
+        let mut record = NewRecord::new(self.kind, self.agent_id, self.decision);
+        if let Some(id) = self.id {
+            record = record.id(id);
+        }
+        if let Some(code) = self.reason_code {
+            record = record.reason_code(code);
+        }
+        if let Some(reason) = self.reason {
+            record = record.reason(reason);
+        }
+        if let Some(context) = self.context {
+            record = record.context(context.0);
+        }
+        if let Some(parent) = self.parent_id {
+            record = record.parent(parent);
+        }
+        record
+    }
+}

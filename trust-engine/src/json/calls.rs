@@ -1,0 +1,165 @@
+//! The calls: body in, answer out.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::answer::{Answer, CeilingAnswer, GateAnswer};
+use super::body::{self, CeilingBody, GateBody, RecordBody};
+use super::record::RecordAnswer;
+use super::{Caller, MAX_REQUEST_ID_BYTES};
+use crate::engine::{Engine, Log, Query, TimeRange};
+use crate::error::{Error, Result};
+use crate::ids::check_line;
+use crate::provenance::{Record, Ticket};
+
+/// The calls of one caller.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonCalls<'a> {
+    engine: &'a Engine,
+    caller: &'a Caller,
+    request_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PageAnswer<'a> {
+    data: Vec<RecordAnswer<'a>>,
+    next_page_token: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ChainAnswer<'a> {
+    root: Option<&'a RecordAnswer<'a>>,
+    chain: &'a [RecordAnswer<'a>],
+    depth: usize,
+}
+
+impl Engine {
+    /// The calls of the REST contract, for hosts that hold JSON.
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// use trust_engine::{Engine, Options, json::Caller};
+    ///
+    /// let engine = Engine::open(Options::memory()).await?;
+    /// let caller = Caller::new().named("api-key-7")?;
+    /// let answer = engine.json(&caller).evaluate_gate(br#"{"agentId":"agent_001","role":"READER"}"#).await;
+    /// assert_eq!(answer.status, 200);
+    /// assert!(answer.body.starts_with(r#"{"allowed":false,"decision":"DENY""#));
+    /// let answer = engine.json(&caller).evaluate_gate(br#"{"agentId":"agent_001"}"#).await;
+    /// assert_eq!(answer.status, 400);
+    /// # Ok::<(), trust_engine::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn json<'a>(&'a self, caller: &'a Caller) -> JsonCalls<'a> {
+        JsonCalls { engine: self, caller, request_id: None }
+    }
+}
+
+impl<'a> JsonCalls<'a> {
+    /// Names the request, in errors. What is no line of 1 to 128 bytes is left out.
+    #[must_use]
+    pub fn request_id(mut self, id: &'a str) -> Self {
+        self.request_id = check_line("requestId", id, MAX_REQUEST_ID_BYTES).is_ok().then_some(id);
+        self
+    }
+
+    /// `{agentId, role, tier?, context?{resourceId?, action?, environment?, metadata?}}`: evaluates a gate, and answers when
+    /// the verdict is committed.
+    pub async fn evaluate_gate(&self, body: &[u8]) -> Answer {
+        let evaluated = async {
+            let request = body::read::<GateBody>(body)?.into_request(self.caller);
+            let verdict = self.engine.evaluate_gate(&request).await?;
+            Ok(Answer::new(200, &GateAnswer::of(&verdict)))
+        };
+        self.answer(evaluated.await)
+    }
+
+    /// The same without ever waiting: the verdict's record is on its way into the log, and the ticket waits for it. `None` if
+    /// there is no verdict.
+    pub fn decide_gate(&self, body: &[u8]) -> (Answer, Option<Ticket>) {
+        let decided = body::read::<GateBody>(body)
+            .and_then(|body| self.engine.decide_gate(&body.into_request(self.caller)))
+            .map(|(verdict, ticket)| (Answer::new(200, &GateAnswer::of(&verdict)), ticket));
+        match decided {
+            Ok((answer, ticket)) => (answer, Some(ticket)),
+            Err(error) => (Answer::of_error(&error, self.request_id), None),
+        }
+    }
+
+    /// `{agentId, resourceType, requestedAmount, tier?}`, or `resources: [{resourceType, requestedAmount}]` for several at
+    /// once: checks and consumes. The key makes a retry of an admitted check free.
+    pub async fn check_ceiling(&self, body: &[u8], idempotency_key: Option<&str>) -> Answer {
+        let checked = async {
+            let request = body::read::<CeilingBody>(body)?.into_request(self.caller, idempotency_key)?;
+            let verdict = self.engine.check_ceiling(&request).await?;
+            Ok(Answer::new(200, &CeilingAnswer::of(&verdict)))
+        };
+        self.answer(checked.await)
+    }
+
+    /// `{type, agentId, decision, id?, reason?, reasonCode?, context?, parentId?}`: records what the host decided, and answers
+    /// with the committed record.
+    pub async fn record(&self, body: &[u8]) -> Answer {
+        let recorded = async {
+            let record = body::read::<RecordBody>(body)?.into_record();
+            let organization = &self.caller.organization;
+            let receipt = self.engine.log().of(organization.clone()).record(record.clone()).await?;
+            Ok(Answer::new(201, &RecordAnswer::of_new(&record, organization, &receipt)))
+        };
+        self.answer(recorded.await)
+    }
+
+    /// One record.
+    pub async fn get(&self, id: &str) -> Answer {
+        let read = async {
+            let record = self.log().get(parse_id(id)?).await?;
+            Ok(Answer::new(200, &RecordAnswer::of(&record)?))
+        };
+        self.answer(read.await)
+    }
+
+    /// A record and what it follows from, at most `depth` (1 to 100) ancestors.
+    pub async fn chain(&self, id: &str, depth: usize) -> Answer {
+        let read = async {
+            let records = self.log().chain(parse_id(id)?, depth).await?;
+            let chain = answers(&records)?;
+            let depth = chain.len().saturating_sub(1);
+            Ok(Answer::new(200, &ChainAnswer { root: chain.last(), chain: &chain, depth }))
+        };
+        self.answer(read.await)
+    }
+
+    /// A page of records.
+    pub async fn query(&self, query: &Query) -> Answer {
+        let read = async {
+            let page = self.log().query(query).await?;
+            Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
+        };
+        self.answer(read.await)
+    }
+
+    /// Statistics of the caller's organization, or of all for a fleet-wide caller.
+    pub async fn stats(&self, range: TimeRange) -> Answer {
+        let organization = Some(&self.caller.organization).filter(|_| !self.caller.fleet_wide);
+        let stats = self.engine.stats(range, organization).await;
+        self.answer(stats.map(|stats| Answer::new(200, &stats)))
+    }
+
+    fn log(&self) -> Log<'a> {
+        let log = self.engine.log();
+        if self.caller.fleet_wide { log.fleet_wide() } else { log.of(self.caller.organization.clone()) }
+    }
+
+    fn answer(&self, answer: Result<Answer>) -> Answer {
+        answer.unwrap_or_else(|error| Answer::of_error(&error, self.request_id))
+    }
+}
+
+fn parse_id(id: &str) -> Result<Uuid> {
+    id.parse().map_err(|_| Error::invalid("id", "is not a UUID"))
+}
+
+fn answers(records: &[Record]) -> Result<Vec<RecordAnswer<'_>>> {
+    records.iter().map(RecordAnswer::of).collect()
+}

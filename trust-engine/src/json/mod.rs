@@ -1,0 +1,64 @@
+//! The calls of the REST contract as JSON: the body of a request goes in, the body of its answer comes out. Bodies are
+//! parsed once and answers written once, so a host that holds bytes and wants bytes needs no objects in between.
+//!
+//! Bodies are read strictly: at most 64 KiB of UTF-8, no unknown and no repeated names, metadata at most 8 levels deep,
+//! and no number that would not come back as it was written. What is wrong comes back as an error of the contract, with the
+//! field and the issue.
+
+mod answer;
+mod body;
+mod calls;
+mod error;
+mod record;
+mod strict;
+
+use crate::error::Result;
+use crate::ids::{MAX_ID_BYTES, OrganizationId, check_line};
+
+pub use answer::Answer;
+pub use calls::JsonCalls;
+
+/// Largest body in bytes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Longest id of a request in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// Who calls, as the host has authenticated it: nothing of this is taken from a body.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    name: Option<String>,
+    organization: OrganizationId,
+    fleet_wide: bool,
+}
+
+impl Caller {
+    /// A caller of the organization `default`, without a name.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Its name: it is recorded, and makes it a tier authority if the engine was opened with it as one.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not one line of 1 to 256 bytes.
+    pub fn named(mut self, name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        check_line("caller", &name, MAX_ID_BYTES)?;
+        self.name = Some(name);
+        Ok(self)
+    }
+
+    /// Its organization.
+    #[must_use]
+    pub fn organization(mut self, organization: OrganizationId) -> Self {
+        self.organization = organization;
+        self
+    }
+
+    /// It may see records of every organization, and those that are internal.
+    #[must_use]
+    pub fn fleet_wide(mut self) -> Self {
+        self.fleet_wide = true;
+        self
+    }
+}
