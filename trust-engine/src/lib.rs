@@ -17,9 +17,9 @@ pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use ceiling::{CeilingCode, CeilingRequest, Level, Measure};
 pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
-    AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Log, Options, Page, Policies, PolicyVersion,
-    Query, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict, blocking, recompute,
-    recompute_ceiling,
+    AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Health, Log, Options, Page, Policies,
+    PolicyVersion, Query, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict, blocking,
+    recompute, recompute_ceiling,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gate::{Evaluation, GateRequest, ReasonCode};

@@ -179,6 +179,26 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
 }
 
 #[test]
+fn engines_that_open_together_agree_on_their_policy() {
+    let schema = Schema::new();
+    for round in 0..3 {
+        let mut document = PolicyDocument::published_default().unwrap();
+        document.name = format!("rollout {round}");
+        let hashes: Vec<String> = std::thread::scope(|scope| {
+            let open = |_| {
+                let options = schema.options().policy(document.clone());
+                scope.spawn(|| Engine::open(options).unwrap().policy().current().hash().to_string())
+            };
+            let threads: Vec<_> = (0..4).map(open).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    }
+    let engine = Engine::open(schema.options()).unwrap();
+    assert_eq!(engine.policy().history(None, 100).unwrap().len(), 3, "each was brought into force once");
+}
+
+#[test]
 fn an_agent_that_nobody_changed_is_not_read_again() {
     let schema = Schema::new();
     let engine = Engine::open(schema.options()).unwrap();

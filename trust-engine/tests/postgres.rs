@@ -118,6 +118,7 @@ fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
                         limit: 300,
                         need: 1,
                         spare: 3,
+                        ahead: true,
                         unspent: None,
                     };
                     let (answer, answered) = std::sync::mpsc::channel();

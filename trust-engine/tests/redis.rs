@@ -74,7 +74,7 @@ fn key() -> CounterKey {
 
 fn lease(counters: &Arc<dyn CounterStore>, limit: u64, need: u64, spare: u64) -> Result<Leased> {
     let (answer, answered) = channel();
-    let ask = Ask { key: key(), window: window(), limit, need, spare, unspent: None };
+    let ask = Ask { key: key(), window: window(), limit, need, spare, ahead: true, unspent: None };
     counters.lease(Asks::from_iter([ask]), Box::new(move |leased| answer.send(leased).unwrap()));
     answered.recv_timeout(Duration::from_secs(30)).unwrap()
 }
@@ -272,6 +272,22 @@ fn while_redis_does_not_answer_the_durable_authority_is_asked() {
 }
 
 #[test]
+fn a_server_that_has_no_room_to_write_costs_nothing() {
+    let server = Server::start(&[]);
+    let durable = durable();
+    let counters = over(&server.settings(), &durable);
+    server.command::<()>(&["config", "set", "maxmemory-policy", "noeviction"]);
+    server.command::<()>(&["config", "set", "maxmemory", "1"]);
+    for _ in 0..40 {
+        assert_eq!(granted(&counters, 1000, 1), 1);
+        // Redis is tried again every quarter of a second.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    block_on(counters.flush()).unwrap();
+    assert_eq!(charged(&counters), 40, "nothing was brought to a server that could not take it");
+}
+
+#[test]
 fn a_server_that_is_a_replica_now_is_not_asked() {
     let server = Server::start(&[]);
     let durable = durable();
@@ -400,7 +416,7 @@ fn tls_is_spoken_with_a_certificate_that_is_trusted() {
     assert_eq!(granted(&counters, 10, 1), 1);
     // Plain text where the server speaks TLS.
     let plain = Redis::new(format!("redis://localhost:{port}"));
-    assert_eq!(open_error(&plain).kind(), ErrorKind::Unavailable);
+    assert!(over(&plain, &durable()).warnings()[0].contains("until it answers"));
     // The name in the certificate counts too.
     let other = Redis::new(format!("rediss://127.0.0.1:{port}")).root_certificates(&certificate);
     assert_eq!(open_error(&other).kind(), ErrorKind::PermissionDenied);

@@ -124,6 +124,7 @@ impl Meter {
             limit: terms.limit,
             need,
             spare: 0,
+            ahead: !terms.exact,
             unspent: None,
         };
         if left > 0 && self.has_ended(now) {

@@ -147,7 +147,8 @@ impl<'a> Log<'a> {
         let primary = &*self.engine.0.store;
         let store = primary.replica().filter(|_| !query.reads_own_writes()).unwrap_or(primary);
         let mut search = query.check(self.organization.clone())?;
-        let heads = store.heads().await?;
+        // Of the primary: a replica may have what no commit has acknowledged yet, and a failover may take away.
+        let heads = primary.heads().await?;
         let heads = heads.iter().filter(|head| self.shard.is_none_or(|shard| shard == head.shard));
         let whole = heads.map(|head| ShardRange { shard: head.shard, start: 0, end: head.size });
         let whole: Vec<ShardRange> = whole.collect();

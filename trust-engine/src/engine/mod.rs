@@ -79,6 +79,15 @@ struct Inner {
     authorities: BTreeSet<String>,
 }
 
+/// Whether what an engine stands on answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The store: it can be read, and records are taken.
+    pub store: bool,
+    /// Redis, if there is one. Without it checks are slower, and nothing else.
+    pub relay: Option<bool>,
+}
+
 /// The policy that decides now.
 #[derive(Clone)]
 struct InForce {
@@ -126,6 +135,7 @@ impl Engine {
         }
         if let Some(watch) = &self.0.watch {
             watch.stop();
+            watch.ended().await;
         }
         self.0.sequencer.close().await;
         if let Some(ceilings) = &self.0.ceilings {
@@ -141,6 +151,16 @@ impl Engine {
         let mut warnings = self.0.store.warnings();
         warnings.extend(counters.unwrap_or_default());
         warnings
+    }
+
+    /// Whether what the engine stands on answers now.
+    pub async fn health(&self) -> Health {
+        let relay = match &self.0.relay {
+            Some(relay) => Some(relay.is_up().await),
+            None => None,
+        };
+        let store = self.0.sequencer.check_state().is_ok() && self.0.store.policy_version().await.is_ok();
+        Health { store, relay }
     }
 
     fn now(&self) -> Timestamp {

@@ -16,6 +16,9 @@ use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, Entry, RecordType, Sequencer, Settings, Signer};
 use crate::storage::{self, CounterStore, Relay, Store, StoredPolicy};
 
+/// Attempts to bring a policy into force while others bring theirs.
+const INSTALL_ATTEMPTS: u32 = 20;
+
 impl Engine {
     /// Opens an engine.
     ///
@@ -97,9 +100,27 @@ impl Engine {
             authorities: options.authorities,
         }));
         if let Some(policy) = wanted {
-            engine.policy().install(policy, "open").await?;
+            install(&engine, Arc::new(policy)).await?;
         }
         Ok(engine)
+    }
+}
+
+/// Brings a policy into force, if no other engine that opens at the same time has done it.
+async fn install(engine: &Engine, policy: Arc<Policy>) -> Result<()> {
+    let mut attempts = 0..INSTALL_ATTEMPTS;
+    loop {
+        match engine.policy().install(Arc::clone(&policy), "open").await {
+            Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {}
+            installed => return installed.map(drop),
+        }
+        if let Some(stored) = engine.0.store.policy().await?
+            && stored.policy_hash() == policy.hash()
+        {
+            let now = InForce { version: stored.version, policy };
+            Arc::new(now).supersede(&engine.0.policy, &engine.0.edition);
+            return Ok(());
+        }
     }
 }
 
@@ -158,8 +179,14 @@ async fn last_recorded(store: &dyn Store) -> Result<Option<(u64, PolicyHash)>> {
             organization: Some(OrganizationId::default()),
             ..storage::Filter::default()
         };
-        let found = store.scan(&storage::Scan { filter, range, newest_first: true, limit: 1 }).await?;
-        let Some(record) = found.records.first() else { continue };
+        let mut rest = Some(range);
+        let mut last = None;
+        while let (None, Some(range)) = (&last, rest) {
+            let filter = filter.clone();
+            let found = store.scan(&storage::Scan { filter, range, newest_first: true, limit: 1 }).await?;
+            (last, rest) = (found.records.into_iter().next(), found.rest);
+        }
+        let Some(record) = last else { continue };
         let body = record.payload.as_ref().and_then(|payload| payload.json().ok()).unwrap_or_default();
         let version = body.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
         if let Some(hash) = Entry::parse(&record.entry)?.policy

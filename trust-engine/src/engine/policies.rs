@@ -57,10 +57,10 @@ impl<'a> Policies<'a> {
     pub async fn swap(&self, document: PolicyDocument, actor: &str) -> Result<Receipt> {
         check_line("actor", actor, MAX_ID_BYTES)?;
         let policy = Policy::compile(document)?;
-        self.install(policy, actor).await.map_err(|error| error.during("swap policy"))
+        self.install(Arc::new(policy), actor).await.map_err(|error| error.during("swap policy"))
     }
 
-    pub(super) async fn install(&self, policy: Policy, actor: &str) -> Result<Receipt> {
+    pub(super) async fn install(&self, policy: Arc<Policy>, actor: &str) -> Result<Receipt> {
         let store = &self.engine.0.store;
         let before = store.policy().await?;
         let expected = before.as_ref().map_or(0, |before| before.version);
@@ -93,7 +93,7 @@ impl<'a> Policies<'a> {
         };
         let draft = self.engine.draft(content, now);
         let change = StateChange::Policy { expected, policy: Box::new(stored) };
-        let new = Arc::new(InForce { version: expected + 1, policy: Arc::new(policy) });
+        let new = Arc::new(InForce { version: expected + 1, policy });
         let (current, edition) = (Arc::clone(&self.engine.0.policy), Arc::clone(&self.engine.0.edition));
         let landed = move || new.supersede(&current, &edition);
         self.engine.commit(draft, change, landed).await

@@ -13,6 +13,8 @@ use crate::policy::Decision;
 use crate::provenance::{Record, RecordType};
 use crate::storage::{Filter, ShardRange};
 
+/// Longest cursor: one of a thousand shards.
+const MAX_CURSOR: usize = 64 * 1024;
 /// Most records per page.
 const MAX_PAGE: usize = 1000;
 
@@ -177,7 +179,7 @@ fn fingerprint(filter: &Filter, oldest_first: bool) -> u64 {
 
 fn resume(cursor: &str, query: u64) -> Result<Vec<ShardRange>> {
     let malformed = || Error::invalid("cursor", "is not one that a query gave");
-    if cursor.len() > 4096 {
+    if cursor.len() > MAX_CURSOR {
         return Err(malformed());
     }
     let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| malformed())?;

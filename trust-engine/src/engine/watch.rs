@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use pollster::block_on;
 use uuid::Uuid;
 
@@ -37,22 +35,19 @@ pub(super) struct Work {
     pub(super) owner: Uuid,
 }
 
-/// Stops when it is dropped.
+/// Ends soon after it is stopped or dropped; only [`ended`](Self::ended) waits for it.
 pub(super) struct Watch {
-    thread: Mutex<Option<(SyncSender<Wake>, JoinHandle<()>)>>,
-}
-
-enum Wake {
-    /// The policy may have changed.
-    Look,
-    Stop,
+    wake: SyncSender<()>,
+    stopped: Arc<AtomicBool>,
+    /// Closed when the thread has ended.
+    ended: async_channel::Receiver<()>,
 }
 
 impl Watch {
     pub(super) fn start(work: Work) -> Result<Self> {
         let (wake, woken) = sync_channel(1);
         let listener = || -> Listener {
-            let (agents, look) = (Arc::clone(&work.agents), wake.clone());
+            let (agents, wake) = (Arc::clone(&work.agents), wake.clone());
             Box::new(move |change| {
                 match change {
                     Change::Agent(organization, id) => return agents.forget(&organization, &id),
@@ -60,27 +55,35 @@ impl Watch {
                     Change::Anything => agents.forget_all(),
                 }
                 // If it is full, a look is due anyway.
-                let _ = look.try_send(Wake::Look);
+                let _ = wake.try_send(());
             })
         };
         work.store.listen(listener());
         if let Some(relay) = &work.relay {
             relay.listen(listener());
         }
-        let thread = std::thread::Builder::new()
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (ending, ended) = async_channel::bounded(1);
+        let is_stopped = Arc::clone(&stopped);
+        std::thread::Builder::new()
             .name("trust-engine-watch".into())
-            .spawn(move || run(&work, &woken))
+            .spawn(move || {
+                run(&work, &woken, &is_stopped);
+                drop(ending);
+            })
             .map_err(|error| from_io(error, "the thread that follows other engines cannot be started"))?;
-        Ok(Self { thread: Mutex::new(Some((wake, thread))) })
+        Ok(Self { wake, stopped, ended })
     }
 
     pub(super) fn stop(&self) {
-        let Some((wake, thread)) = self.thread.lock().take() else { return };
-        let _ = wake.send(Wake::Stop);
-        // The last engine may be dropped by what the thread itself has woken.
-        if thread.thread().id() != std::thread::current().id() {
-            let _ = thread.join();
-        }
+        self.stopped.store(true, Ordering::Release);
+        let _ = self.wake.try_send(());
+    }
+
+    /// Waits until it has stopped.
+    pub(super) async fn ended(&self) {
+        // Nothing is ever sent.
+        let _ = self.ended.recv().await;
     }
 }
 
@@ -90,20 +93,18 @@ impl Drop for Watch {
     }
 }
 
-fn run(work: &Work, woken: &Receiver<Wake>) {
+fn run(work: &Work, woken: &Receiver<()>, stopped: &AtomicBool) {
     let mut seen = None;
     loop {
-        match woken.recv_timeout(PAUSE) {
-            Ok(Wake::Look) => {}
-            Err(RecvTimeoutError::Timeout) => {
-                // A shard that was lost is noticed by the next commit, which moves on to another.
-                let _ = block_on(work.store.renew(work.sequencer.shard(), work.owner));
-                // While the store is down agents are read again when they are a second old, which fails.
-                let _ = block_on(follow_agents(work, &mut seen));
-            }
-            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        // Told or not, it looks at everything: whoever is told often must give its sign of life all the same.
+        if woken.recv_timeout(PAUSE) == Err(RecvTimeoutError::Disconnected) || stopped.load(Ordering::Acquire)
+        {
+            return;
         }
-        // While the store is down, the next look finds it.
+        // What fails because the store is down is found by the next look. A shard that was lost is noticed by the next
+        // commit, which moves on to another; agents are read again when they are a second old.
+        let _ = block_on(work.store.renew(work.sequencer.shard(), work.owner));
+        let _ = block_on(follow_agents(work, &mut seen));
         let _ = block_on(follow_policy(work));
     }
 }

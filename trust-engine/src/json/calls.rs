@@ -146,6 +146,11 @@ impl<'a> JsonCalls<'a> {
         self.answer(stats.map(|stats| Answer::new(200, &stats)))
     }
 
+    /// The answer for an error that the host has found itself.
+    pub fn refuse(&self, error: &Error) -> Answer {
+        Answer::of_error(error, self.request_id)
+    }
+
     fn log(&self) -> Log<'a> {
         let log = self.engine.log();
         if self.caller.fleet_wide { log.fleet_wide() } else { log.of(self.caller.organization.clone()) }

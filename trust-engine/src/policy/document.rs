@@ -234,6 +234,18 @@ impl Decision {
     }
 }
 
+impl std::str::FromStr for Decision {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known =
+            [Self::Allow, Self::Deny, Self::Escalate].into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| {
+            crate::Error::invalid("decision", format!("{text:?} is not ALLOW, DENY or ESCALATE"))
+        })
+    }
+}
+
 impl std::fmt::Display for Decision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

@@ -61,7 +61,7 @@ fn key(resource: &str) -> CounterKey {
 }
 
 fn ask(limit: u64, need: u64) -> Ask {
-    Ask { key: key("API"), window: hour(), limit, need, spare: 0, unspent: None }
+    Ask { key: key("API"), window: hour(), limit, need, spare: 0, ahead: true, unspent: None }
 }
 
 impl Bench {

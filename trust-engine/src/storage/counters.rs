@@ -25,6 +25,9 @@ pub struct Ask {
     pub need: u64,
     /// What would be welcome besides, to be spent later.
     pub spare: u64,
+    /// Whether an authority between the asker and the durable one may ask for more than this, for others to come. Not where
+    /// a ceiling is to be counted exactly.
+    pub ahead: bool,
     /// What was not spent of an earlier lease: the slice it was charged to, and the amount.
     pub unspent: Option<(i64, u64)>,
 }

@@ -67,6 +67,8 @@ impl Rounds {
     where
         F: Future<Output = Result<Vec<Result<Leased>>>>,
     {
+        // Also if a settlement panics: then nobody waits for ever.
+        let _closed = CloseOnDrop(self);
         loop {
             let (round, answers, flushes, closed) = self.take();
             if round.checks.is_empty() && round.unspent.is_empty() && flushes.is_empty() {
@@ -112,6 +114,20 @@ impl Rounds {
         // A flush waits for what was given back before it, which is in this round.
         let flushes = std::mem::take(&mut book.flushes);
         (Round { checks, unspent }, answers, flushes, book.closed)
+    }
+}
+
+struct CloseOnDrop<'a>(&'a Rounds);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        let left = {
+            let mut book = self.0.book.lock();
+            book.closed = true;
+            (std::mem::take(&mut book.checks), std::mem::take(&mut book.flushes))
+        };
+        // An answer that is dropped counts as an error.
+        drop(left);
     }
 }
 

@@ -94,8 +94,6 @@ pub(crate) fn run() {
         }
         match Engine::open(options().policy(policy.clone())) {
             Ok(engine) => break engine,
-            // Another process brought the same policy into force at the same time.
-            Err(error) if error.kind() == ErrorKind::Conflict => pen.line("retry"),
             Err(error) => failed(&pen, &error),
         }
         std::thread::sleep(Duration::from_millis(200));

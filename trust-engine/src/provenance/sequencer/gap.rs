@@ -32,6 +32,22 @@ impl Gap {
         self.missing.clear();
     }
 
+    /// Adds what another one counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (organization, more) in other.missing {
+            let missing = self.missing.entry(organization).or_insert_with(|| Missing {
+                from: more.from,
+                to: more.to,
+                verdicts: BTreeMap::new(),
+            });
+            missing.from = missing.from.min(more.from);
+            missing.to = missing.to.max(more.to);
+            for (name, count) in more.verdicts {
+                *missing.verdicts.entry(name).or_default() += count;
+            }
+        }
+    }
+
     /// Counts the verdicts of a submission that did not reach the log.
     pub(super) fn count(&mut self, submission: &Submission, now: Timestamp) {
         for draft in submission.drafts.iter().filter(|draft| submission.given && draft.counted.is_some()) {

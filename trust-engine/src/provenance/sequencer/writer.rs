@@ -48,7 +48,15 @@ pub(super) struct Writer {
     /// What is in the log, and its callers have not been told.
     landed: Vec<(Submission, Receipt)>,
     /// A batch whose callers were told that its outcome is unknown.
-    unsettled: Option<(Ground, Vec<Submission>)>,
+    unsettled: Option<Unsettled>,
+}
+
+struct Unsettled {
+    prepared: Ground,
+    batch: Vec<Submission>,
+    /// What the batch carried, which is still owed if it did not land.
+    gap: Gap,
+    uncounted: Tally,
 }
 
 impl Writer {
@@ -105,8 +113,11 @@ impl Writer {
         if !self.is(DOWN) {
             self.commit(Vec::new());
         }
-        // Otherwise it is free when we have been silent for long enough.
-        let _ = block_on(self.settings.store.release(self.ground.head.shard, self.settings.owner));
+        // A shard that was set back is not for others to write either. Otherwise it would be free when we have been silent
+        // for long enough.
+        if !self.is(SET_BACK) {
+            let _ = block_on(self.settings.store.release(self.ground.head.shard, self.settings.owner));
+        }
     }
 
     /// Waits for a submission.
@@ -303,6 +314,10 @@ impl Writer {
             None => {
                 self.must_hold(&self.ground.head)?;
                 let landed = block_on(self.is_checkpointed(&prepared.head))?;
+                if landed {
+                    // What is given out for it must be there whenever this shard is written again.
+                    self.ground = prepared.clone();
+                }
                 self.move_on()?;
                 return Ok(landed);
             }
@@ -322,10 +337,13 @@ impl Writer {
         }
     }
 
-    /// Whether the log went on from this head: its signature is in the log only with its entries.
+    /// Whether the log went on from this head: its checkpoint is in the log only with its entries.
     async fn is_checkpointed(&self, head: &Head) -> Result<bool> {
         let found = self.settings.store.checkpoints(head.shard, head.size, 1).await?;
-        Ok(found.first().is_some_and(|(size, note)| *size == head.size && *note == head.note))
+        // Not by the text: a signature need not be the same each time.
+        let signed = found.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());
+        Ok(signed
+            .is_some_and(|signed| (signed.checkpoint.size, signed.checkpoint.root) == (head.size, head.root)))
     }
 
     /// A commit failed: learns whether it happened, before anything else is signed.
@@ -354,7 +372,8 @@ impl Writer {
             kept.push(memory);
             submission.answer(&Err(unknown.clone()));
         }
-        self.unsettled = Some((prepared, kept));
+        let (gap, uncounted) = (std::mem::take(&mut self.gap), std::mem::take(&mut self.uncounted));
+        self.unsettled = Some(Unsettled { prepared, batch: kept, gap, uncounted });
     }
 
     /// Tries to reach the store again, and settles what was left open.
@@ -362,16 +381,16 @@ impl Writer {
         if !self.is(DOWN) {
             return;
         }
-        let prepared = self.unsettled.as_ref().map_or_else(|| self.ground.clone(), |open| open.0.clone());
+        let open = self.unsettled.as_ref().map(|open| &open.prepared);
+        let prepared = open.unwrap_or(&self.ground).clone();
         let Ok(landed) = self.outcome(&prepared) else { return };
         match self.unsettled.take() {
-            Some((_, mut batch)) if landed => {
-                batch.iter_mut().for_each(Submission::land);
-                self.carried();
-            }
-            Some((_, batch)) => {
+            Some(mut open) if landed => open.batch.iter_mut().for_each(Submission::land),
+            Some(open) => {
                 let now = self.settings.clock.now();
-                batch.iter().for_each(|submission| self.gap.count(submission, now));
+                open.batch.iter().for_each(|submission| self.gap.count(submission, now));
+                self.gap.merge(open.gap);
+                self.uncounted.merge(open.uncounted);
             }
             None => {}
         }

@@ -319,7 +319,8 @@ mod tests {
 
     fn lease(counters: &KvCounters<Disk>, agent: &str, need: u64) -> Receiver<Result<Leased>> {
         let (answer, answered) = channel();
-        let ask = Ask { key: key(agent), window: window(), limit: 10, need, spare: 0, unspent: None };
+        let ask =
+            Ask { key: key(agent), window: window(), limit: 10, need, spare: 0, ahead: true, unspent: None };
         counters.lease(smallvec![ask], Box::new(move |leased| answer.send(leased).unwrap()));
         answered
     }

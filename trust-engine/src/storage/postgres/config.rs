@@ -57,7 +57,8 @@ impl Postgres {
         self
     }
 
-    /// Most connections, 2 to 1,000; 8 by default.
+    /// Most connections, 3 to 1,000; 8 by default. Two of them are for what writes, the rest for what reads; one more
+    /// listens for changes.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
@@ -110,8 +111,8 @@ impl Postgres {
             );
             return Err(Error::invalid("schema", issue));
         }
-        if !(2..=MAX_CONNECTIONS).contains(&self.connections) {
-            let issue = format!("is {}; it must be 2 to {MAX_CONNECTIONS}", self.connections);
+        if !(3..=MAX_CONNECTIONS).contains(&self.connections) {
+            let issue = format!("is {}; it must be 3 to {MAX_CONNECTIONS}", self.connections);
             return Err(Error::invalid("connections", issue));
         }
         let hour = Duration::from_secs(3600);
@@ -251,7 +252,7 @@ mod tests {
             (good().schema("a; drop"), "schema"),
             (good().schema(""), "schema"),
             (good().schema("x".repeat(64)), "schema"),
-            (good().connections(1), "connections"),
+            (good().connections(2), "connections"),
             (good().connect_timeout(Duration::ZERO), "connectTimeout"),
             (good().statement_timeout(Duration::from_secs(3601)), "statementTimeout"),
             (Postgres::new("postgres://u:secret@h/d?color=red"), "url"),

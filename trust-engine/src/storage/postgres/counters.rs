@@ -31,7 +31,7 @@ impl PostgresCounters {
         let (worker, connections, clock) = (Arc::clone(&rounds), Arc::clone(&database), time.clone());
         let settle = move |round| {
             let (connections, time) = (Arc::clone(&connections), clock.clone());
-            async move { connections.call(move |connection| settle(connection, round, time)).await }
+            async move { connections.write_here(move |connection| settle(connection, round, time)).await }
         };
         database.spawn(async move { worker.run(settle).await });
         Self { rounds, database, time }

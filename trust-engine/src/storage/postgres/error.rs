@@ -10,17 +10,25 @@ pub(super) fn from_driver(error: tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else {
         let cause = std::error::Error::source(&error)
             .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-        // The driver knows TLS errors only by their text.
-        let kind = if cause.contains("TLS") || cause.contains("certificate") {
-            ErrorKind::PermissionDenied
-        } else {
-            ErrorKind::Unavailable
-        };
+        let kind = if is_refused_tls(&error) { ErrorKind::PermissionDenied } else { ErrorKind::Unavailable };
         return Error::new(kind, format!("PostgreSQL cannot be reached: {cause}")).caused_by(error);
     };
     let kind = kind_of(server.code());
     let message = format!("PostgreSQL says: {}", server.message());
     Error::new(kind, message).with("sqlState", server.code().code().to_owned()).caused_by(error)
+}
+
+/// The driver calls whatever happens while TLS begins an error of TLS. A connection that breaks off then is none.
+fn is_refused_tls(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::InvalidData;
+        }
+        cause = inner.source();
+    }
+    // Refused by the server, which says so itself.
+    error.to_string().contains("TLS")
 }
 
 fn kind_of(code: &SqlState) -> ErrorKind {

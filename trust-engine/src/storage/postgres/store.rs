@@ -43,23 +43,23 @@ impl Store for PostgresStore {
     }
 
     async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
-        self.database.run(move |connection| shards::claim(connection, shard, owner)).await
+        self.database.write(move |connection| shards::claim(connection, shard, owner)).await
     }
 
     async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head> {
-        self.database.run(move |connection| shards::claim_free(connection, owner, patience)).await
+        self.database.write(move |connection| shards::claim_free(connection, owner, patience)).await
     }
 
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
-        self.database.run(move |connection| shards::reclaim(connection, shard, owner)).await
+        self.database.write(move |connection| shards::reclaim(connection, shard, owner)).await
     }
 
     async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
-        self.database.run(move |connection| shards::renew(connection, shard, owner)).await
+        self.database.write(move |connection| shards::renew(connection, shard, owner)).await
     }
 
     async fn release(&self, shard: Shard, owner: Uuid) -> Result<()> {
-        self.database.run(move |connection| shards::release(connection, shard, owner)).await
+        self.database.write(move |connection| shards::release(connection, shard, owner)).await
     }
 
     async fn heads(&self) -> Result<Vec<Head>> {
@@ -71,7 +71,7 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed> {
-        self.database.run(move |connection| log::commit(connection, batch)).await
+        self.database.write(move |connection| log::commit(connection, batch)).await
     }
 
     async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {

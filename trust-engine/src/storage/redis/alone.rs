@@ -13,7 +13,8 @@ use super::link::{Line, Link};
 use crate::ceiling::{Account, CounterKey, Window};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::counters::{Answer, Asks, Charged, CounterStore, Leased, Unspent};
+use crate::policy::WindowKind;
+use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Leased, Unspent};
 use crate::storage::ledger::{Ledger, Older};
 use crate::storage::rounds::{Round, Rounds};
 use crate::storage::runtime::Time;
@@ -52,6 +53,16 @@ impl RedisAlone {
         };
         link.spawn(async move { worker.run(settle).await });
         Self { rounds, accounts }
+    }
+
+    /// Tries what will be done, so that a missing permission shows at once.
+    pub(super) async fn probe(&self) -> Result<()> {
+        // No resource has an empty name.
+        let (key, window) = (CounterKey::fleet(""), Window::new(WindowKind::Fixed, 1));
+        let accounts = Arc::clone(&self.accounts);
+        let ask = Ask { key, window, limit: 1, need: 1, spare: 0, ahead: false, unspent: None };
+        let round = Round { checks: vec![Asks::from_iter([ask])], unspent: Vec::new() };
+        self.accounts.link.run(async move { accounts.settle(&round).await }).await.map(drop)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::Script;
 
 use super::link::{Line, Link};
-use super::reply::{Have, Refilled, Taken, amount_in, number};
+use super::reply::{Have, Over, Taken, amount, number, over, refilled};
 use crate::ceiling::{CounterKey, Window};
 use crate::error::Result;
 use crate::policy::WindowKind;
@@ -64,9 +64,9 @@ impl Chunks {
     pub(super) async fn probe(&self, line: &Line) -> Result<()> {
         // No resource has an empty name.
         let (key, window) = (CounterKey::fleet(""), Window::new(WindowKind::Fixed, 60));
-        let ask = Ask { key, window, limit: 2, need: 1, spare: 0, unspent: None };
+        let ask = Ask { key, window, limit: 2, need: 1, spare: 0, ahead: true, unspent: None };
         let (at, slice) = match self.take(line, &ask).await?.have {
-            Have::Short(at, _) => (at, 0),
+            Have::Short { at, .. } => (at, 0),
             Have::Enough(grant) => (0, grant.slice),
         };
         let grant = Grant { amount: 1, charged: 1, slice, valid_for: Duration::from_secs(1) };
@@ -88,20 +88,28 @@ impl Chunks {
         Taken::parse(&reply)
     }
 
-    /// Brings a grant that was asked for after `at`, and takes what the asker needs of it.
-    pub(super) async fn refill(&self, line: &Line, ask: &Ask, grant: &Grant, at: i64) -> Result<Refilled> {
+    /// Brings a grant that was asked for after `at`, and takes what the asker needs of it. `None` if Redis has not taken it.
+    pub(super) async fn refill(
+        &self,
+        line: &Line,
+        ask: &Ask,
+        grant: &Grant,
+        at: i64,
+    ) -> Result<Option<(Grant, Option<Over>)>> {
         let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX);
         let ends = at.saturating_add(runs - runs / DRIFT_PART - LATE_MICROS);
         // Long enough to find what is left of it while it counts.
         let keep =
             Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(ask.window.seconds().into());
-        let numbers =
-            [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|number| number.to_string());
-        let [need, spare, limit, amount, charged] = &numbers;
-        let (slice, ends, keep) = (grant.slice.to_string(), ends.to_string(), keep.as_millis().to_string());
-        let arguments = [need, spare, limit, &slice, amount, charged, &ends, &keep].map(String::as_str);
+        let amounts =
+            [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|amount| amount.to_string());
+        let [need, spare, limit, amount, charged] = &amounts;
+        let times = [grant.slice, at, ends].map(|time| time.to_string());
+        let [slice, at, ends] = &times;
+        let keep = keep.as_millis().to_string();
+        let arguments = [need, spare, limit, slice, amount, charged, at, ends, &keep].map(String::as_str);
         let reply = self.eval(line, &self.refill, &ask.key, ask.window, &arguments).await?;
-        Refilled::parse(&reply)
+        refilled(&reply)
     }
 
     /// Gives back what was not spent. `false` if it is not the chunk's.
@@ -119,7 +127,7 @@ impl Chunks {
         window: Window,
     ) -> Result<Option<Unspent>> {
         let reply = self.eval(line, &self.drain, key, window, &[]).await?;
-        super::reply::over(&reply, 0).map(|over| over.and_then(|over| over.of(key)))
+        over(&reply, 0).map(|over| over.and_then(|over| over.of(key)))
     }
 
     pub(super) async fn peek(&self, line: &Line, key: &CounterKey, window: Window) -> Result<Option<Peeked>> {
@@ -127,7 +135,7 @@ impl Chunks {
         if reply.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Peeked { left: amount_in(&reply, 0)?, slice: number(&reply, 1)?, turn: number(&reply, 2)? }))
+        Ok(Some(Peeked { left: amount(&reply, 0)?, slice: number(&reply, 1)?, turn: number(&reply, 2)? }))
     }
 
     async fn eval(

@@ -1,17 +1,20 @@
 //! Counters that are asked in Redis first and at the durable authority when a chunk there has too little.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
 use super::chunks::{Chunks, Peeked};
+use super::error::is_not_run;
 use super::link::Line;
-use super::reply::{Have, Over, Refilled};
+use super::reply::{Have, Over};
 use crate::ceiling::{CounterKey, MAX_AMOUNT, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Unspent};
@@ -32,6 +35,8 @@ pub(super) struct RedisCounters {
 struct Shared {
     chunks: Arc<Chunks>,
     durable: Arc<dyn CounterStore>,
+    /// Counters whose chunks are being refilled: the checks that come meanwhile ask only for what they need.
+    refilling: Mutex<HashSet<CounterKey>>,
 }
 
 enum Return {
@@ -39,17 +44,32 @@ enum Return {
     Flush(oneshot::Sender<Result<()>>),
 }
 
-/// A counter whose chunk has too little: its place in the check, what is asked, and Redis' time before the durable
-/// authority is asked, if the grant is to go to Redis.
+/// A counter whose chunk has too little: its place in the check, and what is asked.
 struct Short<'a> {
     place: usize,
     ask: &'a Ask,
-    at: Option<i64>,
+    refill: Option<Refill>,
+}
+
+/// That a grant is to go to Redis.
+#[derive(Clone, Copy)]
+struct Refill {
+    /// Redis' time before the durable authority is asked.
+    at: i64,
+    /// What the chunk had left.
+    left: u64,
+}
+
+/// What came of asking a chunk.
+enum Took {
+    Enough(Grant),
+    /// `None`: the grant is for the asker alone.
+    Short(Option<Refill>),
 }
 
 impl RedisCounters {
     pub(super) fn new(chunks: Arc<Chunks>, durable: Arc<dyn CounterStore>, warnings: Vec<String>) -> Self {
-        let shared = Arc::new(Shared { chunks, durable });
+        let shared = Arc::new(Shared { chunks, durable, refilling: Mutex::default() });
         let (returns, queue) = mpsc::channel(MAX_WAITING);
         let worker = Arc::clone(&shared);
         shared.chunks.link.spawn(async move { worker.take_back(queue).await });
@@ -110,14 +130,17 @@ impl CounterStore for RedisCounters {
 impl Shared {
     /// All asks or none: from the chunks, and where they have too little from the durable authority.
     async fn settle(&self, line: &Line, asks: Asks) -> Result<Leased> {
-        let taken = join_all(asks.iter().map(|ask| self.take(line, ask))).await;
+        let took = join_all(asks.iter().map(|ask| self.take(line, ask))).await;
         let mut grants: SmallVec<[Option<Grant>; 1]> = SmallVec::with_capacity(asks.len());
         let mut short = Vec::new();
-        for (place, (ask, taken)) in asks.iter().zip(taken).enumerate() {
-            grants.push(taken.as_ref().ok().copied());
-            if let Err(at) = taken {
-                short.push(Short { place, ask, at });
-            }
+        for (place, (ask, took)) in asks.iter().zip(took).enumerate() {
+            grants.push(match took {
+                Took::Enough(grant) => Some(grant),
+                Took::Short(refill) => {
+                    short.push(Short { place, ask, refill });
+                    None
+                }
+            });
         }
         if short.is_empty() {
             return Ok(Leased::Granted(grants.into_iter().flatten().collect()));
@@ -125,7 +148,9 @@ impl Shared {
         let refused = match self.ask_durable(line, &short).await {
             Ok(Leased::Granted(more)) if more.len() == short.len() => {
                 let refills = short.iter().zip(&more).map(|(short, grant)| self.refill(line, short, grant));
-                for (short, grant) in short.iter().zip(join_all(refills).await) {
+                let refilled = join_all(refills).await;
+                self.refilled(&short);
+                for (short, grant) in short.iter().zip(refilled) {
                     if let Some(place) = grants.get_mut(short.place) {
                         *place = Some(grant);
                     }
@@ -139,6 +164,7 @@ impl Shared {
             }
             Err(error) => Err(error),
         };
+        self.refilled(&short);
         let back = asks
             .iter()
             .zip(grants)
@@ -147,63 +173,84 @@ impl Shared {
         refused
     }
 
-    /// What a chunk gives; otherwise the time to bring a grant to Redis with.
-    async fn take(&self, line: &Line, ask: &Ask) -> Result<Grant, Option<i64>> {
-        // If the call failed, what was not spent is perhaps back, and twice would be too much.
-        let taken = self.chunks.take(line, ask).await.map_err(|_| None)?;
-        if let Some((slice, amount)) = ask.unspent.filter(|_| taken.strange) {
-            self.durable.give_back(unspent(ask, slice, amount));
+    /// What a chunk gives.
+    async fn take(&self, line: &Line, ask: &Ask) -> Took {
+        let give_back = |(slice, amount)| self.durable.give_back(unspent(ask, slice, amount));
+        // Exact ceilings are counted by the durable authority alone.
+        if !ask.ahead {
+            ask.unspent.into_iter().for_each(give_back);
+            return Took::Short(None);
         }
-        match taken.have {
-            Have::Enough(grant) => Ok(grant),
-            Have::Short(at, over) => {
-                self.give_back_over(ask, over);
-                Err(Some(at))
+        match self.chunks.take(line, ask).await {
+            Ok(taken) => {
+                ask.unspent.filter(|_| !taken.taken_back).into_iter().for_each(give_back);
+                match taken.have {
+                    Have::Enough(grant) => Took::Enough(grant),
+                    Have::Short { at, left, over } => {
+                        self.give_back_over(ask, over);
+                        let first = self.refilling.lock().insert(ask.key.clone());
+                        Took::Short(first.then_some(Refill { at, left }))
+                    }
+                }
+            }
+            Err(error) => {
+                // If it may have run, what was not spent is perhaps back, and twice would be too much.
+                ask.unspent.filter(|_| is_not_run(&error)).into_iter().for_each(give_back);
+                Took::Short(None)
             }
         }
     }
 
-    /// Asks for what is short, and for as much more as the authority gives ahead of need, for Redis. Where it has too little
-    /// it is given back first what Redis holds.
+    /// Asks for what is short, and for as much more as the authority gives ahead of need, for Redis. Where it has too little,
+    /// and what Redis holds would be enough, it is given that back first.
     async fn ask_durable(&self, line: &Line, short: &[Short<'_>]) -> Result<Leased> {
-        let wanted: Asks = short
-            .iter()
-            .map(|Short { ask, at, .. }| {
-                let spare = if at.is_some() { MAX_AMOUNT - ask.need } else { ask.spare };
-                Ask { spare, unspent: None, ..(*ask).clone() }
-            })
-            .collect();
+        let wanted = |Short { ask, refill, .. }: &Short<'_>| {
+            let spare = if refill.is_some() { MAX_AMOUNT - ask.need } else { ask.spare };
+            Ask { spare, unspent: None, ..(*ask).clone() }
+        };
+        let wanted: Asks = short.iter().map(wanted).collect();
         let leased = self.lease_durable(wanted.clone()).await;
-        if matches!(leased, Ok(Leased::Refused { .. })) && self.drain(line, &wanted).await {
-            return self.lease_durable(wanted).await;
+        let Ok(Leased::Refused { place, charged, .. }) = &leased else { return leased };
+        let enough = short.get(*place).is_some_and(|Short { ask, refill, .. }| {
+            let left = refill.map_or(MAX_AMOUNT, |refill| refill.left);
+            ask.limit.saturating_add(left).saturating_sub(*charged) >= ask.need
+        });
+        if enough && self.drain(line, &wanted).await { self.lease_durable(wanted).await } else { leased }
+    }
+
+    /// Lets others refill these.
+    fn refilled(&self, short: &[Short<'_>]) {
+        let mut refilling = self.refilling.lock();
+        for short in short.iter().filter(|short| short.refill.is_some()) {
+            refilling.remove(&short.ask.key);
         }
-        leased
     }
 
     /// Brings a grant to Redis, and gives the asker's part of it.
     async fn refill(&self, line: &Line, short: &Short<'_>, grant: &Grant) -> Grant {
         let ask = short.ask;
-        let Some(at) = short.at else { return *grant };
+        let Some(Refill { at, .. }) = short.refill else { return *grant };
         match self.chunks.refill(line, ask, grant, at).await {
-            Ok(Refilled { grant: Some(part), over }) => {
+            Ok(Some((part, over))) => {
                 self.give_back_over(ask, over);
                 // The authority's word on how long it is valid is better than Redis'.
-                Grant { valid_for: grant.valid_for, ..part }
+                return Grant { valid_for: grant.valid_for, ..part };
             }
             // Redis has not taken it.
-            Ok(Refilled { grant: None, .. }) => {
-                let amount = ask.need + ask.spare.min(grant.amount.saturating_sub(ask.need));
-                let rest = grant.amount.saturating_sub(amount);
-                if rest > 0 {
-                    self.durable.give_back(unspent(ask, grant.slice, rest));
-                }
-                Grant { amount, charged: grant.charged.saturating_sub(rest), ..*grant }
-            }
+            Ok(None) => {}
+            Err(error) if is_not_run(&error) => {}
             // Either it is lost on the way, and all of it can be used, or Redis has kept what is needed for this very check.
-            Err(_) => Grant { amount: ask.need, ..*grant },
+            Err(_) => return Grant { amount: ask.need, ..*grant },
         }
+        let amount = ask.need + ask.spare.min(grant.amount.saturating_sub(ask.need));
+        let rest = grant.amount.saturating_sub(amount);
+        if rest > 0 {
+            self.durable.give_back(unspent(ask, grant.slice, rest));
+        }
+        Grant { amount, charged: grant.charged.saturating_sub(rest), ..*grant }
     }
 
+    /// Asks the durable authority.
     async fn lease_durable(&self, asks: Asks) -> Result<Leased> {
         let (done, answer) = oneshot::channel();
         let receive = Box::new(move |leased| {
@@ -259,9 +306,12 @@ impl Shared {
     }
 
     async fn give(&self, line: &Line, unspent: Unspent) {
-        // If the call failed it is perhaps back, and twice would be too much.
-        if let Ok(false) = self.chunks.give(line, &unspent).await {
-            self.durable.give_back(unspent);
+        match self.chunks.give(line, &unspent).await {
+            Ok(true) => {}
+            Ok(false) => self.durable.give_back(unspent),
+            Err(error) if is_not_run(&error) => self.durable.give_back(unspent),
+            // It is perhaps back, and twice would be too much.
+            Err(_) => {}
         }
     }
 

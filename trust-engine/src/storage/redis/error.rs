@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use redis::{ErrorKind as Driver, RedisError, ServerErrorKind as Server};
+use redis::{ErrorKind as Driver, RedisError};
 
 use crate::error::{Error, ErrorKind};
 
@@ -25,25 +25,31 @@ pub(super) fn from_driver(error: RedisError) -> Error {
     Error::new(kind, format!("Redis: {error}")).caused_by(error)
 }
 
-/// Whether a server is only away for now, as far as one can tell.
-pub(super) fn is_away(error: &Error) -> bool {
-    let Some(driver) = error.source().and_then(|source| source.downcast_ref::<RedisError>()) else {
-        return false;
-    };
-    error.is_retryable()
-        && (driver.is_timeout()
-            || driver.is_connection_refusal()
-            || matches!(
-                driver.kind(),
-                Driver::Server(Server::BusyLoading | Server::MasterDown | Server::ReadOnly)
-            ))
+/// Whether the server has answered that it did not run what was asked: otherwise it may have.
+pub(super) fn is_not_run(error: &Error) -> bool {
+    let driver = error.source().and_then(|source| source.downcast_ref::<RedisError>());
+    let code = driver.and_then(RedisError::code);
+    // A script is checked before it begins; see its first line.
+    code.is_some_and(|code| {
+        [
+            "OOM",
+            "MISCONF",
+            "READONLY",
+            "NOREPLICAS",
+            "NOPERM",
+            "NOSCRIPT",
+            "LOADING",
+            "MASTERDOWN",
+            "BUSY",
+            "NOAUTH",
+        ]
+        .contains(&code)
+    })
 }
 
-/// The driver knows TLS errors only by their text.
+/// The driver knows TLS errors only by their text. A connection that breaks off is none of them.
 fn is_refused_tls(error: &RedisError) -> bool {
     let text = error.to_string();
-    error.is_io_error()
-        && ["certificate", "TLS", "tls", "InvalidContentType", "corrupt message"]
-            .iter()
-            .any(|word| text.contains(word))
+    let refused = ["certificate", "InvalidContentType", "corrupt message", "received fatal alert"];
+    error.is_io_error() && refused.iter().any(|words| text.contains(words))
 }

@@ -54,7 +54,7 @@ impl Link {
         let connect = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.connect_timeout))
             .set_response_timeout(Some(settings.timeout))
-            // As many calls may be under way as the counters let wait.
+            // Calls that may wait to be sent.
             .set_pipeline_buffer_size(1024);
         Ok(Arc::new(Self {
             state: Mutex::new(State::Connecting),

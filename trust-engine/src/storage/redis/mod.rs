@@ -17,6 +17,7 @@ mod relay;
 mod reply;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use config::Redis;
 
@@ -28,8 +29,8 @@ use crate::error::{Error, Result};
 
 /// Connects to a server, and gives counters that hand out there what `durable` grants, and what engines tell each other.
 ///
-/// A server that refuses connections, does not answer, or is a replica or loading now is tried again later; the counters
-/// then say so in their warnings.
+/// A server that cannot be reached, or cannot write just now, is tried again later; the counters then say so in their
+/// warnings.
 ///
 /// # Errors
 /// Within the connect timeout: [`InvalidInput`](crate::ErrorKind::InvalidInput) for the settings, and for a `durable`
@@ -96,7 +97,7 @@ async fn open(
     let namespace = format!("{}:{lineage}", settings.prefix);
     let chunks = Chunks::new(Arc::clone(&link), &namespace, time);
     let warnings = match try_out(&link, &chunks).await {
-        Err(error) if error::is_away(&error) => {
+        Err(error) if error.is_retryable() => {
             vec![format!("{error}; ceilings are counted without it until it answers")]
         }
         tried => tried.map(|()| Vec::new())?,
@@ -108,8 +109,11 @@ async fn open(
 async fn open_alone(settings: &Redis, time: Time) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
     let link = Link::new(settings)?;
     link.open().await?;
-    let relay = relay::RedisRelay::new(Arc::clone(&link), &settings.prefix, settings.stats_ttl);
-    Ok((Arc::new(alone::RedisAlone::open(link, &settings.prefix, time)), Arc::new(relay)))
+    let counters = alone::RedisAlone::open(Arc::clone(&link), &settings.prefix, time);
+    counters.probe().await?;
+    // Each engine has a store of its own: there are no statistics to share.
+    let relay = relay::RedisRelay::new(link, &settings.prefix, Duration::ZERO);
+    Ok((Arc::new(counters), Arc::new(relay)))
 }
 
 /// Connects, and runs what will be run.

@@ -7,47 +7,42 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::policy::WindowKind;
 use crate::storage::counters::{Grant, Unspent};
 
-/// Whether a chunk had enough.
+/// What a chunk has.
 pub(super) enum Have {
     Enough(Grant),
-    /// The server's time, and what is left of a chunk that is over.
-    Short(i64, Option<Over>),
+    Short {
+        /// The server's time.
+        at: i64,
+        /// What is left, and less than is needed.
+        left: u64,
+        /// What was there is over.
+        over: Option<Over>,
+    },
 }
 
 /// The answer to a take.
 pub(super) struct Taken {
+    /// Whether what the asker had not spent is the chunk's now.
+    pub(super) taken_back: bool,
     pub(super) have: Have,
-    /// What the asker had not spent is of another chunk.
-    pub(super) strange: bool,
 }
 
 impl Taken {
     pub(super) fn parse(reply: &[i64]) -> Result<Self> {
-        Ok(match number(reply, 0)? {
-            1 => Self { have: Have::Enough(grant(reply)?), strange: number(reply, 5)? == 1 },
-            _ => Self {
-                have: Have::Short(number(reply, 1)?, over(reply, 3)?),
-                strange: number(reply, 2)? == 1,
-            },
-        })
+        let have = match number(reply, 1)? {
+            1 => Have::Enough(grant(reply, 2)?),
+            _ => Have::Short { at: number(reply, 2)?, left: amount(reply, 3)?, over: over(reply, 4)? },
+        };
+        Ok(Self { taken_back: number(reply, 0)? == 1, have })
     }
 }
 
-/// The answer to a refill.
-pub(super) struct Refilled {
-    /// `None`: the grant was not taken, because it is over by the server's clock.
-    pub(super) grant: Option<Grant>,
-    pub(super) over: Option<Over>,
-}
-
-impl Refilled {
-    pub(super) fn parse(reply: &[i64]) -> Result<Self> {
-        let taken = number(reply, 0)? == 1;
-        Ok(Self {
-            grant: if taken { Some(grant(reply)?) } else { None },
-            over: if taken { over(reply, 6)? } else { None },
-        })
-    }
+/// The answer to a refill: the asker's part, and what is left of a chunk that is over. `None` if the grant was not taken.
+pub(super) fn refilled(reply: &[i64]) -> Result<Option<(Grant, Option<Over>)>> {
+    Ok(match number(reply, 0)? {
+        1 => Some((grant(reply, 1)?, over(reply, 5)?)),
+        _ => None,
+    })
 }
 
 /// What is left of a chunk that is over.
@@ -74,31 +69,31 @@ pub(super) fn over(reply: &[i64], from: usize) -> Result<Option<Over>> {
     let kind = match number(reply, from)? {
         0 => WindowKind::Fixed,
         1 => WindowKind::Sliding,
-        _ => return Err(strange()),
+        _ => return Err(unreadable()),
     };
-    let seconds = u32::try_from(number(reply, from + 1)?).map_err(|_| strange())?;
-    let (slice, left) = (number(reply, from + 2)?, amount_in(reply, from + 3)?);
+    let seconds = u32::try_from(number(reply, from + 1)?).map_err(|_| unreadable())?;
+    let (slice, left) = (number(reply, from + 2)?, amount(reply, from + 3)?);
     Ok(Some(Over { window: Window::new(kind, seconds), slice, left }))
 }
 
-/// Amount, what is used, slice, validity, from the second place.
-fn grant(reply: &[i64]) -> Result<Grant> {
+/// Amount, what is used, slice, validity.
+fn grant(reply: &[i64], from: usize) -> Result<Grant> {
     Ok(Grant {
-        amount: amount_in(reply, 1)?,
-        charged: amount_in(reply, 2)?,
-        slice: number(reply, 3)?,
-        valid_for: Duration::from_micros(amount_in(reply, 4)?),
+        amount: amount(reply, from)?,
+        charged: amount(reply, from + 1)?,
+        slice: number(reply, from + 2)?,
+        valid_for: Duration::from_micros(amount(reply, from + 3)?),
     })
 }
 
 pub(super) fn number(reply: &[i64], place: usize) -> Result<i64> {
-    reply.get(place).copied().ok_or_else(strange)
+    reply.get(place).copied().ok_or_else(unreadable)
 }
 
-pub(super) fn amount_in(reply: &[i64], place: usize) -> Result<u64> {
-    u64::try_from(number(reply, place)?).map_err(|_| strange())
+pub(super) fn amount(reply: &[i64], place: usize) -> Result<u64> {
+    u64::try_from(number(reply, place)?).map_err(|_| unreadable())
 }
 
-fn strange() -> Error {
+fn unreadable() -> Error {
     Error::new(ErrorKind::Corrupt, "a script in Redis answers what it does not return")
 }

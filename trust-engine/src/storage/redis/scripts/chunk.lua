@@ -1,6 +1,9 @@
--- The beginning of every script: KEYS[1] holds a counter's chunk, a part of what the durable authority has granted.
--- ARGV: time in microseconds or '' for the server's own, kind and seconds of the window that the asker counts in.
--- Amounts are below 2^40 and times below 2^53, so numbers are exact.
+#!lua
+-- The beginning of every script. The line above lets the server refuse it before it begins, where it could not write.
+--
+-- KEYS[1] holds a counter's chunk, a part of what the durable authority has granted. ARGV: time in microseconds or '' for
+-- the server's own, kind and seconds of the window that the asker counts in. Amounts are below 2^40 and times below 2^53, so
+-- numbers are exact.
 local key = KEYS[1]
 local now = tonumber(ARGV[1])
 if not now then
@@ -9,8 +12,12 @@ if not now then
 end
 local kind, seconds = tonumber(ARGV[2]), tonumber(ARGV[3])
 -- Another server, another life of this one, or a replica that was promoted has another id: what it finds here may have
--- been handed out elsewhere, so it is forfeited.
-local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+-- been handed out elsewhere, so it is forfeited. A replica has its primary's id, and hands out nothing.
+local replication = redis.call('INFO', 'replication')
+if not string.find(replication, 'role:master', 1, true) then
+  return redis.error_reply('READONLY this server is a replica')
+end
+local run = string.match(replication, 'master_replid:(%w+)')
 local chunk
 local stored = redis.call('HMGET', key, 'run', 'kind', 'seconds', 'slice', 'left', 'charged', 'ends', 'seen', 'turn')
 if stored[1] and stored[1] == run then
@@ -23,9 +30,20 @@ elseif stored[1] then
   redis.call('DEL', key)
 end
 
+-- Whether the chunk is counted in the asker's window.
+local function in_window()
+  return chunk.kind == kind and chunk.seconds == seconds
+end
+
 -- Whether an amount of a slice of the asker's window belongs to the chunk.
 local function holds(slice)
-  return chunk and chunk.kind == kind and chunk.seconds == seconds and chunk.slice == slice
+  return chunk and in_window() and chunk.slice == slice
+end
+
+-- Adds an amount to the chunk. What went around it is not known here: of the chunk nothing is used then.
+local function add(amount)
+  chunk.left = chunk.left + amount
+  chunk.charged = math.max(chunk.charged, chunk.left)
 end
 
 -- Hands out what is needed, and of the spare at most an eighth of what is left below the limit.
@@ -33,6 +51,6 @@ local function hand_out(need, spare, limit)
   local room = limit - (chunk.charged - chunk.left) - need
   local amount = need + math.max(0, math.min(spare, math.floor(room / 8), chunk.left - need))
   chunk.left = chunk.left - amount
-  redis.call('HSET', key, 'left', chunk.left, 'seen', now)
-  return {1, amount, chunk.charged - chunk.left, chunk.slice, chunk.ends - now}
+  redis.call('HSET', key, 'left', chunk.left, 'charged', chunk.charged, 'seen', now)
+  return amount, chunk.charged - chunk.left, chunk.slice, chunk.ends - now
 end

@@ -2,5 +2,6 @@
 if not holds(tonumber(ARGV[4])) then
   return {0}
 end
-redis.call('HSET', key, 'left', chunk.left + tonumber(ARGV[5]))
+add(tonumber(ARGV[5]))
+redis.call('HSET', key, 'left', chunk.left, 'charged', chunk.charged)
 return {1}

@@ -1,26 +1,22 @@
 -- ARGV: need, spare, limit; slice and amount of what the asker has not spent, or ''.
--- Granted: 1, amount, what is used then, slice, microseconds that it is valid, whether the unspent amount is not the chunk's.
--- Short: 0, time, whether the unspent amount is not the chunk's, and of a chunk that is over: kind, seconds, slice, rest.
+-- First whether what was not spent is the chunk's now, then
+-- granted: 1, amount, what is used then, slice, microseconds that it is valid;
+-- short: 0, time, what is left; and of a chunk that is over its kind, seconds, slice and rest.
 local need, spare, limit = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local strange = 0
-if ARGV[7] ~= '' then
-  if holds(tonumber(ARGV[7])) then
-    chunk.left = chunk.left + tonumber(ARGV[8])
-    redis.call('HSET', key, 'left', chunk.left)
-  else
-    strange = 1
-  end
+local taken_back = 0
+if ARGV[7] ~= '' and holds(tonumber(ARGV[7])) then
+  taken_back = 1
+  add(tonumber(ARGV[8]))
+  redis.call('HSET', key, 'left', chunk.left, 'charged', chunk.charged)
 end
 if not chunk or now < chunk.seen then
-  return {0, now, strange}
+  return {taken_back, 0, now, 0}
 end
-if not holds(chunk.slice) or now >= chunk.ends then
+if not in_window() or now >= chunk.ends then
   redis.call('DEL', key)
-  return {0, now, strange, chunk.kind, chunk.seconds, chunk.slice, chunk.left}
+  return {taken_back, 0, now, 0, chunk.kind, chunk.seconds, chunk.slice, chunk.left}
 end
 if math.min(chunk.left, limit - (chunk.charged - chunk.left)) < need then
-  return {0, now, strange}
+  return {taken_back, 0, now, chunk.left}
 end
-local granted = hand_out(need, spare, limit)
-granted[6] = strange
-return granted
+return {taken_back, 1, hand_out(need, spare, limit)}

@@ -1,0 +1,4 @@
+//! Links as Node wants it.
+fn main() {
+    napi_build::setup();
+}

@@ -1,0 +1,129 @@
+//! The calls of the REST contract for one caller. Bodies are copied before anything waits.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use napi_derive::napi;
+use trust_engine::json::{Answer, Caller, JsonCalls};
+use trust_engine::{Engine, Result, TimeRange};
+
+use crate::engine::query_of;
+use crate::input::{QueryInput, organization};
+use crate::output::{Value, answer};
+use crate::tasks::Tasks;
+
+/// The calls of one caller.
+#[napi]
+pub struct NativeCalls {
+    tasks: Rc<Tasks>,
+    engine: Engine,
+    caller: Arc<Caller>,
+}
+
+impl NativeCalls {
+    pub(crate) fn new(
+        tasks: Rc<Tasks>,
+        engine: Engine,
+        name: Option<String>,
+        org: Option<&str>,
+        fleet_wide: bool,
+    ) -> Result<Self> {
+        let mut caller = Caller::new().organization(organization(org)?);
+        if let Some(name) = name {
+            caller = caller.named(name)?;
+        }
+        if fleet_wide {
+            caller = caller.fleet_wide();
+        }
+        Ok(Self { tasks, engine, caller: Arc::new(caller) })
+    }
+
+    fn start(
+        &self,
+        slot: u32,
+        request_id: Option<String>,
+        call: impl AsyncFnOnce(JsonCalls<'_>) -> Answer + 'static,
+    ) -> Option<Value> {
+        let (engine, caller) = (self.engine.clone(), Arc::clone(&self.caller));
+        self.tasks.start(slot, async move {
+            let calls = engine.json(&caller);
+            answer(call(named(calls, request_id.as_deref())).await)
+        })
+    }
+}
+
+fn named<'a>(calls: JsonCalls<'a>, request_id: Option<&'a str>) -> JsonCalls<'a> {
+    match request_id {
+        Some(id) => calls.request_id(id),
+        None => calls,
+    }
+}
+
+#[napi]
+impl NativeCalls {
+    /// Answers when the verdict is committed.
+    #[napi(catch_unwind)]
+    pub fn evaluate_gate(&self, slot: u32, body: &[u8], request_id: Option<String>) -> Option<Value> {
+        let body = body.to_vec();
+        self.start(slot, request_id, async move |calls| calls.evaluate_gate(&body).await)
+    }
+
+    /// Answers at once.
+    #[napi(catch_unwind)]
+    pub fn decide_gate(&self, body: &[u8], request_id: Option<String>) -> Value {
+        answer(named(self.engine.json(&self.caller), request_id.as_deref()).decide_gate(body).0)
+    }
+
+    /// Checks and consumes.
+    #[napi(catch_unwind)]
+    pub fn check_ceiling(
+        &self,
+        slot: u32,
+        body: &[u8],
+        idempotency_key: Option<String>,
+        request_id: Option<String>,
+    ) -> Option<Value> {
+        let body = body.to_vec();
+        self.start(slot, request_id, async move |calls| {
+            calls.check_ceiling(&body, idempotency_key.as_deref()).await
+        })
+    }
+
+    /// Answers with the committed record.
+    #[napi(catch_unwind)]
+    pub fn record(&self, slot: u32, body: &[u8], request_id: Option<String>) -> Option<Value> {
+        let body = body.to_vec();
+        self.start(slot, request_id, async move |calls| calls.record(&body).await)
+    }
+
+    /// One record.
+    #[napi(catch_unwind)]
+    pub fn get(&self, slot: u32, id: String, request_id: Option<String>) -> Option<Value> {
+        self.start(slot, request_id, async move |calls| calls.get(&id).await)
+    }
+
+    /// A record and its ancestors. What is no depth is refused by the engine.
+    #[napi(catch_unwind)]
+    pub fn chain(&self, slot: u32, id: String, depth: f64, request_id: Option<String>) -> Option<Value> {
+        let depth = if depth.fract() == 0.0 && depth >= 0.0 { depth as usize } else { 0 };
+        self.start(slot, request_id, async move |calls| calls.chain(&id, depth).await)
+    }
+
+    /// A page.
+    #[napi(catch_unwind)]
+    pub fn query(&self, slot: u32, query: Option<QueryInput>, request_id: Option<String>) -> Option<Value> {
+        self.start(slot, request_id, async move |calls| match query_of(query) {
+            Ok(query) => calls.query(&query).await,
+            Err(error) => calls.refuse(&error),
+        })
+    }
+
+    /// Statistics.
+    #[napi(catch_unwind)]
+    pub fn stats(&self, slot: u32, range: String, request_id: Option<String>) -> Option<Value> {
+        self.start(slot, request_id, async move |calls| match TimeRange::parse(&range) {
+            Ok(range) => calls.stats(range).await,
+            Err(error) => calls.refuse(&error),
+        })
+    }
+}

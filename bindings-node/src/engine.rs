@@ -1,0 +1,412 @@
+//! The engine, as `index.js` calls it. Every call that may wait takes the number that it is parked under, and gives its
+//! answer if it need not wait.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use napi::bindgen_prelude::{Buffer, Either, Function};
+use napi_derive::napi;
+use pollster::block_on;
+use trust_engine::{
+    AgentChange, Engine, Error, Log, NewAgent, NewRecord, PolicyDocument, Result, Ticket, TimeRange, verify,
+};
+
+use crate::calls::NativeCalls;
+use crate::error::{Failure, closed, failed};
+use crate::input::{CeilingInput, GateInput, QueryInput, integer, organization, uuid};
+use crate::open::OpenInput;
+use crate::output::{CeilingVerdict, GateVerdict, Proof, Value, json, receipt, text};
+use crate::tasks::{Tasks, offload};
+
+/// Tickets that can still be waited for. Those of older verdicts are settled by then, and looked up in the log.
+const MAX_TICKETS: usize = 16_384;
+
+/// An engine, and the calls that wait for it.
+#[napi]
+pub struct NativeEngine {
+    tasks: Rc<Tasks>,
+    engine: Arc<OnceLock<Engine>>,
+    tickets: RefCell<Tickets>,
+}
+
+/// Tickets under running numbers.
+#[derive(Default)]
+struct Tickets {
+    first: u32,
+    waiting: VecDeque<Option<Ticket>>,
+}
+
+impl Tickets {
+    fn keep(&mut self, ticket: Ticket) -> u32 {
+        if self.waiting.len() == MAX_TICKETS {
+            self.waiting.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+        self.waiting.push_back(Some(ticket));
+        self.first.wrapping_add(self.waiting.len() as u32 - 1)
+    }
+
+    fn take(&mut self, number: u32) -> Option<Ticket> {
+        self.waiting.get_mut(number.wrapping_sub(self.first) as usize)?.take()
+    }
+}
+
+#[napi]
+impl NativeEngine {
+    /// `on_ready` is called when answers wait to be fetched by [`drain`](Self::drain).
+    #[napi(constructor, catch_unwind)]
+    pub fn new(on_ready: Function<'_, (), ()>) -> napi::Result<Self> {
+        Ok(Self {
+            tasks: Rc::new(Tasks::new(&on_ready)?),
+            engine: Arc::default(),
+            tickets: RefCell::default(),
+        })
+    }
+
+    /// Numbers and answers in turn.
+    #[napi(catch_unwind)]
+    pub fn drain(&self) -> Vec<Either<u32, Value>> {
+        let done = self.tasks.drain();
+        let mut list = Vec::with_capacity(done.len() * 2);
+        for (slot, value) in done {
+            list.extend([Either::A(slot), Either::B(value)]);
+        }
+        list
+    }
+
+    /// How often Node's loop was woken.
+    #[napi(getter, catch_unwind)]
+    pub fn wakes(&self) -> u32 {
+        self.tasks.wakes()
+    }
+
+    /// Opens it, on a thread of its own.
+    #[napi(catch_unwind)]
+    pub fn open(&self, slot: u32, options: OpenInput) -> Option<Value> {
+        let options = match options.into_options() {
+            Ok(options) => options,
+            Err(error) => return Some(failed(error)),
+        };
+        let place = Arc::clone(&self.engine);
+        let open = offload(move || block_on(Engine::open(options)));
+        self.tasks.start(slot, async move {
+            text(open.await.unwrap_or_else(|| Err(closed())).map(|engine| {
+                let _ = place.set(engine);
+                String::new()
+            }))
+        })
+    }
+
+    /// Commits what waits and closes, on a thread of its own.
+    #[napi(catch_unwind)]
+    pub fn close(&self, slot: u32) -> Option<Value> {
+        let Some(engine) = self.engine.get().cloned() else { return Some(failed(closed())) };
+        let close = offload(move || block_on(engine.close()));
+        self.tasks.start(slot, async move {
+            close.await;
+            Value::A(String::new())
+        })
+    }
+
+    /// The calls of the contract for a caller.
+    #[napi(catch_unwind)]
+    pub fn calls(
+        &self,
+        name: Option<String>,
+        organization: Option<String>,
+        fleet_wide: bool,
+    ) -> Either<NativeCalls, Failure> {
+        let calls = self.get().and_then(|engine| {
+            NativeCalls::new(
+                Rc::clone(&self.tasks),
+                engine.clone(),
+                name,
+                organization.as_deref(),
+                fleet_wide,
+            )
+        });
+        calls.map_or_else(|error| Either::B(Failure::from(&error)), Either::A)
+    }
+
+    /// A verdict at once.
+    #[napi(catch_unwind)]
+    pub fn decide_gate(&self, request: GateInput) -> Value {
+        let decided = self.get().and_then(|engine| engine.decide_gate(&request.into_request()?));
+        decided.map_or_else(failed, |(verdict, ticket)| {
+            let ticket = self.tickets.borrow_mut().keep(ticket);
+            Value::D(GateVerdict::of(&verdict, Some(ticket)))
+        })
+    }
+
+    /// Waits for the commit of a verdict: JSON of the receipt, or of null.
+    #[napi(catch_unwind)]
+    pub fn committed(&self, slot: u32, ticket: u32, id: String) -> Option<Value> {
+        let ticket = self.tickets.borrow_mut().take(ticket);
+        self.start(slot, move |engine| async move {
+            let committed = match ticket {
+                Some(ticket) => ticket.committed().await?.map(|committed| receipt(&committed)),
+                None => {
+                    let record = engine.log().fleet_wide().get(uuid("provenanceId", &id)?).await?;
+                    Some(receipt(record.receipt()))
+                }
+            };
+            Ok(Value::A(committed.unwrap_or_else(|| "null".into())))
+        })
+    }
+
+    /// A verdict that is committed.
+    #[napi(catch_unwind)]
+    pub fn evaluate_gate(&self, slot: u32, request: GateInput) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let verdict = engine.evaluate_gate(&request.into_request()?).await?;
+            Ok(Value::D(GateVerdict::of(&verdict, None)))
+        })
+    }
+
+    /// With what the engine holds.
+    #[napi(catch_unwind)]
+    pub fn check_ceiling_now(&self, request: CeilingInput) -> Value {
+        let checked = self.get().and_then(|engine| engine.check_ceiling_now(&request.into_request()?));
+        checked.map_or_else(failed, |(verdict, _)| Value::E(CeilingVerdict::of(&verdict)))
+    }
+
+    /// Asks the counters where it must.
+    #[napi(catch_unwind)]
+    pub fn check_ceiling(&self, slot: u32, request: CeilingInput) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let verdict = engine.check_ceiling(&request.into_request()?).await?;
+            Ok(Value::E(CeilingVerdict::of(&verdict)))
+        })
+    }
+
+    /// JSON of the usage.
+    #[napi(catch_unwind)]
+    pub fn usage(&self, slot: u32, agent: String, org: Option<String>) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let usage = engine.quotas().of(organization(org.as_deref())?).usage(&agent).await?;
+            let rows: Vec<_> = usage
+                .iter()
+                .map(|row| {
+                    serde_json::json!({
+                        "resourceType": row.resource,
+                        "level": row.measure.level(),
+                        "current": row.measure.current_usage(),
+                        "ceiling": row.measure.ceiling(),
+                        "percentage": row.measure.percentage(),
+                        "resetAt": row.measure.reset_at(),
+                    })
+                })
+                .collect();
+            Ok(json(Ok(rows)))
+        })
+    }
+
+    /// JSON of the receipt.
+    #[napi(catch_unwind)]
+    pub fn record(&self, slot: u32, org: Option<String>, record: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let record: NewRecord = parse("record", &record)?;
+            let committed = engine.log().of(organization(org.as_deref())?).record(record).await?;
+            Ok(Value::A(receipt(&committed)))
+        })
+    }
+
+    /// A record's proof.
+    #[napi(catch_unwind)]
+    pub fn prove(&self, slot: u32, org: Option<String>, id: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let (log, id) = (log_of(&engine, org.as_deref())?, uuid("id", &id)?);
+            let (record, proof) = (log.get(id).await?, log.prove(id).await?);
+            let name = record.receipt().origin();
+            let shard = name.rsplit('/').next().and_then(|shard| shard.parse().ok()).unwrap_or_default();
+            Ok(Value::F(Proof {
+                entry: Buffer::from(record.entry_bytes()),
+                proof: proof.to_string(),
+                verifier_key: engine.verifier_key_of(shard).to_string(),
+            }))
+        })
+    }
+
+    /// JSON of the newest checkpoint's text, or of null.
+    #[napi(catch_unwind)]
+    pub fn checkpoint(&self, slot: u32) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let checkpoint = engine.log().checkpoint().await?;
+            Ok(json(Ok(checkpoint.map(|signed| signed.note.to_string()))))
+        })
+    }
+
+    /// JSON of what is wrong in any shard, on a thread of its own.
+    #[napi(catch_unwind)]
+    pub fn verify(&self, slot: u32) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let reports = offload(move || block_on(engine.log().verify_all())).await.ok_or_else(closed)??;
+            let wrong: Vec<String> =
+                reports.iter().filter(|report| !report.is_clean()).map(ToString::to_string).collect();
+            Ok(json(Ok(wrong)))
+        })
+    }
+
+    /// JSON of the agent.
+    #[napi(catch_unwind)]
+    pub fn register(&self, slot: u32, org: Option<String>, agent: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let agent: NewAgent = parse("agent", &agent)?;
+            let done = engine.agents().of(organization(org.as_deref())?).register(agent).await?;
+            Ok(json(Ok(&*done.agent)))
+        })
+    }
+
+    /// JSON of the agent.
+    #[napi(catch_unwind)]
+    pub fn change(&self, slot: u32, org: Option<String>, id: String, change: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let change: AgentChange = parse("change", &change)?;
+            let done = engine.agents().of(organization(org.as_deref())?).change(&id, change).await?;
+            Ok(json(Ok(&*done.agent)))
+        })
+    }
+
+    /// JSON of the agent.
+    #[napi(catch_unwind)]
+    pub fn agent(&self, slot: u32, org: Option<String>, id: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let agent = engine.agents().of(organization(org.as_deref())?).get(&id).await?;
+            Ok(json(Ok(&*agent)))
+        })
+    }
+
+    /// JSON of agents.
+    #[napi(catch_unwind)]
+    pub fn agents(&self, slot: u32, org: Option<String>, after: Option<String>, limit: f64) -> Option<Value> {
+        self.start(slot, move |engine| async move {
+            let limit = integer("limit", limit, 1, 1000)?;
+            let agents =
+                engine.agents().of(organization(org.as_deref())?).list(after.as_deref(), limit).await?;
+            Ok(json(Ok(agents)))
+        })
+    }
+
+    /// JSON of the policy in force.
+    #[napi(catch_unwind)]
+    pub fn policy(&self) -> Value {
+        json(self.get().map(|engine| {
+            let policy = engine.policy().current();
+            serde_json::json!({ "hash": policy.hash().to_string(), "document": policy.document().canonical_json() })
+        }))
+    }
+
+    /// JSON of the receipt.
+    #[napi(catch_unwind)]
+    pub fn swap_policy(&self, slot: u32, document: String, actor: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let document = PolicyDocument::parse(&document)?;
+            Ok(Value::A(receipt(&engine.policy().swap(document, &actor).await?)))
+        })
+    }
+
+    /// JSON of versions.
+    #[napi(catch_unwind)]
+    pub fn policy_history(&self, slot: u32, below: Option<f64>, limit: f64) -> Option<Value> {
+        self.start(slot, move |engine| async move {
+            let below = below.map(|below| integer("below", below, 0, u32::MAX as usize)).transpose()?;
+            let limit = integer("limit", limit, 1, 1000)?;
+            let versions = engine.policy().history(below.map(|below| below as u64), limit).await?;
+            let rows: Vec<_> = versions
+                .iter()
+                .map(|version| {
+                    serde_json::json!({
+                        "version": version.version,
+                        "hash": version.hash.to_string(),
+                        "since": version.since,
+                        "document": version.document,
+                    })
+                })
+                .collect();
+            Ok(json(Ok(rows)))
+        })
+    }
+
+    /// JSON of statistics; of all organizations if none is named.
+    #[napi(catch_unwind)]
+    pub fn stats(&self, slot: u32, range: String, org: Option<String>) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let organization = org.as_deref().map(|name| organization(Some(name))).transpose()?;
+            Ok(json(engine.stats(TimeRange::parse(&range)?, organization.as_ref()).await))
+        })
+    }
+
+    /// JSON of what can be reached.
+    #[napi(catch_unwind)]
+    pub fn health(&self, slot: u32) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let health = engine.health().await;
+            let word = |up| if up { "up" } else { "down" };
+            let mut checks = serde_json::json!({ "database": word(health.store) });
+            if let (Some(relay), Some(checks)) = (health.relay, checks.as_object_mut()) {
+                checks.insert("redis".into(), word(relay).into());
+            }
+            Ok(json(Ok(checks)))
+        })
+    }
+
+    /// What the operator should know.
+    #[napi(catch_unwind)]
+    pub fn warnings(&self) -> Vec<String> {
+        self.get().map(|engine| engine.warnings()).unwrap_or_default()
+    }
+
+    /// The key of the shard that is written; empty before it is open.
+    #[napi(catch_unwind)]
+    pub fn verifier_key(&self) -> String {
+        self.get().map(|engine| engine.verifier_key().to_string()).unwrap_or_default()
+    }
+}
+
+impl NativeEngine {
+    fn get(&self) -> Result<&Engine> {
+        self.engine.get().ok_or_else(closed)
+    }
+
+    fn start<F>(&self, slot: u32, call: impl FnOnce(Engine) -> F) -> Option<Value>
+    where
+        F: Future<Output = Result<Value>> + 'static,
+    {
+        match self.get() {
+            Ok(engine) => {
+                let call = call(engine.clone());
+                self.tasks.start(slot, async move { call.await.unwrap_or_else(failed) })
+            }
+            Err(error) => Some(failed(error)),
+        }
+    }
+}
+
+/// `*` is the whole fleet.
+fn log_of<'a>(engine: &'a Engine, org: Option<&str>) -> Result<Log<'a>> {
+    match org {
+        Some("*") => Ok(engine.log().fleet_wide()),
+        org => Ok(engine.log().of(organization(org)?)),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::invalid(what, format!("cannot be read: {error}")))
+}
+
+/// Nothing if the record is in the log of the key.
+#[napi(catch_unwind)]
+pub fn verify_record(entry: &[u8], proof: String, verifier_key: String) -> Option<Failure> {
+    let verified = verifier_key
+        .parse()
+        .map_err(|issue| Error::invalid("verifierKey", format!("is no verifier key: {issue}")))
+        .and_then(|key| verify::record(entry, &proof, &key).map_err(|error| Error::invalid("proof", error)));
+    verified.err().map(|error| Failure::from(&error))
+}
+
+/// For what waits for a query's page: `index.js` has no other way to name its fields.
+pub(crate) fn query_of(query: Option<QueryInput>) -> Result<trust_engine::Query> {
+    query.map_or_else(|| Ok(trust_engine::Query::new()), QueryInput::into_query)
+}

@@ -1,0 +1,63 @@
+//! Errors as `index.js` makes classes of them.
+
+use std::collections::HashMap;
+
+use napi_derive::napi;
+use trust_engine::{Error, ErrorKind};
+
+use crate::output::Value;
+
+/// An error of the engine.
+#[napi(object, object_from_js = false)]
+pub struct Failure {
+    /// `TE_INVALID_INPUT`…
+    pub failure: String,
+    /// One line.
+    pub message: String,
+    /// Whether to try again.
+    pub retryable: bool,
+    /// Values that help to find the cause.
+    pub details: HashMap<String, String>,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self {
+            failure: code(error.kind()).into(),
+            message: error.to_string(),
+            retryable: error.is_retryable(),
+            details: error.context().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+}
+
+pub(crate) fn failed(error: Error) -> Value {
+    Value::B(Failure::from(&error))
+}
+
+/// What is said where an engine cannot be used.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the engine is not open")
+}
+
+fn code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidInput => "TE_INVALID_INPUT",
+        ErrorKind::NotFound => "TE_NOT_FOUND",
+        ErrorKind::Conflict => "TE_CONFLICT",
+        ErrorKind::InvalidPolicy => "TE_INVALID_POLICY",
+        ErrorKind::WouldBlock => "TE_WOULD_BLOCK",
+        ErrorKind::Overloaded => "TE_OVERLOADED",
+        ErrorKind::Unavailable => "TE_UNAVAILABLE",
+        ErrorKind::NoSpace => "TE_NO_SPACE",
+        ErrorKind::Locked => "TE_LOCKED",
+        ErrorKind::Foreign => "TE_FOREIGN",
+        ErrorKind::Unsupported => "TE_UNSUPPORTED",
+        ErrorKind::Corrupt => "TE_CORRUPT",
+        ErrorKind::PermissionDenied => "TE_PERMISSION_DENIED",
+        ErrorKind::Key => "TE_KEY",
+        ErrorKind::Fenced => "TE_FENCED",
+        ErrorKind::Closed => "TE_CLOSED",
+        _ => "TE_ERROR",
+    }
+}

@@ -1,0 +1,193 @@
+//! What comes from JavaScript.
+
+use napi_derive::napi;
+use serde_json::{Map, Value};
+use trust_engine::{
+    CeilingRequest, Decision, Error, GateRequest, OrganizationId, Query, RecordType, Result, Timestamp,
+};
+
+/// A gate's request.
+#[napi(object, object_to_js = false)]
+pub struct GateInput {
+    /// The agent.
+    pub agent_id: String,
+    /// The role.
+    pub role: String,
+    /// A claim.
+    pub tier: Option<String>,
+    /// `default` if none.
+    pub organization: Option<String>,
+    /// Who asks.
+    pub caller: Option<String>,
+    /// Where and on what.
+    pub context: Option<ContextInput>,
+}
+
+/// Where and on what a role is to be used.
+#[napi(object, object_to_js = false)]
+pub struct ContextInput {
+    /// On what.
+    pub resource_id: Option<String>,
+    /// What is to be done.
+    pub action: Option<String>,
+    /// Where.
+    pub environment: Option<String>,
+    /// Anything else.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl GateInput {
+    pub(crate) fn into_request(self) -> Result<GateRequest> {
+        let mut request = GateRequest::new(self.agent_id, self.role);
+        if let Some(organization) = self.organization {
+            request = request.organization(OrganizationId::parse(&organization)?);
+        }
+        if let Some(tier) = self.tier {
+            request = request.tier(tier);
+        }
+        if let Some(caller) = self.caller {
+            request = request.caller(caller);
+        }
+        let Some(context) = self.context else { return Ok(request) };
+        if let Some(resource) = context.resource_id {
+            request = request.resource(resource);
+        }
+        if let Some(action) = context.action {
+            request = request.action(action);
+        }
+        if let Some(environment) = context.environment {
+            request = request.environment(environment);
+        }
+        if let Some(metadata) = context.metadata {
+            request = request.metadata(metadata);
+        }
+        Ok(request)
+    }
+}
+
+/// A ceiling's request.
+#[napi(object, object_to_js = false)]
+pub struct CeilingInput {
+    /// The agent.
+    pub agent_id: String,
+    /// The resource.
+    pub resource_type: String,
+    /// A double, as every number in JavaScript.
+    pub requested_amount: f64,
+    /// A claim.
+    pub tier: Option<String>,
+    /// `default` if none.
+    pub organization: Option<String>,
+    /// Who asks.
+    pub caller: Option<String>,
+    /// Makes a retry free.
+    pub request_id: Option<String>,
+}
+
+impl CeilingInput {
+    pub(crate) fn into_request(self) -> Result<CeilingRequest> {
+        let amount = self.requested_amount;
+        // What is in the range and has no fraction is exact; what is not is refused by the engine or here.
+        if amount.fract() != 0.0 || !(0.0..9e15).contains(&amount) {
+            let issue = format!("is {amount}; it must be an integer from 1 to 2^40 - 1");
+            return Err(Error::invalid("requestedAmount", issue));
+        }
+        let mut request = CeilingRequest::new(self.agent_id, self.resource_type, amount as u64);
+        if let Some(organization) = self.organization {
+            request = request.organization(OrganizationId::parse(&organization)?);
+        }
+        if let Some(tier) = self.tier {
+            request = request.tier(tier);
+        }
+        if let Some(caller) = self.caller {
+            request = request.caller(caller);
+        }
+        if let Some(id) = self.request_id {
+            request = request.request_id(id);
+        }
+        Ok(request)
+    }
+}
+
+/// Which records to find.
+#[napi(object, object_to_js = false)]
+pub struct QueryInput {
+    /// About an agent.
+    pub agent_id: Option<String>,
+    /// Of a type.
+    #[napi(js_name = "type")]
+    pub kind: Option<String>,
+    /// With a decision.
+    pub decision: Option<String>,
+    /// Inclusive.
+    pub start_time: Option<String>,
+    /// Exclusive.
+    pub end_time: Option<String>,
+    /// That follow from another.
+    pub parent_id: Option<String>,
+    /// Oldest first.
+    pub oldest_first: Option<bool>,
+    /// Records per page.
+    pub page_size: Option<f64>,
+    /// Where a page ended.
+    pub page_token: Option<String>,
+    /// Not from a replica.
+    pub read_your_writes: Option<bool>,
+}
+
+impl QueryInput {
+    pub(crate) fn into_query(self) -> Result<Query> {
+        let mut query = Query::new();
+        if let Some(agent) = self.agent_id {
+            query = query.agent(agent);
+        }
+        if let Some(kind) = self.kind {
+            query = query.kind(kind.parse::<RecordType>()?);
+        }
+        if let Some(decision) = self.decision {
+            query = query.decision(decision.parse::<Decision>()?);
+        }
+        if let Some(from) = self.start_time {
+            query = query.from(time("startTime", &from)?);
+        }
+        if let Some(to) = self.end_time {
+            query = query.to(time("endTime", &to)?);
+        }
+        if let Some(parent) = self.parent_id {
+            query = query.parent(uuid("parentId", &parent)?);
+        }
+        if self.oldest_first == Some(true) {
+            query = query.oldest_first();
+        }
+        if let Some(size) = self.page_size {
+            query = query.limit(integer("pageSize", size, 1, 1000)?);
+        }
+        if let Some(token) = self.page_token {
+            query = query.after(token);
+        }
+        if self.read_your_writes == Some(true) {
+            query = query.read_your_writes();
+        }
+        Ok(query)
+    }
+}
+
+fn time(field: &'static str, text: &str) -> Result<Timestamp> {
+    text.parse().map_err(|_| Error::invalid(field, format!("is {text:?}, which is no RFC 3339 instant")))
+}
+
+pub(crate) fn uuid(field: &'static str, text: &str) -> Result<uuid::Uuid> {
+    text.parse().map_err(|_| Error::invalid(field, "is not a UUID"))
+}
+
+/// A whole number within bounds.
+pub(crate) fn integer(field: &'static str, number: f64, min: usize, max: usize) -> Result<usize> {
+    if number.fract() != 0.0 || !(min as f64..=max as f64).contains(&number) {
+        return Err(Error::invalid(field, format!("is {number}; it must be an integer from {min} to {max}")));
+    }
+    Ok(number as usize)
+}
+
+pub(crate) fn organization(name: Option<&str>) -> Result<OrganizationId> {
+    name.map_or_else(|| Ok(OrganizationId::default()), OrganizationId::parse)
+}
