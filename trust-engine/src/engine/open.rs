@@ -110,16 +110,15 @@ impl Engine {
 async fn install(engine: &Engine, policy: Arc<Policy>) -> Result<()> {
     let mut attempts = 0..INSTALL_ATTEMPTS;
     loop {
-        match engine.policy().install(Arc::clone(&policy), "open").await {
-            Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {}
-            installed => return installed.map(drop),
-        }
-        if let Some(stored) = engine.0.store.policy().await?
-            && stored.policy_hash() == policy.hash()
-        {
+        let stored = engine.0.store.policy().await?;
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.policy_hash() == policy.hash()) {
             let now = InForce { version: stored.version, policy };
             Arc::new(now).supersede(&engine.0.policy, &engine.0.edition);
             return Ok(());
+        }
+        match engine.policy().install(Arc::clone(&policy), stored, "open").await {
+            Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {}
+            installed => return installed.map(drop),
         }
     }
 }

@@ -57,12 +57,21 @@ impl<'a> Policies<'a> {
     pub async fn swap(&self, document: PolicyDocument, actor: &str) -> Result<Receipt> {
         check_line("actor", actor, MAX_ID_BYTES)?;
         let policy = Policy::compile(document)?;
-        self.install(Arc::new(policy), actor).await.map_err(|error| error.during("swap policy"))
+        self.try_swap(policy, actor).await.map_err(|error| error.during("swap policy"))
     }
 
-    pub(super) async fn install(&self, policy: Arc<Policy>, actor: &str) -> Result<Receipt> {
-        let store = &self.engine.0.store;
-        let before = store.policy().await?;
+    async fn try_swap(&self, policy: Policy, actor: &str) -> Result<Receipt> {
+        let before = self.engine.0.store.policy().await?;
+        self.install(Arc::new(policy), before, actor).await
+    }
+
+    /// Brings a policy into force after the one that is stored.
+    pub(super) async fn install(
+        &self,
+        policy: Arc<Policy>,
+        before: Option<StoredPolicy>,
+        actor: &str,
+    ) -> Result<Receipt> {
         let expected = before.as_ref().map_or(0, |before| before.version);
         let now = self.engine.now();
         let document = policy.document().canonical_json();

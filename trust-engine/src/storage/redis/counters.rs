@@ -17,7 +17,7 @@ use super::link::Line;
 use super::reply::{Have, Over};
 use crate::ceiling::{CounterKey, MAX_AMOUNT, Window};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Unspent};
+use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Refusal, Unspent};
 use crate::storage::rounds::closed;
 
 /// Checks that may wait, and amounts that may be on their way back; what is beyond it stays charged.
@@ -210,12 +210,16 @@ impl Shared {
         };
         let wanted: Asks = short.iter().map(wanted).collect();
         let leased = self.lease_durable(wanted.clone()).await;
-        let Ok(Leased::Refused { place, charged, .. }) = &leased else { return leased };
-        let enough = short.get(*place).is_some_and(|Short { ask, refill, .. }| {
-            let left = refill.map_or(MAX_AMOUNT, |refill| refill.left);
-            ask.limit.saturating_add(left).saturating_sub(*charged) >= ask.need
-        });
-        if enough && self.drain(line, &wanted).await { self.lease_durable(wanted).await } else { leased }
+        let Ok(Leased::Refused { place, refusal, charged, slice }) = leased else { return leased };
+        let Some(Short { ask, refill, .. }) = short.get(place) else { return leased };
+        let left = refill.map(|refill| refill.left);
+        let room = ask.limit.saturating_add(left.unwrap_or(MAX_AMOUNT)).saturating_sub(charged);
+        if (room >= ask.need || refusal == Refusal::ClockSetBack) && self.drain(line, &wanted).await {
+            return self.lease_durable(wanted).await;
+        }
+        // What stays in Redis is not used.
+        let charged = charged.saturating_sub(left.unwrap_or(0));
+        Ok(Leased::Refused { place, refusal, charged, slice })
     }
 
     /// Lets others refill these.

@@ -1,0 +1,386 @@
+'use strict'
+// The JavaScript half: promises, classes and errors. The native half (see src/) answers a call at once where it need not
+// wait, and otherwise parks it under the number given here and says when answers are ready.
+const native = require('./native.cjs')
+const { version } = require('./package.json')
+
+class TrustEngineError extends Error {
+  constructor({ failure, message, retryable, details }) {
+    super(message)
+    this.code = failure
+    this.retryable = retryable
+    this.details = details
+  }
+  get name() {
+    return this.constructor.name
+  }
+}
+class InvalidInputError extends TrustEngineError {}
+class InvalidPolicyError extends TrustEngineError {}
+class NotFoundError extends TrustEngineError {}
+class ConflictError extends TrustEngineError {}
+class UnavailableError extends TrustEngineError {}
+class WouldBlockError extends TrustEngineError {}
+class ClosedError extends TrustEngineError {}
+class StoreError extends TrustEngineError {}
+
+class ContractError extends Error {
+  constructor(status, body) {
+    super(`status ${status}: ${body}`)
+    this.status = status
+    this.body = body
+  }
+  get name() {
+    return 'ContractError'
+  }
+}
+
+const CLASSES = {
+  TE_INVALID_INPUT: InvalidInputError,
+  TE_INVALID_POLICY: InvalidPolicyError,
+  TE_NOT_FOUND: NotFoundError,
+  TE_CONFLICT: ConflictError,
+  TE_OVERLOADED: UnavailableError,
+  TE_UNAVAILABLE: UnavailableError,
+  TE_NO_SPACE: UnavailableError,
+  TE_LOCKED: UnavailableError,
+  TE_FENCED: UnavailableError,
+  TE_WOULD_BLOCK: WouldBlockError,
+  TE_CLOSED: ClosedError,
+  TE_FOREIGN: StoreError,
+  TE_UNSUPPORTED: StoreError,
+  TE_CORRUPT: StoreError,
+  TE_PERMISSION_DENIED: StoreError,
+  TE_KEY: StoreError,
+}
+
+function errorOf(failure) {
+  return new (CLASSES[failure.failure] ?? TrustEngineError)(failure)
+}
+
+/** The error in a value that the native half gave, if it is one. */
+function errorIn(value) {
+  if (typeof value === 'string') return undefined
+  if (value.failure !== undefined) return errorOf(value)
+  if (value.body !== undefined) return new ContractError(value.status, value.body)
+  return undefined
+}
+
+function unwrap(value) {
+  const error = errorIn(value)
+  if (error) throw error
+  return value
+}
+
+/** Converts what has a shape that the native half does not accept into the error that says so. */
+function guarded(call) {
+  try {
+    return call()
+  } catch (cause) {
+    if (cause instanceof TrustEngineError || cause instanceof ContractError) throw cause
+    throw errorOf({ failure: 'TE_INVALID_INPUT', message: cause.message, retryable: false, details: {} })
+  }
+}
+
+/** The calls that wait for the native half. */
+class Waiting {
+  #calls = []
+  #free = []
+  #count = 0
+  // Keeps the process alive while calls wait, and not a moment longer.
+  #alive = setInterval(() => {}, 0x7fffffff)
+
+  constructor() {
+    this.#alive.unref()
+  }
+
+  /** `start` is given a number, and gives an answer or null. */
+  call(start) {
+    const slot = this.#free.length > 0 ? this.#free.pop() : this.#calls.length
+    if (slot === this.#calls.length) this.#calls.push(undefined)
+    let answer
+    try {
+      answer = guarded(() => start(slot))
+    } catch (error) {
+      this.#free.push(slot)
+      return Promise.reject(error)
+    }
+    if (answer != null) {
+      this.#free.push(slot)
+      const error = errorIn(answer)
+      return error ? Promise.reject(error) : Promise.resolve(answer)
+    }
+    if (this.#count++ === 0) this.#alive.ref()
+    return new Promise((resolve, reject) => {
+      this.#calls[slot] = { resolve, reject }
+    })
+  }
+
+  /** Numbers and answers in turn. */
+  settle(list) {
+    for (let at = 0; at < list.length; at += 2) {
+      const slot = list[at]
+      const value = list[at + 1]
+      const { resolve, reject } = this.#calls[slot]
+      this.#calls[slot] = undefined
+      this.#free.push(slot)
+      if (--this.#count === 0) this.#alive.unref()
+      const error = errorIn(value)
+      if (error) reject(error)
+      else resolve(value)
+    }
+  }
+
+  /** No call will come any more. */
+  end() {
+    clearInterval(this.#alive)
+  }
+}
+
+/** A verdict as users see it: what is not there is left out, and the receipt is an object. */
+function verdictOf(value) {
+  if (value.receipt != null) value.receipt = JSON.parse(value.receipt)
+  return value
+}
+
+class JsonCalls {
+  #calls
+  #waiting
+
+  constructor(calls, waiting) {
+    this.#calls = calls
+    this.#waiting = waiting
+  }
+  evaluateGate(body, requestId) {
+    return this.#waiting.call((slot) => this.#calls.evaluateGate(slot, body, requestId))
+  }
+  decideGate(body, requestId) {
+    return unwrap(guarded(() => this.#calls.decideGate(body, requestId)))
+  }
+  checkCeiling(body, idempotencyKey, requestId) {
+    return this.#waiting.call((slot) => this.#calls.checkCeiling(slot, body, idempotencyKey, requestId))
+  }
+  record(body, requestId) {
+    return this.#waiting.call((slot) => this.#calls.record(slot, body, requestId))
+  }
+  get(id, requestId) {
+    return this.#waiting.call((slot) => this.#calls.get(slot, id, requestId))
+  }
+  chain(id, depth, requestId) {
+    return this.#waiting.call((slot) => this.#calls.chain(slot, id, depth, requestId))
+  }
+  query(query, requestId) {
+    return this.#waiting.call((slot) => this.#calls.query(slot, query, requestId))
+  }
+  stats(range, requestId) {
+    return this.#waiting.call((slot) => this.#calls.stats(slot, range, requestId))
+  }
+}
+
+class Log {
+  #native
+  #waiting
+  #organization
+  #calls
+
+  constructor(native, waiting, organization, calls) {
+    this.#native = native
+    this.#waiting = waiting
+    this.#organization = organization
+    this.#calls = calls
+  }
+  async record(record) {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.record(slot, this.#organization, JSON.stringify(record))))
+  }
+  async page(query) {
+    return JSON.parse(await plain(this.#calls.query(query)))
+  }
+  async *query(query = {}) {
+    let pageToken = query.pageToken
+    do {
+      const page = await this.page({ ...query, ...(pageToken === undefined ? {} : { pageToken }) })
+      yield* page.data
+      pageToken = page.nextPageToken ?? undefined
+    } while (pageToken !== undefined)
+  }
+  async get(id) {
+    return JSON.parse(await plain(this.#calls.get(id)))
+  }
+  async chain(id, depth = 10) {
+    return JSON.parse(await plain(this.#calls.chain(id, depth))).chain
+  }
+  prove(id) {
+    return this.#waiting.call((slot) => this.#native.prove(slot, this.#organization, id))
+  }
+  async checkpoint() {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.checkpoint(slot)))
+  }
+  async verify() {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.verify(slot)))
+  }
+}
+
+const PLAIN = { 400: 'TE_INVALID_INPUT', 404: 'TE_NOT_FOUND', 409: 'TE_CONFLICT', 503: 'TE_UNAVAILABLE' }
+
+/** An error of the contract as one of the engine, for callers that do not speak the contract. */
+async function plain(answer) {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof ContractError)) throw error
+    const { message, details } = JSON.parse(error.body)
+    const failure = PLAIN[error.status] ?? 'TE_ERROR'
+    throw errorOf({ failure, message, retryable: error.status === 503, details: details ?? {} })
+  }
+}
+
+class Agents {
+  #native
+  #waiting
+  #organization
+
+  constructor(native, waiting, organization) {
+    this.#native = native
+    this.#waiting = waiting
+    this.#organization = organization
+  }
+  async #read(start) {
+    return JSON.parse(await this.#waiting.call(start))
+  }
+  register(agent) {
+    return this.#read((slot) => this.#native.register(slot, this.#organization, JSON.stringify(agent)))
+  }
+  change(id, change) {
+    return this.#read((slot) => this.#native.change(slot, this.#organization, id, JSON.stringify(change)))
+  }
+  get(id) {
+    return this.#read((slot) => this.#native.agent(slot, this.#organization, id))
+  }
+  list(after, limit = 100) {
+    return this.#read((slot) => this.#native.agents(slot, this.#organization, after, limit))
+  }
+}
+
+class Policy {
+  #native
+  #waiting
+
+  constructor(native, waiting) {
+    this.#native = native
+    this.#waiting = waiting
+  }
+  current() {
+    return JSON.parse(unwrap(this.#native.policy()))
+  }
+  async swap(document, actor) {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.swapPolicy(slot, document, actor)))
+  }
+  async history(below, limit = 20) {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.policyHistory(slot, below, limit)))
+  }
+}
+
+/** A URL or settings, as settings. */
+function settings(value) {
+  return typeof value === 'string' ? { url: value } : value
+}
+
+const OPENING = Symbol('opening')
+
+class TrustEngine {
+  #native
+  #waiting = new Waiting()
+
+  constructor(token) {
+    if (token !== OPENING) throw new TypeError('use TrustEngine.open()')
+    const waiting = this.#waiting
+    const engine = new native.NativeEngine(() => waiting.settle(engine.drain()))
+    this.#native = engine
+    this.policy = new Policy(engine, waiting)
+  }
+
+  static async open(options) {
+    const engine = new TrustEngine(OPENING)
+    const { storage = {}, ...rest } = options ?? {}
+    const { memory, embedded, postgres, redis } = storage
+    const input = { ...rest, memory, embedded, postgres: settings(postgres), redis: settings(redis) }
+    try {
+      await engine.#waiting.call((slot) => engine.#native.open(slot, input))
+    } catch (error) {
+      engine.#waiting.end()
+      throw error
+    }
+    return engine
+  }
+
+  decideGate(request) {
+    return unwrap(guarded(() => this.#native.decideGate(request)))
+  }
+  async evaluateGate(request) {
+    return verdictOf(await this.#waiting.call((slot) => this.#native.evaluateGate(slot, request)))
+  }
+  async committed(verdict) {
+    const { ticket, provenanceId } = verdict
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.committed(slot, ticket, provenanceId)))
+  }
+  checkCeilingNow(request) {
+    return unwrap(guarded(() => this.#native.checkCeilingNow(request)))
+  }
+  checkCeiling(request) {
+    return this.#waiting.call((slot) => this.#native.checkCeiling(slot, request))
+  }
+  async usage(agentId, organization) {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.usage(slot, agentId, organization)))
+  }
+  json(caller = {}) {
+    const { name, organization, fleetWide } = caller
+    return new JsonCalls(unwrap(guarded(() => this.#native.calls(name, organization, fleetWide ?? false))), this.#waiting)
+  }
+  log(organization) {
+    const caller = organization === '*' ? { fleetWide: true } : { organization }
+    return new Log(this.#native, this.#waiting, organization, this.json(caller))
+  }
+  agents(organization) {
+    return new Agents(this.#native, this.#waiting, organization)
+  }
+  async stats(range = '24h', organization) {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.stats(slot, range, organization)))
+  }
+  async health() {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.health(slot)))
+  }
+  get warnings() {
+    return this.#native.warnings()
+  }
+  get verifierKey() {
+    return this.#native.verifierKey()
+  }
+  /** How often the loop was woken for answers: for tests and benches. */
+  get wakes() {
+    return this.#native.wakes
+  }
+  async close() {
+    await this.#waiting.call((slot) => this.#native.close(slot))
+  }
+}
+
+function verifyRecord(entry, proof, verifierKey) {
+  const failure = guarded(() => native.verifyRecord(entry, proof, verifierKey))
+  if (failure) throw errorOf(failure)
+}
+
+module.exports = {
+  TrustEngine,
+  TrustEngineError,
+  InvalidInputError,
+  InvalidPolicyError,
+  NotFoundError,
+  ConflictError,
+  UnavailableError,
+  WouldBlockError,
+  ClosedError,
+  StoreError,
+  ContractError,
+  verifyRecord,
+  version,
+}

@@ -1,0 +1,18 @@
+// The same module for `import`: one copy of its state and its classes, however it is loaded.
+import module from './index.cjs'
+
+export const {
+  TrustEngine,
+  TrustEngineError,
+  InvalidInputError,
+  InvalidPolicyError,
+  NotFoundError,
+  ConflictError,
+  UnavailableError,
+  WouldBlockError,
+  ClosedError,
+  StoreError,
+  ContractError,
+  verifyRecord,
+  version,
+} = module
