@@ -10,6 +10,7 @@ test:
 	.ci/with-postgres .ci/with-redis $(CARGO) test --workspace --exclude store-choice --all-features
 	$(CARGO) run --quiet -p trust-engine-example >/dev/null
 	trust-engine/tests/interop/run python node
+	.ci/with-postgres .ci/with-redis .ci/test-node
 
 # Fails where a hot path takes more instructions than its limit. Needs valgrind and gungraun-runner.
 instructions:
@@ -22,6 +23,7 @@ test-heavy: test
 	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
 		--test ceiling_model --test ceiling_threads --test ceiling_crash --test nemesis -- --nocapture
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
+	cd bindings-node && TRUST_ENGINE_HEAVY=1 npm test
 	trust-engine/tests/interop/run go
 	cd benches/peers/gate && $(CARGO) test --release --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) test --release --target-dir ../../../target/peers
@@ -35,6 +37,7 @@ lint:
 
 bench:
 	$(CARGO) bench -p trust-engine-benches
+	$(CARGO) bench -p trust-engine-benches --features redis --bench postgres --bench fleet
 	cd benches/peers/gate && $(CARGO) bench --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers -- overspend

@@ -25,10 +25,11 @@ class ClosedError extends TrustEngineError {}
 class StoreError extends TrustEngineError {}
 
 class ContractError extends Error {
-  constructor(status, body) {
+  constructor({ status, body, detail }) {
     super(`status ${status}: ${body}`)
     this.status = status
     this.body = body
+    this.detail = detail
   }
   get name() {
     return 'ContractError'
@@ -62,7 +63,7 @@ function errorOf(failure) {
 function errorIn(value) {
   if (typeof value === 'string') return undefined
   if (value.failure !== undefined) return errorOf(value)
-  if (value.body !== undefined) return new ContractError(value.status, value.body)
+  if (value.body !== undefined) return new ContractError(value)
   return undefined
 }
 
@@ -87,6 +88,7 @@ class Waiting {
   #calls = []
   #free = []
   #count = 0
+  #idle = []
   // Keeps the process alive while calls wait, and not a moment longer.
   #alive = setInterval(() => {}, 0x7fffffff)
 
@@ -124,11 +126,20 @@ class Waiting {
       const { resolve, reject } = this.#calls[slot]
       this.#calls[slot] = undefined
       this.#free.push(slot)
-      if (--this.#count === 0) this.#alive.unref()
+      this.#count--
       const error = errorIn(value)
       if (error) reject(error)
       else resolve(value)
     }
+    if (this.#count === 0) {
+      this.#alive.unref()
+      for (const resolve of this.#idle.splice(0)) resolve()
+    }
+  }
+
+  /** Waits until none is under way. */
+  idle() {
+    return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
   }
 
   /** No call will come any more. */
@@ -137,10 +148,88 @@ class Waiting {
   }
 }
 
-/** A verdict as users see it: what is not there is left out, and the receipt is an object. */
-function verdictOf(value) {
-  if (value.receipt != null) value.receipt = JSON.parse(value.receipt)
-  return value
+const UNIT = '\u001f'
+
+/** Takes a gate's verdict apart; see `gate` in src/output.rs. */
+function gateVerdict(text) {
+  const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, reason, requiredTier, escalationPath, receipt] =
+    text.split(UNIT)
+  const verdict = { allowed: decision === 'ALLOW', decision, reason, reasonCode, evaluatedAt, provenanceId, recorded }
+  if (requiredTier !== '') verdict.requiredTier = requiredTier
+  if (escalationPath !== '') verdict.escalationPath = escalationPath
+  if (receipt !== '') verdict.receipt = JSON.parse(receipt)
+  if (ticket !== '') verdict.ticket = Number(ticket)
+  return verdict
+}
+
+/** Takes a ceiling's verdict apart; see `ceiling` in src/output.rs. */
+function ceilingVerdict(text) {
+  const [allowed, recorded, near, retryable, reasonCode, usage, ceiling, remaining, resetAt, provenanceId, reason] =
+    text.split(UNIT)
+  const verdict = {
+    allowed: allowed === '1',
+    reason,
+    reasonCode,
+    currentUsage: Number(usage),
+    ceiling: Number(ceiling),
+    remaining: Number(remaining),
+    nearLimit: near === '1',
+    recorded,
+    retryable: retryable === '1',
+  }
+  if (resetAt !== '') verdict.resetAt = resetAt
+  if (provenanceId !== '') verdict.provenanceId = provenanceId
+  return verdict
+}
+
+const GATE = { agentId: 'string', role: 'string', tier: 'string?', organization: 'string?', caller: 'string?', context: 'object?' }
+const CONTEXT = { resourceId: 'string?', action: 'string?', environment: 'string?', metadata: 'object?' }
+const CEILING = {
+  agentId: 'string', resourceType: 'string', requestedAmount: 'number', tier: 'string?', organization: 'string?',
+  caller: 'string?', requestId: 'string?',
+}
+
+/** Why a request could not be passed on. Types are looked at only then. */
+function misshapen(request, shape, prefix = '') {
+  if (request === null || typeof request !== 'object') return invalid(prefix || 'request', 'is not an object')
+  for (const name of Object.keys(shape)) {
+    const [type, optional] = shape[name].split('?')
+    const value = request[name]
+    if (value == null && optional === '') continue
+    if (typeof value !== type || value === null) {
+      const is = value === undefined ? 'is missing' : `is ${value === null ? 'null' : typeof value}`
+      return invalid(`${prefix}${name}`, `${is}; it takes ${type === 'object' ? 'an object' : `a ${type}`}`)
+    }
+  }
+  return undefined
+}
+
+function invalid(field, issue) {
+  const message = `invalid input: ${field} ${issue}`
+  return errorOf({ failure: 'TE_INVALID_INPUT', message, retryable: false, details: { field } })
+}
+
+/** Calls `call` with the fields of a gate's request. */
+function withGate(request, call) {
+  try {
+    const { agentId, role, tier, organization, caller, context } = request
+    if (context == null) return call(agentId, role, tier, organization, caller)
+    const { resourceId, action, environment, metadata } = context
+    const text = metadata == null ? undefined : JSON.stringify(metadata)
+    return call(agentId, role, tier, organization, caller, resourceId, action, environment, text)
+  } catch (cause) {
+    throw misshapen(request, GATE) ?? (request.context && misshapen(request.context, CONTEXT, 'context.')) ?? cause
+  }
+}
+
+/** Calls `call` with the fields of a ceiling's request. */
+function withCeiling(request, call) {
+  try {
+    const { agentId, resourceType, requestedAmount, tier, organization, caller, requestId } = request
+    return call(agentId, resourceType, requestedAmount, tier, organization, caller, requestId)
+  } catch (cause) {
+    throw misshapen(request, CEILING) ?? cause
+  }
 }
 
 class JsonCalls {
@@ -290,6 +379,7 @@ const OPENING = Symbol('opening')
 class TrustEngine {
   #native
   #waiting = new Waiting()
+  #closing
 
   constructor(token) {
     if (token !== OPENING) throw new TypeError('use TrustEngine.open()')
@@ -314,20 +404,22 @@ class TrustEngine {
   }
 
   decideGate(request) {
-    return unwrap(guarded(() => this.#native.decideGate(request)))
+    return gateVerdict(unwrap(withGate(request, (...fields) => this.#native.decideGate(...fields))))
   }
   async evaluateGate(request) {
-    return verdictOf(await this.#waiting.call((slot) => this.#native.evaluateGate(slot, request)))
+    const call = (slot) => withGate(request, (...fields) => this.#native.evaluateGate(slot, ...fields))
+    return gateVerdict(await this.#waiting.call(call))
   }
   async committed(verdict) {
     const { ticket, provenanceId } = verdict
     return JSON.parse(await this.#waiting.call((slot) => this.#native.committed(slot, ticket, provenanceId)))
   }
   checkCeilingNow(request) {
-    return unwrap(guarded(() => this.#native.checkCeilingNow(request)))
+    return ceilingVerdict(unwrap(withCeiling(request, (...fields) => this.#native.checkCeilingNow(...fields))))
   }
-  checkCeiling(request) {
-    return this.#waiting.call((slot) => this.#native.checkCeiling(slot, request))
+  async checkCeiling(request) {
+    const call = (slot) => withCeiling(request, (...fields) => this.#native.checkCeiling(slot, ...fields))
+    return ceilingVerdict(await this.#waiting.call(call))
   }
   async usage(agentId, organization) {
     return JSON.parse(await this.#waiting.call((slot) => this.#native.usage(slot, agentId, organization)))
@@ -359,8 +451,14 @@ class TrustEngine {
   get wakes() {
     return this.#native.wakes
   }
-  async close() {
+  close() {
+    return (this.#closing ??= this.#close())
+  }
+  async #close() {
     await this.#waiting.call((slot) => this.#native.close(slot))
+    // Calls that were under way are settled by now or soon; then nothing holds the store any more.
+    await this.#waiting.idle()
+    await this.#waiting.call((slot) => this.#native.release(slot))
   }
 }
 

@@ -24,7 +24,7 @@ export interface PostgresOptions {
   url: string
   /** The schema of the tables; `trust_engine` by default. */
   schema?: string
-  /** Most connections, 2 to 1,000; 8 by default. */
+  /** Most connections, 3 to 1,000; 8 by default. */
   connections?: number
   /** How long opening a connection may take; 5,000 by default. */
   connectTimeoutMs?: number
@@ -55,10 +55,11 @@ export interface RedisOptions {
 }
 
 /** Where the log and the state live. */
-export type StorageOptions =
-  | { memory: true; redis?: string | RedisOptions }
-  | { embedded: string; redis?: string | RedisOptions }
-  | { postgres: string | PostgresOptions; redis?: string | RedisOptions }
+export type StorageOptions = { redis?: string | RedisOptions } & (
+  | { memory: true; embedded?: never; postgres?: never }
+  | { embedded: string; memory?: never; postgres?: never }
+  | { postgres: string | PostgresOptions; memory?: never; embedded?: never }
+)
 
 /** What an engine is opened with. */
 export interface OpenOptions {
@@ -261,7 +262,8 @@ export interface AgentChange {
   score?: number
   status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
   attestations?: string[]
-  actor?: string
+  /** Who changes it; recorded. */
+  changedBy?: string
   reason?: string
 }
 
@@ -373,6 +375,8 @@ export class ContractError extends Error {
   readonly status: number
   /** The body: an error of the contract. */
   readonly body: string
+  /** What it is about, for the host's log: the body of a 500 does not tell. */
+  readonly detail: string
 }
 
 /** The log, as one organization or the whole fleet sees it. */

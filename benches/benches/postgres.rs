@@ -166,7 +166,7 @@ fn fill(engine: &Engine, records: u64) -> u64 {
         for caller in 0..CALLERS {
             let work = move || {
                 let mut parent = None;
-                for n in 0..records.div_ceil(CALLERS) {
+                for n in 0..records.div_ceil(CALLERS).next_multiple_of(12) {
                     let agent = format!("agent_{:04}", (caller + n * 7) % 10_000);
                     let record = NewRecord::new(RecordType::Alert, agent, Decision::Deny).reason("bench");
                     let record = match parent.filter(|_| n % 12 != 0) {

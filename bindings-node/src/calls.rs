@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 use trust_engine::json::{Answer, Caller, JsonCalls};
-use trust_engine::{Engine, Result, TimeRange};
+use trust_engine::{Result, TimeRange};
 
-use crate::engine::query_of;
+use crate::engine::{Place, query_of};
+use crate::error::{closed, failed};
 use crate::input::{QueryInput, organization};
 use crate::output::{Value, answer};
 use crate::tasks::Tasks;
@@ -16,14 +17,14 @@ use crate::tasks::Tasks;
 #[napi]
 pub struct NativeCalls {
     tasks: Rc<Tasks>,
-    engine: Engine,
+    engine: Place,
     caller: Arc<Caller>,
 }
 
 impl NativeCalls {
     pub(crate) fn new(
         tasks: Rc<Tasks>,
-        engine: Engine,
+        engine: Place,
         name: Option<String>,
         org: Option<&str>,
         fleet_wide: bool,
@@ -44,7 +45,8 @@ impl NativeCalls {
         request_id: Option<String>,
         call: impl AsyncFnOnce(JsonCalls<'_>) -> Answer + 'static,
     ) -> Option<Value> {
-        let (engine, caller) = (self.engine.clone(), Arc::clone(&self.caller));
+        let caller = Arc::clone(&self.caller);
+        let Some(engine) = self.engine.borrow().clone() else { return Some(failed(closed())) };
         self.tasks.start(slot, async move {
             let calls = engine.json(&caller);
             answer(call(named(calls, request_id.as_deref())).await)
@@ -71,7 +73,12 @@ impl NativeCalls {
     /// Answers at once.
     #[napi(catch_unwind)]
     pub fn decide_gate(&self, body: &[u8], request_id: Option<String>) -> Value {
-        answer(named(self.engine.json(&self.caller), request_id.as_deref()).decide_gate(body).0)
+        match &*self.engine.borrow() {
+            Some(engine) => {
+                answer(named(engine.json(&self.caller), request_id.as_deref()).decide_gate(body).0)
+            }
+            None => failed(closed()),
+        }
     }
 
     /// Checks and consumes.

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
 
 use napi::bindgen_prelude::{Buffer, Either, Function};
 use napi_derive::napi;
@@ -15,19 +14,22 @@ use trust_engine::{
 
 use crate::calls::NativeCalls;
 use crate::error::{Failure, closed, failed};
-use crate::input::{CeilingInput, GateInput, QueryInput, integer, organization, uuid};
+use crate::input::{Ceiling, Gate, QueryInput, integer, organization, uuid};
 use crate::open::OpenInput;
-use crate::output::{CeilingVerdict, GateVerdict, Proof, Value, json, receipt, text};
+use crate::output::{self, Proof, Value, json, receipt, text};
 use crate::tasks::{Tasks, offload};
 
 /// Tickets that can still be waited for. Those of older verdicts are settled by then, and looked up in the log.
 const MAX_TICKETS: usize = 16_384;
 
+/// The engine, from the time that it is open until it is released.
+pub(crate) type Place = Rc<RefCell<Option<Engine>>>;
+
 /// An engine, and the calls that wait for it.
 #[napi]
 pub struct NativeEngine {
     tasks: Rc<Tasks>,
-    engine: Arc<OnceLock<Engine>>,
+    engine: Place,
     tickets: RefCell<Tickets>,
 }
 
@@ -60,7 +62,7 @@ impl NativeEngine {
     pub fn new(on_ready: Function<'_, (), ()>) -> napi::Result<Self> {
         Ok(Self {
             tasks: Rc::new(Tasks::new(&on_ready)?),
-            engine: Arc::default(),
+            engine: Place::default(),
             tickets: RefCell::default(),
         })
     }
@@ -89,11 +91,11 @@ impl NativeEngine {
             Ok(options) => options,
             Err(error) => return Some(failed(error)),
         };
-        let place = Arc::clone(&self.engine);
+        let place = Rc::clone(&self.engine);
         let open = offload(move || block_on(Engine::open(options)));
         self.tasks.start(slot, async move {
             text(open.await.unwrap_or_else(|| Err(closed())).map(|engine| {
-                let _ = place.set(engine);
+                place.replace(Some(engine));
                 String::new()
             }))
         })
@@ -102,10 +104,25 @@ impl NativeEngine {
     /// Commits what waits and closes, on a thread of its own.
     #[napi(catch_unwind)]
     pub fn close(&self, slot: u32) -> Option<Value> {
-        let Some(engine) = self.engine.get().cloned() else { return Some(failed(closed())) };
+        let engine = match self.get() {
+            Ok(engine) => engine,
+            Err(error) => return Some(failed(error)),
+        };
         let close = offload(move || block_on(engine.close()));
         self.tasks.start(slot, async move {
             close.await;
+            Value::A(String::new())
+        })
+    }
+
+    /// Lets go of the engine, on a thread of its own: when no call is under way its store is free then.
+    #[napi(catch_unwind)]
+    pub fn release(&self, slot: u32) -> Option<Value> {
+        let engine = self.engine.take();
+        self.tickets.take();
+        let release = offload(move || drop(engine));
+        self.tasks.start(slot, async move {
+            release.await;
             Value::A(String::new())
         })
     }
@@ -118,25 +135,34 @@ impl NativeEngine {
         organization: Option<String>,
         fleet_wide: bool,
     ) -> Either<NativeCalls, Failure> {
-        let calls = self.get().and_then(|engine| {
-            NativeCalls::new(
-                Rc::clone(&self.tasks),
-                engine.clone(),
-                name,
-                organization.as_deref(),
-                fleet_wide,
-            )
-        });
+        let (tasks, engine) = (Rc::clone(&self.tasks), Rc::clone(&self.engine));
+        let calls = self
+            .get()
+            .and_then(|_| NativeCalls::new(tasks, engine, name, organization.as_deref(), fleet_wide));
         calls.map_or_else(|error| Either::B(Failure::from(&error)), Either::A)
     }
 
-    /// A verdict at once.
+    /// A verdict at once, as text.
     #[napi(catch_unwind)]
-    pub fn decide_gate(&self, request: GateInput) -> Value {
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
+    pub fn decide_gate(
+        &self,
+        agent: String,
+        role: String,
+        tier: Option<String>,
+        organization: Option<String>,
+        caller: Option<String>,
+        resource: Option<String>,
+        action: Option<String>,
+        environment: Option<String>,
+        metadata: Option<String>,
+    ) -> Value {
+        let request =
+            Gate { agent, role, tier, organization, caller, resource, action, environment, metadata };
         let decided = self.get().and_then(|engine| engine.decide_gate(&request.into_request()?));
         decided.map_or_else(failed, |(verdict, ticket)| {
             let ticket = self.tickets.borrow_mut().keep(ticket);
-            Value::D(GateVerdict::of(&verdict, Some(ticket)))
+            output::gate(&verdict, Some(ticket))
         })
     }
 
@@ -156,28 +182,65 @@ impl NativeEngine {
         })
     }
 
-    /// A verdict that is committed.
+    /// A verdict that is committed, as text.
     #[napi(catch_unwind)]
-    pub fn evaluate_gate(&self, slot: u32, request: GateInput) -> Option<Value> {
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
+    pub fn evaluate_gate(
+        &self,
+        slot: u32,
+        agent: String,
+        role: String,
+        tier: Option<String>,
+        organization: Option<String>,
+        caller: Option<String>,
+        resource: Option<String>,
+        action: Option<String>,
+        environment: Option<String>,
+        metadata: Option<String>,
+    ) -> Option<Value> {
+        let request =
+            Gate { agent, role, tier, organization, caller, resource, action, environment, metadata };
         self.start(slot, |engine| async move {
             let verdict = engine.evaluate_gate(&request.into_request()?).await?;
-            Ok(Value::D(GateVerdict::of(&verdict, None)))
+            Ok(output::gate(&verdict, None))
         })
     }
 
-    /// With what the engine holds.
+    /// With what the engine holds, as text.
     #[napi(catch_unwind)]
-    pub fn check_ceiling_now(&self, request: CeilingInput) -> Value {
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
+    pub fn check_ceiling_now(
+        &self,
+        agent: String,
+        resource: String,
+        amount: f64,
+        tier: Option<String>,
+        organization: Option<String>,
+        caller: Option<String>,
+        id: Option<String>,
+    ) -> Value {
+        let request = Ceiling { agent, resource, amount, tier, organization, caller, id };
         let checked = self.get().and_then(|engine| engine.check_ceiling_now(&request.into_request()?));
-        checked.map_or_else(failed, |(verdict, _)| Value::E(CeilingVerdict::of(&verdict)))
+        checked.map_or_else(failed, |(verdict, _)| output::ceiling(&verdict))
     }
 
     /// Asks the counters where it must.
     #[napi(catch_unwind)]
-    pub fn check_ceiling(&self, slot: u32, request: CeilingInput) -> Option<Value> {
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
+    pub fn check_ceiling(
+        &self,
+        slot: u32,
+        agent: String,
+        resource: String,
+        amount: f64,
+        tier: Option<String>,
+        organization: Option<String>,
+        caller: Option<String>,
+        id: Option<String>,
+    ) -> Option<Value> {
+        let request = Ceiling { agent, resource, amount, tier, organization, caller, id };
         self.start(slot, |engine| async move {
-            let verdict = engine.check_ceiling(&request.into_request()?).await?;
-            Ok(Value::E(CeilingVerdict::of(&verdict)))
+            Ok(output::ceiling(&engine.check_ceiling(&request.into_request()?).await?))
         })
     }
 
@@ -221,7 +284,7 @@ impl NativeEngine {
             let (record, proof) = (log.get(id).await?, log.prove(id).await?);
             let name = record.receipt().origin();
             let shard = name.rsplit('/').next().and_then(|shard| shard.parse().ok()).unwrap_or_default();
-            Ok(Value::F(Proof {
+            Ok(Value::D(Proof {
                 entry: Buffer::from(record.entry_bytes()),
                 proof: proof.to_string(),
                 verifier_key: engine.verifier_key_of(shard).to_string(),
@@ -366,8 +429,8 @@ impl NativeEngine {
 }
 
 impl NativeEngine {
-    fn get(&self) -> Result<&Engine> {
-        self.engine.get().ok_or_else(closed)
+    fn get(&self) -> Result<Engine> {
+        self.engine.borrow().clone().ok_or_else(closed)
     }
 
     fn start<F>(&self, slot: u32, call: impl FnOnce(Engine) -> F) -> Option<Value>
@@ -376,7 +439,7 @@ impl NativeEngine {
     {
         match self.get() {
             Ok(engine) => {
-                let call = call(engine.clone());
+                let call = call(engine);
                 self.tasks.start(slot, async move { call.await.unwrap_or_else(failed) })
             }
             Err(error) => Some(failed(error)),

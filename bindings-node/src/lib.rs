@@ -1,6 +1,8 @@
 //! The native half of the Node binding. `index.js` is the other half: it owns promises, classes and errors; this side owns
 //! the engine and the futures that run on Node's own thread.
 
+#![cfg_attr(test, allow(dead_code, reason = "in tests the macros of napi leave out what calls it"))]
+
 mod calls;
 mod engine;
 mod error;
@@ -8,7 +10,3 @@ mod input;
 mod open;
 mod output;
 mod tasks;
-
-// Records are made on one thread and freed on another, which the system's allocator is slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

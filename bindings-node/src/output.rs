@@ -1,14 +1,16 @@
 //! What goes back to JavaScript.
 
-use napi::bindgen_prelude::{Buffer, Either6};
+use std::fmt::{Display, Write as _};
+
+use napi::bindgen_prelude::{Buffer, Either4};
 use napi_derive::napi;
 use trust_engine::json::Answer;
 use trust_engine::{Error, Recorded, Result};
 
 use crate::error::{Failure, failed};
 
-/// JSON text or nothing, an error of the engine, an error of the contract, or one of the objects of the hot calls.
-pub(crate) type Value = Either6<String, Failure, Refusal, GateVerdict, CeilingVerdict, Proof>;
+/// A text, an error of the engine, an error of the contract, or a proof.
+pub(crate) type Value = Either4<String, Failure, Refusal, Proof>;
 
 /// An answer of the contract that is not the call's success.
 #[napi(object, object_from_js = false)]
@@ -17,12 +19,17 @@ pub struct Refusal {
     pub status: u16,
     /// JSON.
     pub body: String,
+    /// For the host's log.
+    pub detail: String,
 }
 
 pub(crate) fn answer(answer: Answer) -> Value {
     match answer.status {
         200..=299 => Value::A(answer.body),
-        status => Value::C(Refusal { status, body: answer.body }),
+        status => {
+            let detail = answer.cause.map(|error| format!("{error:?}")).unwrap_or_default();
+            Value::C(Refusal { status, body: answer.body, detail })
+        }
     }
 }
 
@@ -38,48 +45,67 @@ pub(crate) fn json(result: Result<impl serde::Serialize>) -> Value {
     text(result.and_then(written))
 }
 
-/// A gate's verdict.
-#[napi(object, object_from_js = false)]
-pub struct GateVerdict {
-    /// Whether it is ALLOW.
-    pub allowed: bool,
-    /// ALLOW, DENY, ESCALATE.
-    pub decision: &'static str,
-    /// For people.
-    pub reason: String,
-    /// A stable word.
-    pub reason_code: &'static str,
-    /// RFC 3339.
-    pub evaluated_at: String,
-    /// UUID.
-    pub provenance_id: String,
-    /// What would have been enough.
-    pub required_tier: Option<String>,
-    /// Whom to ask.
-    pub escalation_path: Option<String>,
-    /// committed, pending, none.
-    pub recorded: &'static str,
-    /// JSON of the receipt.
-    pub receipt: Option<String>,
-    /// Names the commit.
-    pub ticket: Option<u32>,
+/// Between the fields of a verdict; no text of the engine has control characters.
+const UNIT: char = '\u{1f}';
+
+/// A gate's verdict in one text, for `index.cjs` to take apart: making an object here costs more than the verdict.
+/// Decision, recorded, ticket or nothing, reason code, time, id, reason, required tier, escalation path, receipt.
+pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Value {
+    let mut text = String::with_capacity(320);
+    let fields: [&dyn Display; 10] = [
+        &verdict.decision().as_str(),
+        &recorded(verdict.recorded()),
+        &OrEmpty(ticket),
+        &verdict.reason_code().as_str(),
+        &verdict.evaluated_at(),
+        &verdict.id(),
+        &verdict.reason(),
+        &OrEmpty(verdict.required_tier()),
+        &OrEmpty(verdict.escalation_path()),
+        &OrEmpty(verdict.receipt().map(receipt)),
+    ];
+    join(&mut text, &fields);
+    Value::A(text)
 }
 
-impl GateVerdict {
-    pub(crate) fn of(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Self {
-        Self {
-            allowed: verdict.allowed(),
-            decision: verdict.decision().as_str(),
-            reason: verdict.reason(),
-            reason_code: verdict.reason_code().as_str(),
-            evaluated_at: verdict.evaluated_at().to_string(),
-            provenance_id: verdict.id().to_string(),
-            required_tier: verdict.required_tier().map(str::to_owned),
-            escalation_path: verdict.escalation_path().map(str::to_owned),
-            recorded: recorded(verdict.recorded()),
-            receipt: verdict.receipt().map(receipt),
-            ticket,
+/// A ceiling's verdict in one text: 1 or 0, recorded, 1 or 0 for near the limit, 1 or 0 for retryable, reason code, usage,
+/// ceiling, remaining, reset or nothing, id or nothing, reason.
+pub(crate) fn ceiling(verdict: &trust_engine::CeilingVerdict) -> Value {
+    let measure = verdict.measure();
+    let number = |of: fn(&trust_engine::Measure) -> u64| measure.map_or(0, of);
+    let mut text = String::with_capacity(320);
+    let fields: [&dyn Display; 11] = [
+        &u8::from(verdict.allowed()),
+        &recorded(verdict.recorded()),
+        &u8::from(verdict.near_limit()),
+        &u8::from(verdict.is_retryable()),
+        &verdict.reason_code().as_str(),
+        &number(trust_engine::Measure::current_usage),
+        &number(trust_engine::Measure::ceiling),
+        &number(trust_engine::Measure::remaining),
+        &OrEmpty(measure.map(trust_engine::Measure::reset_at)),
+        &OrEmpty(verdict.id()),
+        &verdict.reason(),
+    ];
+    join(&mut text, &fields);
+    Value::A(text)
+}
+
+struct OrEmpty<T>(Option<T>);
+
+impl<T: Display> Display for OrEmpty<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
+    }
+}
+
+fn join(text: &mut String, fields: &[&dyn Display]) {
+    for (place, field) in fields.iter().enumerate() {
+        if place > 0 {
+            text.push(UNIT);
         }
+        // Writing to a string does not fail.
+        let _ = write!(text, "{field}");
     }
 }
 
@@ -88,55 +114,6 @@ fn recorded(recorded: Recorded) -> &'static str {
         Recorded::Committed => "committed",
         Recorded::Pending => "pending",
         Recorded::Not => "none",
-    }
-}
-
-/// A ceiling's verdict.
-#[napi(object, object_from_js = false)]
-pub struct CeilingVerdict {
-    /// Whether the amount may be used.
-    pub allowed: bool,
-    /// For people.
-    pub reason: String,
-    /// A stable word.
-    pub reason_code: &'static str,
-    /// What is used.
-    pub current_usage: i64,
-    /// The ceiling.
-    pub ceiling: i64,
-    /// What is left.
-    pub remaining: i64,
-    /// RFC 3339.
-    pub reset_at: Option<String>,
-    /// Whether use is near the ceiling.
-    pub near_limit: bool,
-    /// UUID.
-    pub provenance_id: Option<String>,
-    /// committed, pending, none.
-    pub recorded: &'static str,
-    /// Whether to try again.
-    pub retryable: bool,
-}
-
-impl CeilingVerdict {
-    pub(crate) fn of(verdict: &trust_engine::CeilingVerdict) -> Self {
-        let measure = verdict.measure();
-        let number = |of: fn(&trust_engine::Measure) -> u64| {
-            measure.map_or(0, |measure| i64::try_from(of(measure)).unwrap_or(i64::MAX))
-        };
-        Self {
-            allowed: verdict.allowed(),
-            reason: verdict.reason(),
-            reason_code: verdict.reason_code().as_str(),
-            current_usage: number(trust_engine::Measure::current_usage),
-            ceiling: number(trust_engine::Measure::ceiling),
-            remaining: number(trust_engine::Measure::remaining),
-            reset_at: measure.map(|measure| measure.reset_at().to_string()),
-            near_limit: verdict.near_limit(),
-            provenance_id: verdict.id().map(|id| id.to_string()),
-            recorded: recorded(verdict.recorded()),
-            retryable: verdict.is_retryable(),
-        }
     }
 }
 

@@ -7,21 +7,24 @@ use uuid::Uuid;
 use crate::ceiling::{Level, Measure};
 use crate::clock::Timestamp;
 use crate::engine::{CeilingVerdict, Recorded, Verdict};
+use crate::error::Error;
 use crate::policy::Decision;
 
 /// Status and body of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// As in HTTP: 200 and 201, or an error's. A denial is a 200.
     pub status: u16,
     /// JSON text.
     pub body: String,
+    /// What an error's answer is about. For the host's log: the body does not tell what is the operator's business.
+    pub cause: Option<Error>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, body: &impl Serialize) -> Self {
         // Nothing that is written here has keys that are no strings, which is all that could fail.
-        Self { status, body: serde_json::to_string(body).unwrap_or_default() }
+        Self { status, body: serde_json::to_string(body).unwrap_or_default(), cause: None }
     }
 }
 

@@ -43,7 +43,12 @@ fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
         Some((name, _))
             if ["missing field", "unknown field", "duplicate field"].iter().any(|s| text.starts_with(s)) =>
         {
-            let parent = path.strip_suffix(name).map_or(path.as_str(), |parent| parent.trim_end_matches('.'));
+            // The path may end with it already.
+            let parent = match path.strip_suffix(name) {
+                Some("") => "",
+                Some(parent) => parent.strip_suffix('.').unwrap_or(&path),
+                None => &path,
+            };
             (parent, Some(name))
         }
         _ => (path.as_str(), None),

@@ -45,11 +45,20 @@ impl Answer {
             503 => "the service cannot answer now; try again",
             _ => text,
         };
+        // The engine's names for what the contract calls otherwise.
+        let name = |field| match field {
+            "cursor" => "pageToken",
+            "limit" => "pageSize",
+            "from" => "startTime",
+            "requestId" => "Idempotency-Key",
+            field => field,
+        };
         let details = error.field().filter(|_| status < 500).map(|field| {
             let issue = text.strip_prefix(field).map_or(text, |issue| issue.trim_start_matches([':', ' ']));
-            Details { field, issue }
+            Details { field: name(field), issue }
         });
         let retry_after = (status == 503).then_some(RETRY_AFTER);
-        Self::new(status, &Body { code, message, details, request_id, retry_after })
+        let body = Body { code, message, details, request_id, retry_after };
+        Self { cause: Some(error.clone()), ..Self::new(status, &body) }
     }
 }

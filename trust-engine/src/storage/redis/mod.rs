@@ -44,10 +44,10 @@ pub async fn redis(
     open(settings, durable, Time::Server).await
 }
 
-/// As [`redis`], with a clock instead of the server's.
+/// As [`redis()`], with a clock instead of the server's.
 ///
 /// # Errors
-/// Those of [`redis`].
+/// Those of [`redis()`].
 #[cfg(any(test, feature = "testing"))]
 pub async fn redis_at(
     settings: &Redis,
@@ -60,7 +60,7 @@ pub async fn redis_at(
 /// Counters in Redis alone, in [best-effort mode](Redis::best_effort).
 ///
 /// # Errors
-/// Those of [`redis`], and [`Unavailable`](crate::ErrorKind::Unavailable) for a server that cannot be reached.
+/// Those of [`redis()`], and [`Unavailable`](crate::ErrorKind::Unavailable) for a server that cannot be reached.
 pub async fn redis_alone(settings: &Redis) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
     open_alone(settings, Time::Server).await
 }

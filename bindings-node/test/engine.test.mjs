@@ -1,0 +1,311 @@
+// Every verb, on every store.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import {
+  ClosedError, ConflictError, ContractError, InvalidInputError, InvalidPolicyError, NotFoundError, StoreError, TrustEngine,
+  TrustEngineError, UnavailableError, WouldBlockError, verifyRecord, version,
+} from 'trust-engine'
+import { STORES } from './stores.mjs'
+
+const GATE = { agentId: 'agent_001', role: 'DATA_ANALYST', context: { resourceId: 'dataset_001', action: 'read' } }
+
+for (const [name, fresh] of Object.entries(STORES)) {
+  describe(`on ${name}`, () => {
+    /** Opens, runs, closes, removes. */
+    async function on(options, run) {
+      const store = fresh()
+      const engine = await TrustEngine.open({ ...store.options, ...options })
+      try {
+        await run(engine, store.options)
+      } finally {
+        await engine.close()
+        store.remove()
+      }
+    }
+
+    it('decides, and the verdict is committed when it says so', () =>
+      on({}, async (engine) => {
+        await engine.agents().register({ id: 'agent_001', tier: 'VERIFIED', creator: 'ops' })
+        const verdict = await engine.evaluateGate(GATE)
+        assert.equal(verdict.decision, 'ALLOW')
+        assert.equal(verdict.allowed, true)
+        assert.equal(verdict.recorded, 'committed')
+        assert.equal(verdict.receipt.id, verdict.provenanceId)
+        assert.equal((await engine.log().get(verdict.provenanceId)).decision, 'ALLOW')
+        const denied = await engine.evaluateGate({ ...GATE, role: 'SYSTEM_ADMIN' })
+        assert.deepEqual([denied.decision, denied.requiredTier, denied.reasonCode], ['DENY', 'PRIVILEGED', 'TIER_BELOW_MINIMUM'])
+      }))
+
+    it('decides at once, and the commit can be waited for, also of verdicts long past', () =>
+      on({}, async (engine) => {
+        await engine.agents().register({ id: 'agent_001', tier: 'VERIFIED' })
+        // Just opened on a shared store, it may read the agent once more.
+        const decide = async () => {
+          for (;;) {
+            try {
+              return engine.decideGate(GATE)
+            } catch (error) {
+              assert.ok(error instanceof WouldBlockError, error)
+              await engine.evaluateGate(GATE)
+            }
+          }
+        }
+        const first = await decide()
+        assert.equal(first.recorded, 'pending')
+        assert.equal((await engine.committed(first)).id, first.provenanceId)
+        // The ticket is used up; the log has the record.
+        assert.equal((await engine.committed(first)).id, first.provenanceId)
+      }))
+
+    it('believes a claimed tier only of an authority', () =>
+      on({ tierAuthorities: ['gateway'] }, async (engine) => {
+        const claim = { ...GATE, agentId: 'stranger', tier: 'VERIFIED' }
+        assert.equal((await engine.evaluateGate(claim)).decision, 'DENY')
+        assert.equal((await engine.evaluateGate({ ...claim, caller: 'gateway' })).decision, 'ALLOW')
+      }))
+
+    it('admits exactly a ceiling, however many ask', () =>
+      on({}, async (engine) => {
+        await engine.agents().register({ id: 'agent_001', tier: 'BASIC' })
+        const check = { agentId: 'agent_001', resourceType: 'API_CALLS', requestedAmount: 1 }
+        const verdicts = await Promise.all(Array.from({ length: 150 }, () => engine.checkCeiling(check)))
+        let admitted = verdicts.filter((verdict) => verdict.allowed).length
+        for (let tries = 0; admitted < 100 && tries < 500; tries++) admitted += Number((await engine.checkCeiling(check)).allowed)
+        assert.equal(admitted, 100)
+        const refused = await engine.checkCeiling(check)
+        assert.deepEqual([refused.allowed, refused.currentUsage, refused.ceiling, refused.remaining], [false, 100, 100, 0])
+        const usage = await engine.usage('agent_001')
+        assert.equal(usage.find((row) => row.resourceType === 'API_CALLS').current, 100)
+        const retry = { ...check, agentId: 'agent_002', requestId: 'r1' }
+        await engine.agents().register({ id: 'agent_002', tier: 'BASIC' })
+        const [one, two] = [await engine.checkCeiling(retry), await engine.checkCeiling(retry)]
+        assert.deepEqual([one.currentUsage, two.currentUsage], [1, 1])
+      }))
+
+    it('records, finds page by page, and follows chains', () =>
+      on({}, async (engine) => {
+        let parentId
+        const ids = []
+        for (let n = 0; n < 7; n++) {
+          const receipt = await engine.log().record({
+            type: 'ALERT', agentId: 'agent_001', decision: 'DENY', reason: `n ${n}`, context: { n }, ...(parentId && { parentId }),
+          })
+          parentId = receipt.id
+          ids.unshift(receipt.id)
+        }
+        const found = []
+        for await (const record of engine.log().query({ agentId: 'agent_001', pageSize: 3 })) found.push(record.id)
+        assert.deepEqual(found, ids)
+        const chain = await engine.log().chain(ids[0], 3)
+        assert.deepEqual(chain.map((record) => record.id), ids.slice(0, 4))
+        assert.deepEqual(chain[0].context, { n: 6 })
+        const page = await engine.log().page({ agentId: 'agent_001', pageSize: 2 })
+        await assert.rejects(engine.log().page({ agentId: 'other', pageToken: page.nextPageToken }), InvalidInputError)
+        await assert.rejects(engine.log('other').get(ids[0]), NotFoundError)
+        assert.equal((await engine.log('*').get(ids[0])).id, ids[0])
+      }))
+
+    it('repeats a record under its id, and refuses other content there', () =>
+      on({}, async (engine) => {
+        const record = { id: '01890000-0000-7000-8000-000000000001', type: 'ALERT', agentId: 'a', decision: 'DENY', reason: 'x' }
+        const [one, two] = [await engine.log().record(record), await engine.log().record(record)]
+        assert.deepEqual(one, two)
+        await assert.rejects(engine.log().record({ ...record, reason: 'y' }), ConflictError)
+      }))
+
+    it('proves a record to whoever has only the key', () =>
+      on({}, async (engine) => {
+        const receipt = await engine.log().record({ type: 'ALERT', agentId: 'a', decision: 'DENY' })
+        const { entry, proof, verifierKey } = await engine.log().prove(receipt.id)
+        verifyRecord(entry, proof, verifierKey)
+        for (let at = 0; at < entry.length; at += 17) {
+          const changed = Uint8Array.from(entry)
+          changed[at] ^= 1
+          assert.throws(() => verifyRecord(changed, proof, verifierKey), InvalidInputError)
+        }
+        assert.throws(() => verifyRecord(entry, proof, 'nonsense'), InvalidInputError)
+        assert.match(await engine.log().checkpoint(), /\/prov\/0\n/)
+        assert.deepEqual(await engine.log().verify(), [])
+      }))
+
+    it('changes agents by version and keeps them across openings', async () => {
+      const store = fresh()
+      let engine = await TrustEngine.open(store.options)
+      const agent = await engine.agents().register({ id: 'agent_001', tier: 'BASIC', attestations: ['soc2'] })
+      assert.equal(agent.version, 1)
+      await assert.rejects(engine.agents().register({ id: 'agent_001' }), ConflictError)
+      await engine.agents().change('agent_001', { version: 1, tier: 'TRUSTED', changedBy: 'ops' })
+      await assert.rejects(engine.agents().change('agent_001', { version: 1, tier: 'BASIC' }), ConflictError)
+      await assert.rejects(engine.agents().get('nobody'), NotFoundError)
+      await engine.close()
+      engine = await TrustEngine.open(store.options)
+      assert.equal((await engine.agents().get('agent_001')).tier, 'TRUSTED')
+      assert.deepEqual((await engine.agents().list()).map((agent) => agent.id), ['agent_001'])
+      await engine.close()
+      store.remove()
+    })
+
+    it('swaps the policy, and says what is wrong with one', () =>
+      on({}, async (engine) => {
+        const before = engine.policy.current()
+        const document = JSON.parse(before.document)
+        await engine.policy.swap(JSON.stringify({ ...document, name: 'other' }), 'ops')
+        assert.notEqual(engine.policy.current().hash, before.hash)
+        assert.equal((await engine.policy.history()).length, 2)
+        await assert.rejects(engine.policy.swap('roles: 1\n', 'ops'), (error) => {
+          assert.ok(error instanceof InvalidPolicyError)
+          assert.match(error.message, /1:8 roles: expected a list/)
+          return true
+        })
+      }))
+
+    it('counts, is healthy, and names its key', () =>
+      on({}, async (engine) => {
+        await engine.evaluateGate(GATE)
+        const stats = await engine.stats('1h')
+        assert.equal(stats.roleGates.total, 1)
+        assert.equal((await engine.health()).database, 'up')
+        assert.match(engine.verifierKey, /\/prov\/0\+/)
+        assert.ok(Array.isArray(engine.warnings))
+      }))
+
+    it('speaks the contract in bytes and text', () =>
+      on({ tierAuthorities: ['gateway'] }, async (engine) => {
+        const calls = engine.json({ name: 'gateway' })
+        const body = (value) => Buffer.from(JSON.stringify(value))
+        const gate = { agentId: 'agent_benchmark_001', role: 'DATA_ANALYST', tier: 'VERIFIED', context: { resourceId: 'dataset_001', action: 'read' } }
+        const answer = JSON.parse(await calls.evaluateGate(body(gate)))
+        assert.deepEqual([answer.allowed, answer.decision, answer.recorded], [true, 'ALLOW', 'committed'])
+        assert.equal(JSON.parse(await calls.get(answer.provenanceId)).context.resourceId, 'dataset_001')
+        try {
+          assert.equal(JSON.parse(calls.decideGate(body(gate))).recorded, 'pending')
+        } catch (error) {
+          // On a shared store it may have to read the agent once more, which it does not wait for.
+          assert.equal(error.status, 503)
+          await calls.evaluateGate(body(gate))
+        }
+        const check = { agentId: 'agent_benchmark_001', resourceType: 'API_CALLS', requestedAmount: 10, tier: 'VERIFIED' }
+        assert.equal(JSON.parse(await calls.checkCeiling(body(check), 'key-1')).remaining, 490)
+        assert.equal(JSON.parse(await calls.checkCeiling(body(check), 'key-1')).remaining, 490)
+        const record = JSON.parse(await calls.record(body({ type: 'ALERT', agentId: 'a', decision: 'DENY' })))
+        assert.equal(JSON.parse(await calls.chain(record.id, 5)).depth, 0)
+        assert.equal(JSON.parse(await calls.query({ agentId: 'a' })).data.length, 1)
+        assert.ok(JSON.parse(await calls.stats('24h')).roleGates.allowed >= 1)
+        await assert.rejects(calls.get('01890000-0000-7000-8000-00000000dead'), { status: 404 })
+        await assert.rejects(calls.get('x'), { status: 400 })
+        await assert.rejects(calls.chain(record.id, 101), { status: 400 })
+        await assert.rejects(calls.query({ pageSize: 0 }), { status: 400 })
+        await assert.rejects(calls.stats('2h'), { status: 400 })
+        await assert.rejects(engine.json({ organization: 'other' }).get(record.id), { status: 404 })
+        // Nothing of the caller is taken from a body.
+        await assert.rejects(calls.evaluateGate(body({ ...gate, caller: 'gateway' })), { status: 400 })
+        await assert.rejects(calls.evaluateGate(body({ ...gate, organization: 'other' })), { status: 400 })
+      }))
+
+    it('settles every call that is under way when it is closed', async () => {
+      const store = fresh()
+      const engine = await TrustEngine.open(store.options)
+      await engine.evaluateGate(GATE)
+      const calls = Array.from({ length: 500 }, () => engine.evaluateGate(GATE))
+      const closed = engine.close()
+      const settled = await Promise.allSettled(calls)
+      await closed
+      for (const { status, reason } of settled) assert.ok(status === 'fulfilled' || reason instanceof ClosedError, reason)
+      await assert.rejects(engine.evaluateGate(GATE), ClosedError)
+      assert.throws(() => engine.decideGate(GATE), ClosedError)
+      store.remove()
+    })
+  })
+}
+
+describe('errors', () => {
+  it('name the field and the bound', async () => {
+    const engine = await TrustEngine.open({ storage: { memory: true } })
+    const field = (name) => (error) => {
+      assert.ok(error instanceof InvalidInputError && error instanceof TrustEngineError && error instanceof Error)
+      assert.deepEqual([error.code, error.retryable, error.details.field, error.name], ['TE_INVALID_INPUT', false, name, 'InvalidInputError'])
+      return true
+    }
+    for (const [request, name] of [
+      [{ role: 'r' }, 'agentId'], [{ agentId: 1, role: 'r' }, 'agentId'], [{ agentId: 'a', role: 'r', tier: 1 }, 'tier'],
+      [{ agentId: 'a', role: 'r', context: { action: 1 } }, 'context.action'], [{ agentId: '', role: 'r' }, 'agentId'],
+      [{ agentId: 'a', role: 'r'.repeat(65) }, 'role'], [{ agentId: 'a', role: 'r', context: { metadata: [1] } }, 'context.metadata'],
+      [undefined, 'request'], [{ agentId: 'a', role: 'r', organization: '' }, 'organization'],
+    ]) {
+      assert.throws(() => engine.decideGate(request), field(name))
+      await assert.rejects(engine.evaluateGate(request), field(name))
+    }
+    for (const requestedAmount of [0, -1, 1.5, NaN, Infinity, 2 ** 40, 1e300, '1', undefined]) {
+      const request = { agentId: 'a', resourceType: 'API_CALLS', requestedAmount }
+      await assert.rejects(engine.checkCeiling(request), InvalidInputError, String(requestedAmount))
+      assert.throws(() => engine.checkCeilingNow(request), InvalidInputError)
+    }
+    await engine.close()
+  })
+
+  it('of opening are told apart', async () => {
+    const postgres = { postgres: { url: 'postgres://postgres@127.0.0.1:1/test', connectTimeoutMs: 500 } }
+    const fleet = { signingKey: new Uint8Array(32), deployment: 'd' }
+    for (const [options, type] of [
+      [undefined, InvalidInputError],
+      [{ storage: {} }, InvalidInputError],
+      [{ storage: { memory: true, embedded: '/tmp/x' } }, InvalidInputError],
+      [{ storage: { memory: true }, signingKey: new Uint8Array(31) }, InvalidInputError],
+      [{ storage: { memory: true }, policy: 'roles: 1' }, InvalidPolicyError],
+      [{ storage: { memory: true, redis: 'redis://127.0.0.1:6379' } }, InvalidInputError],
+      [{ storage: postgres }, InvalidInputError],
+      [{ storage: postgres, ...fleet }, UnavailableError],
+      [{ storage: { embedded: '/proc/nowhere' } }, TrustEngineError],
+    ]) {
+      await assert.rejects(TrustEngine.open(options), type)
+    }
+    const store = STORES.embedded()
+    const engine = await TrustEngine.open(store.options)
+    await assert.rejects(TrustEngine.open(store.options), (error) => error instanceof UnavailableError && error.code === 'TE_LOCKED')
+    await engine.close()
+    store.remove()
+    assert.ok(StoreError.prototype instanceof TrustEngineError)
+  })
+})
+
+it('answers every vector as the other languages do', async () => {
+  const vectors = JSON.parse(readFileSync(new URL('../../trust-engine/tests/vectors/calls.json', import.meta.url), 'utf8'))
+  assert.ok(vectors.length > 50)
+  const engine = await TrustEngine.open({ storage: { memory: true }, tierAuthorities: ['gateway'] })
+  await engine.agents().register({ id: 'agent_001', tier: 'VERIFIED' })
+  await engine.agents().register({ id: 'agent_002', tier: 'VERIFIED', status: 'SUSPENDED' })
+  for (const { name, call, body, base64, caller, status, expect = {}, field } of vectors) {
+    const calls = engine.json({ name: caller })
+    const bytes = base64 === undefined ? Buffer.from(body) : Buffer.from(base64, 'base64')
+    const given = call === 'checkCeiling' ? calls.checkCeiling(bytes, undefined, 'req-1') : calls[call](bytes, 'req-1')
+    const answer = await given.then((text) => ({ status: call === 'record' ? 201 : 200, body: text }), (error) => error)
+    assert.equal(answer.status, status, `${name}: ${answer.body}`)
+    const read = JSON.parse(answer.body)
+    for (const [key, value] of Object.entries(expect)) assert.deepEqual(read[key], value, `${name}: ${key}`)
+    if (field !== undefined) assert.deepEqual([read.details.field, read.requestId], [field, 'req-1'], name)
+  }
+  await engine.close()
+})
+
+it('one commit wakes the loop about once, however many wait for it', async () => {
+  const store = STORES.embedded()
+  const engine = await TrustEngine.open(store.options)
+  await engine.evaluateGate(GATE)
+  const before = { wakes: engine.wakes, ...(await engine.stats('all')).provenance }
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 500 }, () => engine.evaluateGate(GATE)))
+  const after = { wakes: engine.wakes, ...(await engine.stats('all')).provenance }
+  const [wakes, commits] = [after.wakes - before.wakes, after.commits - before.commits]
+  assert.equal(after.committed - before.committed, 10_000)
+  assert.ok(wakes <= 3 * commits, `${wakes} wake-ups for ${commits} commits of 10,000 records`)
+  await engine.close()
+  store.remove()
+})
+
+it('is one module for import and require', async () => {
+  const { createRequire } = await import('node:module')
+  const required = createRequire(import.meta.url)('trust-engine')
+  assert.equal(required.TrustEngine, TrustEngine)
+  assert.match(version, /^\d+\.\d+\.\d+$/)
+  assert.throws(() => new TrustEngine(), TypeError)
+})

@@ -1,0 +1,63 @@
+// The stores that the service is measured on: how it is told of one, and what of one outlives it.
+import { output } from './children.mjs'
+
+const DATABASE_URL = process.env.BENCH_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/test'
+const REDIS_URL = process.env.BENCH_REDIS_URL ?? 'redis://127.0.0.1:6379'
+// Of its own, in the schema and in the keys: what else is in the two servers is left alone.
+const NAME = 'trust_engine_node_bench'
+
+const embedded = {
+  name: 'embedded',
+  env: (folder) => ({ STORE_DIR: `${folder}/store` }),
+  reset: async () => {},
+  versions: async () => ({}),
+  processes: async () => ({}),
+  counters: async () => undefined,
+}
+
+const servers = {
+  name: 'postgres+redis',
+  env: () => ({
+    DATABASE_URL,
+    REDIS_URL,
+    PG_SCHEMA: NAME,
+    REDIS_PREFIX: NAME,
+    ...(process.env.PG_CONNECTIONS && { PG_CONNECTIONS: process.env.PG_CONNECTIONS }),
+  }),
+
+  async reset() {
+    await psql(`set client_min_messages = warning; drop schema if exists ${NAME} cascade`)
+    const keys = (await redis('--scan', '--pattern', `${NAME}:*`)).split('\n').filter(Boolean)
+    for (let at = 0; at < keys.length; at += 1_000) await redis('unlink', ...keys.slice(at, at + 1_000))
+  },
+
+  async versions() {
+    return { PostgreSQL: await psql('show server_version'), Redis: await info('redis_version') }
+  },
+
+  /** Ids of processes of this machine; a process of another one cannot be measured. */
+  async processes() {
+    const checkpointer = Number(await psql("select pid from pg_stat_activity where backend_type = 'checkpointer'"))
+    return { postgres: { childrenOf: checkpointer, comm: 'postgres' }, redis: { pid: Number(await info('process_id')), comm: 'redis-server' } }
+  },
+
+  async counters() {
+    const transactions = await psql('select xact_commit + xact_rollback from pg_stat_database where datname = current_database()')
+    return { transactions: Number(transactions), commands: Number(await info('total_commands_processed')) }
+  },
+}
+
+export const STORES = [embedded, servers]
+
+function psql(sql) {
+  return output('psql', ['--no-psqlrc', '--quiet', '--no-align', '--tuples-only', '--set=ON_ERROR_STOP=1', '--command', sql, DATABASE_URL])
+}
+
+function redis(...args) {
+  return output('redis-cli', ['--no-auth-warning', '-u', REDIS_URL, ...args])
+}
+
+async function info(field) {
+  const line = (await redis('info')).split('\n').find((line) => line.startsWith(`${field}:`))
+  return line?.slice(field.length + 1).trim()
+}

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { test } from 'node:test'
+
+import type { Answer } from './support/client.js'
+import { service } from './support/service.js'
+import { onEveryStore } from './support/stores.js'
+
+const GATE = '{"agentId":"a","role":"READER"'
+const CEILING = '{"agentId":"a","resourceType":"API_CALLS"'
+const RECORD = '{"type":"ALERT","agentId":"a","decision":"DENY"'
+
+/** JSON of an object in an object in an object. */
+function nested(depth: number): string {
+  return '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
+}
+
+function assertRefused(answer: Answer, field?: string): void {
+  assert.equal(answer.status, 400, answer.text)
+  assert.equal(answer.headers.get('content-type'), 'application/json; charset=utf-8')
+  const error = answer.error()
+  assert.equal(error.code, 'P6_INVALID_REQUEST')
+  assert.ok(error.message)
+  assert.equal(error.requestId, answer.headers.get('x-request-id'))
+  if (field !== undefined) assert.equal(error.details?.['field'], field, answer.text)
+}
+
+onEveryStore('errors', (store) => {
+  const running = service(store)
+
+  for (const [what, path, body, field] of [
+    ['no body', '/role-gates/evaluate', '', 'body'],
+    ['no JSON', '/role-gates/evaluate', '{"agentId"', 'body'],
+    ['no object', '/role-gates/evaluate', '"text"', 'body'],
+    ['text behind the object', '/role-gates/evaluate', `${GATE}} {}`, 'body'],
+    ['a name twice', '/role-gates/evaluate', `${GATE},"agentId":"b"}`, 'agentId'],
+    ['a name twice in metadata', '/role-gates/evaluate', `${GATE},"context":{"metadata":{"x":1,"x":2}}}`, undefined],
+    ['an unknown field', '/role-gates/evaluate', `${GATE},"admin":true}`, 'admin'],
+    ['a missing field', '/role-gates/evaluate', '{"agentId":"a"}', 'role'],
+    ['a wrong type', '/role-gates/evaluate', '{"agentId":7,"role":"READER"}', 'agentId'],
+    ['an empty id', '/role-gates/evaluate', '{"agentId":"","role":"READER"}', 'agentId'],
+    ['metadata too deep', '/role-gates/evaluate', `${GATE},"context":{"metadata":${nested(9)}}}`, undefined],
+    ['JSON too deep', '/role-gates/evaluate', `${GATE},"context":{"metadata":${nested(5000)}}}`, undefined],
+    ['bytes that are no UTF-8', '/role-gates/evaluate', Buffer.concat([Buffer.from('{"agentId":"'), Buffer.from([0xff]), Buffer.from('","role":"READER"}')]), undefined],
+
+    ['a missing amount', '/ceiling/check', `${CEILING}}`, 'requestedAmount'],
+    ['an amount of zero', '/ceiling/check', `${CEILING},"requestedAmount":0}`, 'requestedAmount'],
+    ['a negative amount', '/ceiling/check', `${CEILING},"requestedAmount":-1}`, 'requestedAmount'],
+    ['a fractional amount', '/ceiling/check', `${CEILING},"requestedAmount":1.5}`, 'requestedAmount'],
+    ['an amount of 2^40', '/ceiling/check', `${CEILING},"requestedAmount":1099511627776}`, 'requestedAmount'],
+    ['an amount as text', '/ceiling/check', `${CEILING},"requestedAmount":"1"}`, 'requestedAmount'],
+    ['a resource twice', '/ceiling/check', `${CEILING},"requestedAmount":1,"resourceType":"STORAGE"}`, 'resourceType'],
+
+    ['an internal type', '/provenance', '{"type":"POLICY","agentId":"a","decision":"DENY"}', undefined],
+    ['an unknown decision', '/provenance', '{"type":"ALERT","agentId":"a","decision":"PERHAPS"}', 'decision'],
+    ['a parent that is no UUID', '/provenance', `${RECORD},"parentId":"7"}`, 'parentId'],
+    ['a number that cannot be kept', '/provenance', `${RECORD},"context":{"n":12345678901234567890123}}`, undefined],
+  ] as const) {
+    test(`${path} refuses ${what}`, async () => {
+      assertRefused(await running().client.post(path, body), field)
+    })
+  }
+
+  test('a body of 64 KiB is read and a longer one is not', async () => {
+    const { client } = running()
+    const body = (bytes: number) => RECORD + '}' + ' '.repeat(bytes - RECORD.length - 1)
+    assert.equal((await client.post('/provenance', body(65_536))).status, 201)
+    assertRefused(await client.post('/provenance', body(65_537)), 'body')
+  })
+
+  test('a body of another type is not read', async () => {
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'nonsense']) {
+      assertRefused(await running().client.post('/provenance', `${RECORD}}`, { headers: { 'content-type': type } }), 'Content-Type')
+    }
+  })
+
+  for (const [path, field] of [
+    ['/provenance/7', 'id'],
+    ['/provenance/7/chain', 'id'],
+    ['/provenance/00000000-0000-7000-8000-000000000000/chain?depth=0', 'depth'],
+    ['/provenance/00000000-0000-7000-8000-000000000000/chain?depth=101', 'depth'],
+    ['/provenance/00000000-0000-7000-8000-000000000000/chain?depth=1e1', 'depth'],
+    ['/provenance/%ff', undefined],
+    [`/provenance/${'x'.repeat(2000)}`, undefined],
+    ['/provenance?pageSize=0', 'pageSize'],
+    ['/provenance?pageSize=101', 'pageSize'],
+    ['/provenance?pageSize=ten', 'pageSize'],
+    ['/provenance?pageToken=made-up', undefined],
+    ['/provenance?startTime=yesterday', 'startTime'],
+    ['/provenance?startTime=2026-01-02T00:00:00Z&endTime=2026-01-01T00:00:00Z', undefined],
+    ['/provenance?decisionType=PERHAPS', 'decisionType'],
+    ['/provenance?agentId=', undefined],
+    ['/provenance?agentID=a', 'agentID'],
+    ['/provenance?pageSize=1&pageSize=2', 'pageSize'],
+    ['/stats?timeRange=2h', 'timeRange'],
+    ['/stats?timeRange=all', 'timeRange'],
+    ['/stats?organizationId=', undefined],
+  ] as const) {
+    test(`GET ${path.slice(0, 80)} is refused`, async () => {
+      const key = path.startsWith('/stats?organizationId') ? 'auditor' : 'host'
+      assertRefused(await running().client.get(path, { key }), field)
+    })
+  }
+
+  test('a page’s token of one search is refused by another', async () => {
+    const { client } = running()
+    for (let count = 0; count < 2; count++) await client.record('tokens')
+    const { nextPageToken } = (await client.get('/provenance?agentId=tokens&pageSize=1')).json<{ nextPageToken: string }>()
+    assertRefused(await client.get(`/provenance?agentId=other&pageToken=${nextPageToken}`))
+  })
+
+  test('what is not there is a 404 of the contract', async () => {
+    for (const [method, path] of [
+      ['GET', '/provenance/00000000-0000-7000-8000-000000000000'],
+      ['GET', '/nothing'],
+      ['GET', '/api/phase7/stats'],
+      ['DELETE', '/stats'],
+      ['GET', '/role-gates/evaluate'],
+      ['POST', '/stats'],
+    ] as const) {
+      const answer = await running().client.call(method, path)
+      assert.equal(answer.status, 404, `${method} ${path}`)
+      assert.equal(answer.error().code, 'P6_NOT_FOUND')
+      assert.equal(answer.error().requestId, answer.headers.get('x-request-id'))
+    }
+  })
+
+  test('a record cannot follow from one that is not there', async () => {
+    const answer = await running().client.post('/provenance', `${RECORD},"parentId":"00000000-0000-7000-8000-000000000000"}`)
+    assert.equal(answer.status, 404)
+    assert.equal(answer.error().details?.['field'], 'parentId')
+  })
+
+  test('a sane request id is kept and any other is replaced', async () => {
+    const { client } = running()
+    const echoed = async (id: string) => {
+      const answer = await client.get('/provenance/7', { headers: { 'x-request-id': id } })
+      assert.equal(answer.error().requestId, answer.headers.get('x-request-id'))
+      return answer.headers.get('x-request-id')
+    }
+    assert.equal(await echoed('trace-7'), 'trace-7')
+    assert.equal(await echoed('x'.repeat(128)), 'x'.repeat(128))
+    for (const odd of ['x'.repeat(129), 'a b', 'ä']) assert.match((await echoed(odd)) ?? '', /^[0-9a-f-]{36}$/)
+  })
+
+  test('every answer says that it is what it says it is, and is not to be kept', async () => {
+    for (const path of ['/health', '/nothing', '/stats']) {
+      const { headers } = await running().client.get(path)
+      assert.equal(headers.get('x-content-type-options'), 'nosniff', path)
+      assert.equal(headers.get('cache-control'), 'no-store', path)
+    }
+  })
+
+  test('what is no HTTP is answered in the same shape', async () => {
+    for (const bytes of ['NONSENSE\r\n\r\n', `GET /health HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`]) {
+      const socket = connect(running().port, '127.0.0.1')
+      socket.write(bytes)
+      const chunks: Buffer[] = []
+      socket.on('data', (chunk) => chunks.push(chunk))
+      await once(socket, 'close')
+      const [head = '', body = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n')
+      assert.match(head, /^HTTP\/1\.1 400 /)
+      const error = JSON.parse(body) as { code: string; requestId: string }
+      assert.equal(error.code, 'P6_INVALID_REQUEST')
+      assert.match(head, new RegExp(`X-Request-Id: ${error.requestId}`))
+    }
+  })
+})

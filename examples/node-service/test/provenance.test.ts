@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { PageAnswer, RecordAnswer } from './support/client.js'
+import { service } from './support/service.js'
+import { onEveryStore } from './support/stores.js'
+
+onEveryStore('provenance', (store) => {
+  const running = service(store)
+
+  test('a record comes back as it was committed', async () => {
+    const { client } = running()
+    const parent = await client.record('written')
+    const answer = await client.post('/provenance', {
+      type: 'ALERT',
+      agentId: 'written',
+      decision: 'DENY',
+      reason: 'too many “retries”',
+      context: { resourceId: 'dataset_001', list: [1, { deep: null }] },
+      parentId: parent.id,
+    })
+    assert.equal(answer.status, 201)
+    const record = answer.json<RecordAnswer>()
+    assert.deepEqual(
+      { type: record.type, agentId: record.agentId, decision: record.decision, reason: record.reason, context: record.context, parentId: record.parentId },
+      {
+        type: 'ALERT',
+        agentId: 'written',
+        decision: 'DENY',
+        reason: 'too many “retries”',
+        context: { resourceId: 'dataset_001', list: [1, { deep: null }] },
+        parentId: parent.id,
+      },
+    )
+    const read = await client.get(`/provenance/${record.id}`)
+    assert.equal(read.status, 200)
+    assert.deepEqual(read.json(), record)
+  })
+
+  test('a record may be kept by who reads it, a page may not', async () => {
+    const { client } = running()
+    const { id } = await client.record('kept')
+    const caching = async (path: string) => (await client.get(path)).headers.get('cache-control')
+    assert.equal(await caching(`/provenance/${id}`), 'private, immutable, max-age=31536000')
+    assert.equal(await caching(`/provenance/${id}/chain`), 'private, immutable, max-age=31536000')
+    assert.equal(await caching('/provenance?agentId=kept'), 'no-store')
+    assert.equal(await caching('/provenance/00000000-0000-7000-8000-000000000000'), 'no-store')
+  })
+
+  test('a record of another organization is not there, but for the fleet', async () => {
+    const { client } = running()
+    const { id } = await client.record('secret', {}, { key: 'stranger' })
+    for (const path of [`/provenance/${id}`, `/provenance/${id}/chain`]) {
+      const answer = await client.get(path)
+      assert.equal(answer.status, 404, path)
+      assert.equal(answer.error().code, 'P6_NOT_FOUND')
+      assert.equal((await client.get(path, { key: 'auditor' })).status, 200, path)
+    }
+    const page = await client.get('/provenance?agentId=secret')
+    assert.deepEqual(page.json<PageAnswer>(), { data: [], nextPageToken: null })
+  })
+
+  test('a chain leads from a record to what it follows from', async () => {
+    const { client } = running()
+    const ids: string[] = []
+    for (let level = 0; level < 5; level++) {
+      const parentId = ids.at(-1)
+      ids.push((await client.record('chained', parentId === undefined ? {} : { parentId })).id)
+    }
+    const chain = async (query: string) => (await client.get(`/provenance/${ids[4]}/chain${query}`)).json<{ root: RecordAnswer; chain: RecordAnswer[]; depth: number }>()
+    const whole = await chain('')
+    assert.deepEqual(whole.chain.map((record) => record.id), ids.toReversed())
+    assert.deepEqual([whole.root.id, whole.depth], [ids[0], 4])
+    assert.deepEqual((await chain('?depth=2')).chain.map((record) => record.id), ids.slice(2).reverse())
+  })
+
+  test('a search filters by agent, decision and time', async () => {
+    const { client } = running()
+    const allowed = await client.record('sought')
+    const denied = await client.record('sought', { decision: 'DENY' })
+    await client.record('other')
+    const found = async (query: string) =>
+      (await client.get(`/provenance?agentId=sought${query}`)).json<PageAnswer>().data.map((record) => record.id)
+    assert.deepEqual(await found(''), [denied.id, allowed.id])
+    assert.deepEqual(await found('&decisionType=DENY'), [denied.id])
+    assert.deepEqual(await found(`&startTime=${denied.timestamp}`), [denied.id])
+    assert.deepEqual(await found(`&endTime=${denied.timestamp}`), [allowed.id])
+  })
+
+  test('pages hold still while others write', async () => {
+    const { client } = running()
+    const written: string[] = []
+    for (let count = 0; count < 30; count++) written.push((await client.record('paged')).id)
+    const pages = await client.pages('agentId=paged&pageSize=7', async () => {
+      await Promise.all(Array.from({ length: 8 }, () => client.record('paged')))
+    })
+    assert.deepEqual(pages.flat().map((record) => record.id), written.toReversed())
+    assert.ok(pages.every((page) => page.length <= 7))
+  })
+
+  test('a page has 20 records unless asked for another number', async () => {
+    const { client } = running()
+    for (let count = 0; count < 21; count++) await client.record('many')
+    const sizeOf = async (query: string) => (await client.get(`/provenance?agentId=many${query}`)).json<PageAnswer>().data.length
+    assert.deepEqual([await sizeOf(''), await sizeOf('&pageSize=1'), await sizeOf('&pageSize=100')], [20, 1, 21])
+  })
+
+  test('the same id with the same content is the same record, with other content a conflict', async () => {
+    const { client } = running()
+    const id = '01900000-0000-7000-8000-00000000cafe'
+    const first = await client.record('twice', { id })
+    const again = await client.record('twice', { id })
+    assert.deepEqual([again.id, again.signature], [first.id, first.signature])
+    const other = await client.post('/provenance', { type: 'ALERT', agentId: 'twice', decision: 'DENY', id })
+    assert.equal(other.status, 409)
+    assert.equal(other.error().code, 'P6_CONFLICT')
+  })
+})
