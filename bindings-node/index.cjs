@@ -425,11 +425,12 @@ class TrustEngine {
     return JSON.parse(await this.#waiting.call((slot) => this.#native.usage(slot, agentId, organization)))
   }
   json(caller = {}) {
-    const { name, organization, fleetWide } = caller
-    return new JsonCalls(unwrap(guarded(() => this.#native.calls(name, organization, fleetWide ?? false))), this.#waiting)
+    const { name, organization, fleetWide = false, internal = false } = caller
+    const calls = unwrap(guarded(() => this.#native.calls(name, organization, fleetWide, internal)))
+    return new JsonCalls(calls, this.#waiting)
   }
   log(organization) {
-    const caller = organization === '*' ? { fleetWide: true } : { organization }
+    const caller = { ...(organization === '*' ? { fleetWide: true } : { organization }), internal: true }
     return new Log(this.#native, this.#waiting, organization, this.json(caller))
   }
   agents(organization) {

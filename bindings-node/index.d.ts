@@ -321,6 +321,8 @@ export interface Caller {
   readonly organization?: string
   /** May see records of every organization. */
   readonly fleetWide?: boolean
+  /** Sees records of internal types too: changes of agents and policies, signals, gaps. */
+  readonly internal?: boolean
 }
 
 /** The calls of the REST contract for one caller: bodies in, bodies out. */

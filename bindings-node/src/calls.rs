@@ -28,6 +28,7 @@ impl NativeCalls {
         name: Option<String>,
         org: Option<&str>,
         fleet_wide: bool,
+        internal: bool,
     ) -> Result<Self> {
         let mut caller = Caller::new().organization(organization(org)?);
         if let Some(name) = name {
@@ -35,6 +36,9 @@ impl NativeCalls {
         }
         if fleet_wide {
             caller = caller.fleet_wide();
+        }
+        if internal {
+            caller = caller.internal();
         }
         Ok(Self { tasks, engine, caller: Arc::new(caller) })
     }

@@ -134,11 +134,12 @@ impl NativeEngine {
         name: Option<String>,
         organization: Option<String>,
         fleet_wide: bool,
+        internal: bool,
     ) -> Either<NativeCalls, Failure> {
         let (tasks, engine) = (Rc::clone(&self.tasks), Rc::clone(&self.engine));
-        let calls = self
-            .get()
-            .and_then(|_| NativeCalls::new(tasks, engine, name, organization.as_deref(), fleet_wide));
+        let calls = self.get().and_then(|_| {
+            NativeCalls::new(tasks, engine, name, organization.as_deref(), fleet_wide, internal)
+        });
         calls.map_or_else(|error| Either::B(Failure::from(&error)), Either::A)
     }
 

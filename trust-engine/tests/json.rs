@@ -6,7 +6,9 @@ use base64::Engine as _;
 use pollster::block_on;
 use serde_json::{Value, json};
 use trust_engine::json::{Answer, Caller};
-use trust_engine::{AgentStatus, Engine, Error, ErrorKind, NewAgent, Options};
+use trust_engine::{
+    AgentStatus, Decision, Engine, Error, ErrorKind, NewAgent, NewRecord, Options, Query, RecordType,
+};
 
 fn engine() -> Engine {
     let engine = block_on(Engine::open(Options::memory().tier_authority("gateway"))).unwrap();
@@ -65,11 +67,35 @@ fn what_is_recorded_comes_back_the_same_whichever_way_it_is_read() {
     let id = recorded["id"].as_str().unwrap();
     let read: Value = serde_json::from_str(&block_on(calls.get(id)).body).unwrap();
     assert_eq!(read, recorded);
-    let page: Value =
-        serde_json::from_str(&block_on(calls.query(&trust_engine::Query::new().limit(1))).body).unwrap();
+    let page: Value = serde_json::from_str(&block_on(calls.query(&Query::new().limit(1))).body).unwrap();
     assert_eq!(page["data"][0], recorded);
     let chain: Value = serde_json::from_str(&block_on(calls.chain(id, 1)).body).unwrap();
     assert_eq!((&chain["chain"][0], &chain["root"], &chain["depth"]), (&recorded, &recorded, &json!(0)));
+}
+
+#[test]
+fn internal_records_are_shown_only_to_those_who_see_them() {
+    let engine = engine();
+    block_on(engine.log().record(NewRecord::new(RecordType::Alert, "agent_001", Decision::Deny))).unwrap();
+    for n in 0..50 {
+        block_on(engine.agents().register(NewAgent::new(format!("later_{n}")))).unwrap();
+    }
+    let (anyone, auditor) = (Caller::new(), Caller::new().internal());
+    let types = |caller: &Caller| -> Vec<String> {
+        let body = block_on(engine.json(caller).query(&Query::new().limit(5))).body;
+        let page: Value = serde_json::from_str(&body).unwrap();
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| record["type"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(types(&auditor), ["AGENT"; 5]);
+    assert_eq!(types(&anyone), ["ALERT"], "behind fifty that are not shown");
+    let agent = block_on(engine.log().query(&Query::new().limit(1))).unwrap().records[0].id().to_string();
+    assert_eq!(block_on(engine.json(&anyone).get(&agent)).status, 404);
+    assert_eq!(block_on(engine.json(&auditor).get(&agent)).status, 200);
 }
 
 #[test]

@@ -21,7 +21,7 @@ export function endpointBars(row) {
     atMost(row.scenario, 'p95 against the published', bars.p95OfPublished, row.p95OfPublished),
     none(row.scenario, 'errors and wrong bodies', Math.round(row.errorRate * row.requests) + row.wrongBodies),
   ]
-  if (bars.admitted) found.push(atLeast(row.scenario, 'share admitted', bars.admitted, row.goodShare.share))
+  if (bars.admitted) found.push(atLeast(row.scenario, 'share admitted', bars.admitted, row.goodShare?.share ?? 0))
   return found
 }
 
@@ -44,7 +44,10 @@ export function memoryBars({ base, most }) {
   return [atMost('memory', 'at start, MiB', MEMORY.base, base), atMost('memory', 'most, MiB', MEMORY.most, most)]
 }
 
-const shown = (value) => (value >= 10 ? value.toFixed(0) : String(Number(value.toFixed(3))))
+function shown(value) {
+  if (value === Infinity) return 'never'
+  return value >= 10 ? value.toFixed(0) : String(Number(value.toFixed(3)))
+}
 const atLeast = (of, what, bar, value) => ({ of, bar: `${what} ≥ ${bar}`, measured: shown(value), met: value >= bar })
 const atMost = (of, what, bar, value) => ({ of, bar: `${what} ≤ ${bar}`, measured: shown(value), met: value <= bar })
 const below = (of, what, bar, value) => ({ of, bar: `${what} < ${bar}`, measured: shown(value), met: value < bar })

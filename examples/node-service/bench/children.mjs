@@ -75,8 +75,14 @@ export function tail(log) {
 
 /** Output of a command that is soon done. */
 export async function output(command, args, timeout = 60_000) {
-  const { stdout } = await run(command, args, { timeout, maxBuffer: 64 << 20 })
-  return stdout.trim()
+  try {
+    const { stdout } = await run(command, args, { timeout, maxBuffer: 64 << 20 })
+    return stdout.trim()
+  } catch (error) {
+    // The message of the error itself holds the whole command line, and that a password.
+    const reason = error.stderr?.trim() || (error.killed ? `no answer within ${timeout / 1000} s` : `ended with ${error.code}`)
+    throw new Error(`${command}: ${reason}`)
+  }
 }
 
 export function freePort() {

@@ -46,6 +46,12 @@ export function startK6({ k6, scenario, seconds, warmup, url, apiKey, folder }) 
 async function finish(child, scenario, limit, out) {
   const code = await within(limit, child.exited)
   if (code === undefined) await child.stop()
-  if (code !== 0 && code !== LIMITS_CROSSED) throw new Error(`k6 ${scenario} ended with ${code ?? 'a timeout'}:\n${tail(child.log)}`)
+  if (code !== 0 && code !== LIMITS_CROSSED) throw new Error(`k6 ${scenario} ended with ${code ?? 'a timeout'}: ${cause(child.log)}`)
   return JSON.parse(readFileSync(out, 'utf8'))
+}
+
+/** What the script threw, without k6's stack; else all that k6 said. */
+function cause(log) {
+  const said = tail(log)
+  return /msg="Error: (.*?)\\n\\tat /.exec(said)?.[1].replaceAll('\\"', '"') ?? said
 }

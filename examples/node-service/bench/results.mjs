@@ -54,7 +54,7 @@ const LOAD = [
   ['max ms', ({ latencyMs }) => tenths(latencyMs.max)],
   ['errors', ({ errorRate }) => percent(errorRate)],
   ['503, Retry-After', ({ turnedAway }) => count(turnedAway)],
-  ['back to normal', ({ spike }) => spike && (spike.recoverySeconds === null ? 'never' : `≤ ${spike.recoverySeconds} s`)],
+  ['back to normal', ({ spike }) => spike && (spike.recoverySeconds === null ? `> ${spike.watchedSeconds} s` : `≤ ${spike.recoverySeconds} s`)],
 ]
 
 const BARS = [

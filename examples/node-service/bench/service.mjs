@@ -9,12 +9,13 @@ import { defer } from './cleanup.mjs'
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const HELLO = fileURLToPath(new URL('hello.mjs', import.meta.url))
 
+// Those of a client of one organization. Not `fleet`: an auditor's search through all organizations is another question.
 const PERMISSIONS = [
   'gates:evaluate', 'ceilings:check', 'provenance:read', 'provenance:write', 'stats:read', 'agents:read', 'agents:write',
-  'tiers:assert', 'fleet',
+  'tiers:assert',
 ]
 
-/** Makes the keys in `folder`: a caller that may do everything, and what the log is signed with. */
+/** Makes the keys in `folder`: a caller's, and what the log is signed with. */
 export function makeKeys(folder) {
   const apiKey = `te_live_${randomBytes(32).toString('base64url')}`
   const hash = `sha256:${createHash('sha256').update(apiKey).digest('hex')}`

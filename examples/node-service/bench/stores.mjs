@@ -6,6 +6,15 @@ const REDIS_URL = process.env.BENCH_REDIS_URL ?? 'redis://127.0.0.1:6379'
 // Of its own, in the schema and in the keys: what else is in the two servers is left alone.
 const NAME = 'trust_engine_node_bench'
 
+// In the server: keys hold bytes that would not survive a terminal's text.
+const UNLINK_MATCHING = `
+  local cursor = '0'
+  repeat
+    local found = redis.call('scan', cursor, 'match', ARGV[1], 'count', 1000)
+    cursor = found[1]
+    for _, key in ipairs(found[2]) do redis.call('unlink', key) end
+  until cursor == '0'`
+
 const embedded = {
   name: 'embedded',
   env: (folder) => ({ STORE_DIR: `${folder}/store` }),
@@ -27,8 +36,7 @@ const servers = {
 
   async reset() {
     await psql(`set client_min_messages = warning; drop schema if exists ${NAME} cascade`)
-    const keys = (await redis('--scan', '--pattern', `${NAME}:*`)).split('\n').filter(Boolean)
-    for (let at = 0; at < keys.length; at += 1_000) await redis('unlink', ...keys.slice(at, at + 1_000))
+    await redis('eval', UNLINK_MATCHING, '0', `${NAME}:*`)
   },
 
   async versions() {

@@ -16,6 +16,8 @@ export interface Principal {
   readonly permissions: ReadonlySet<Permission>
   /** The contract's calls in this caller's name: made once per key and not per request. */
   readonly calls: JsonCalls
+  /** The same, with records of internal types; only auditors of the whole fleet have them. */
+  readonly audit: JsonCalls | undefined
 }
 
 declare module 'fastify' {
@@ -59,7 +61,9 @@ export function callerOf(request: FastifyRequest): Principal {
 
 function principalOfKey(engine: TrustEngine, { name, organization, permissions }: Key): Principal {
   const fleet = permissions.has('fleet')
-  return { name, organization, fleet, permissions, calls: engine.json({ name, organization, fleetWide: fleet }) }
+  const caller = { name, organization, fleetWide: fleet }
+  const audit = fleet ? engine.json({ ...caller, internal: true }) : undefined
+  return { name, organization, fleet, permissions, calls: engine.json(caller), audit }
 }
 
 /** `X-API-Key` goes first: proxies put credentials of their own into `Authorization`. */

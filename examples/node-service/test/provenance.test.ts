@@ -87,6 +87,17 @@ onEveryStore('provenance', (store) => {
     assert.deepEqual(await found(`&endTime=${denied.timestamp}`), [allowed.id])
   })
 
+  test('what is internal is shown to auditors of the fleet who ask for it', async () => {
+    const { client } = running()
+    await client.put('/agents/inner', { tier: 'BASIC' })
+    const types = async (query: string) =>
+      (await client.get(`/provenance?agentId=inner${query}`)).json<PageAnswer>().data.map((record) => record.type)
+    assert.deepEqual(await types(''), [])
+    assert.deepEqual(await types('&includeInternal=true'), ['AGENT'])
+    assert.deepEqual(await types('&includeInternal=true&decisionType=AGENT'), ['AGENT'])
+    assert.deepEqual(await types('&decisionType=ALERT'), [])
+  })
+
   test('pages hold still while others write', async () => {
     const { client } = running()
     const written: string[] = []

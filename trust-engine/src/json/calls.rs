@@ -8,9 +8,12 @@ use super::body::{self, CeilingBody, GateBody, RecordBody};
 use super::record::RecordAnswer;
 use super::{Caller, MAX_REQUEST_ID_BYTES};
 use crate::engine::{Engine, Log, Query, TimeRange};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::check_line;
 use crate::provenance::{Record, Ticket};
+
+/// Pages without anything for the caller that are passed over before an empty one is given.
+const MAX_SKIPPED_PAGES: usize = 50;
 
 /// The calls of one caller.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +117,9 @@ impl<'a> JsonCalls<'a> {
     pub async fn get(&self, id: &str) -> Answer {
         let read = async {
             let record = self.log().get(parse_id(id)?).await?;
+            if !self.sees(&record) {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no record {id}")));
+            }
             Ok(Answer::new(200, &RecordAnswer::of(&record)?))
         };
         self.answer(read.await)
@@ -130,10 +136,17 @@ impl<'a> JsonCalls<'a> {
         self.answer(read.await)
     }
 
-    /// A page of records.
+    /// A page of records; there may be fewer than asked for although there are more to come.
     pub async fn query(&self, query: &Query) -> Answer {
         let read = async {
-            let page = self.log().query(query).await?;
+            let mut page = self.log().query(query).await?;
+            page.records.retain(|record| self.sees(record));
+            // Where many records in a row are not for this caller, those behind them.
+            for _ in 0..MAX_SKIPPED_PAGES {
+                let Some(next) = page.next.clone().filter(|_| page.records.is_empty()) else { break };
+                page = self.log().query(&query.clone().after(next)).await?;
+                page.records.retain(|record| self.sees(record));
+            }
             Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
         };
         self.answer(read.await)
@@ -149,6 +162,10 @@ impl<'a> JsonCalls<'a> {
     /// The answer for an error that the host has found itself.
     pub fn refuse(&self, error: &Error) -> Answer {
         Answer::of_error(error, self.request_id)
+    }
+
+    fn sees(&self, record: &Record) -> bool {
+        self.caller.internal || record.entry().kind.is_public()
     }
 
     fn log(&self) -> Log<'a> {

@@ -29,6 +29,7 @@ pub struct Caller {
     name: Option<String>,
     organization: OrganizationId,
     fleet_wide: bool,
+    internal: bool,
 }
 
 impl Caller {
@@ -55,10 +56,17 @@ impl Caller {
         self
     }
 
-    /// It may see records of every organization, and those that are internal.
+    /// It may see records of every organization.
     #[must_use]
     pub fn fleet_wide(mut self) -> Self {
         self.fleet_wide = true;
+        self
+    }
+
+    /// It sees records of internal types too: changes of agents and policies, signals, gaps.
+    #[must_use]
+    pub fn internal(mut self) -> Self {
+        self.internal = true;
         self
     }
 }

@@ -1,7 +1,7 @@
 // What a run comes to: figures of the measured part, as an object for files and as one line for people.
 const MEASURED = '{phase:measured}'
-// A second is back to normal if its p95 is no more than this above the baseline's, which itself varies by as much.
-const TOLERANCE = 1.25
+// Seconds differ by a quarter without a spike too, and by a millisecond where they are all fast.
+const backToNormal = (p95, baseline) => p95 <= Math.max(baseline * 1.25, baseline + 1)
 
 /** k6 keeps apart only what a threshold asks for: these always hold and make it keep what the figures need. */
 export function thresholds({ limits, parts }) {
@@ -40,7 +40,7 @@ export function figures(data, scenario, goodMeans) {
     unexpected: of(`unexpected${MEASURED}`).count,
     turnedAway: of(`turned_away${MEASURED}`).count,
     wrongBodies: of('checks').fails || 0,
-    goodShare: goodMeans && { means: goodMeans, share: of(`good${MEASURED}`).rate },
+    goodShare: goodMeans && share(goodMeans, of(`good${MEASURED}`)),
     spike: scenario.parts.length > 1 ? spike(of, scenario.parts) : undefined,
     thresholds: verdicts(data.metrics),
   }
@@ -61,13 +61,18 @@ export function line(f) {
   if (f.wrongBodies) fields.push(`${f.wrongBodies} WRONG BODIES`)
   if (f.goodShare) fields.push(`${f.goodShare.means} ${percent(f.goodShare.share)}`)
   if (f.spike) {
-    const { baselineP95, recoverySeconds } = f.spike
-    const recovered = recoverySeconds === null ? 'not recovered' : `recovered within ${recoverySeconds} s`
+    const { baselineP95, recoverySeconds, watchedSeconds } = f.spike
+    const recovered = recoverySeconds === null ? `not recovered within ${watchedSeconds} s` : `recovered within ${recoverySeconds} s`
     fields.push(`${recovered} (baseline p95 ${ms(baselineP95)} ms)`)
   }
   const missed = Object.keys(f.thresholds).filter((name) => !f.thresholds[name])
   if (missed.length > 0) fields.push(`MISSED ${missed.join('; ')}`)
   return fields.join(', ')
+}
+
+/** `undefined` if no answer was looked into: a rate of nothing is 0 to k6. */
+function share(means, { rate, passes, fails }) {
+  return passes + fails > 0 ? { means, share: rate, of: passes + fails } : undefined
 }
 
 /** How long after the drop the p95 of a second, and of the one after it, was that of the baseline again. */
@@ -79,9 +84,15 @@ function spike(of, parts) {
   }
   const baselineP95 = p95('baseline')
   const seconds = parts.map(([, part]) => part).filter((part) => part.startsWith('second ')).map(p95)
-  const calm = (index) => index === seconds.length || (seconds[index] !== null && seconds[index] <= baselineP95 * TOLERANCE)
+  const calm = (index) => index === seconds.length || (seconds[index] !== null && backToNormal(seconds[index], baselineP95))
   const first = seconds.findIndex((_, index) => calm(index) && calm(index + 1))
-  return { baselineP95, burstP95: p95('burst'), secondsP95: seconds, recoverySeconds: first === -1 ? null : first + 1 }
+  return {
+    baselineP95,
+    burstP95: p95('burst'),
+    secondsP95: seconds,
+    recoverySeconds: first === -1 ? null : first + 1,
+    watchedSeconds: seconds.length,
+  }
 }
 
 /** Which limits held, without those that only make k6 keep a figure. */
