@@ -91,8 +91,9 @@ onEveryStore('provenance', (store) => {
     const { client } = running()
     await client.put('/agents/inner', { tier: 'BASIC' })
     const types = async (query: string) =>
-      (await client.get(`/provenance?agentId=inner${query}`)).json<PageAnswer>().data.map((record) => record.type)
+      (await client.get(`/provenance?agentId=inner${query}`, { key: 'auditor' })).json<PageAnswer>().data.map((record) => record.type)
     assert.deepEqual(await types(''), [])
+    assert.equal((await client.get('/provenance?includeInternal=true')).status, 403)
     assert.deepEqual(await types('&includeInternal=true'), ['AGENT'])
     assert.deepEqual(await types('&includeInternal=true&decisionType=AGENT'), ['AGENT'])
     assert.deepEqual(await types('&decisionType=ALERT'), [])
