@@ -179,6 +179,17 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
 }
 
 #[test]
+fn the_fleets_view_finds_an_agent_among_records_that_are_of_none() {
+    let schema = Schema::new();
+    let engine = Engine::open(schema.options()).unwrap();
+    engine.log().record(alert("a")).unwrap();
+    let found = engine.log().fleet_wide().query(&Query::new().agent("a")).unwrap();
+    assert_eq!(found.records.len(), 1, "and not the policy's record, which has no agent");
+    let by_parent = Query::new().agent("a").parent(found.records[0].id());
+    assert_eq!(engine.log().fleet_wide().query(&by_parent).unwrap().records.len(), 0);
+}
+
+#[test]
 fn engines_that_open_together_agree_on_their_policy() {
     let schema = Schema::new();
     for round in 0..3 {

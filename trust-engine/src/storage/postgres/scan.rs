@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
         let order = if scan.newest_first { "order by index desc" } else { "order by index" };
         let branch = |also: String| {
             format!(
-                "(select shard, index, ({passes}) as passes, case when {passes} then entry else '' end as entry, \
+                "(select shard, index, ({passes}) is true as passes, case when {passes} then entry else '' end as entry, \
                  case when {passes} then salt end as salt, case when {passes} then payload end as payload \
                  from entries where {keys}{also} {order} limit {limit})"
             )
