@@ -79,9 +79,15 @@ function guarded(call) {
     return call()
   } catch (cause) {
     if (cause instanceof TrustEngineError || cause instanceof ContractError) throw cause
-    throw errorOf({ failure: 'TE_INVALID_INPUT', message: cause.message, retryable: false, details: {} })
+    // What the native half says of an argument; anything else is not the caller's doing.
+    const failure = /Expected$|^InvalidArg$/.test(cause?.code ?? '') ? 'TE_INVALID_INPUT' : 'TE_ERROR'
+    const error = errorOf({ failure, message: String(cause?.message ?? cause), retryable: false, details: {} })
+    error.cause = cause
+    throw error
   }
 }
+
+const CLOSED = { failure: 'TE_CLOSED', message: 'closed: the engine is closed', retryable: false, details: {} }
 
 /** The calls that wait for the native half. */
 class Waiting {
@@ -89,6 +95,7 @@ class Waiting {
   #free = []
   #count = 0
   #idle = []
+  #ended = false
   // Keeps the process alive while calls wait, and not a moment longer.
   #alive = setInterval(() => {}, 0x7fffffff)
 
@@ -98,6 +105,7 @@ class Waiting {
 
   /** `start` is given a number, and gives an answer or null. */
   call(start) {
+    if (this.#ended) return Promise.reject(errorOf(CLOSED))
     const slot = this.#free.length > 0 ? this.#free.pop() : this.#calls.length
     if (slot === this.#calls.length) this.#calls.push(undefined)
     let answer
@@ -132,7 +140,8 @@ class Waiting {
       else resolve(value)
     }
     if (this.#count === 0) {
-      this.#alive.unref()
+      if (this.#ended) clearInterval(this.#alive)
+      else this.#alive.unref()
       for (const resolve of this.#idle.splice(0)) resolve()
     }
   }
@@ -142,9 +151,10 @@ class Waiting {
     return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
   }
 
-  /** No call will come any more. */
+  /** No call is taken any more; those under way are settled. */
   end() {
-    clearInterval(this.#alive)
+    this.#ended = true
+    if (this.#count === 0) clearInterval(this.#alive)
   }
 }
 
@@ -152,8 +162,9 @@ const UNIT = '\u001f'
 
 /** Takes a gate's verdict apart; see `gate` in src/output.rs. */
 function gateVerdict(text) {
-  const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, reason, requiredTier, escalationPath, receipt] =
+  const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, requiredTier, escalationPath, receipt, ...rest] =
     text.split(UNIT)
+  const reason = rest.length === 1 ? rest[0] : rest.join(UNIT)
   const verdict = { allowed: decision === 'ALLOW', decision, reason, reasonCode, evaluatedAt, provenanceId, recorded }
   if (requiredTier !== '') verdict.requiredTier = requiredTier
   if (escalationPath !== '') verdict.escalationPath = escalationPath
@@ -216,6 +227,7 @@ function withGate(request, call) {
     if (context == null) return call(agentId, role, tier, organization, caller)
     const { resourceId, action, environment, metadata } = context
     const text = metadata == null ? undefined : JSON.stringify(metadata)
+    if (metadata != null && text === undefined) throw invalid('context.metadata', 'is nothing that JSON has')
     return call(agentId, role, tier, organization, caller, resourceId, action, environment, text)
   } catch (cause) {
     throw misshapen(request, GATE) ?? (request.context && misshapen(request.context, CONTEXT, 'context.')) ?? cause
@@ -379,25 +391,32 @@ const OPENING = Symbol('opening')
 class TrustEngine {
   #native
   #waiting = new Waiting()
+  #holder
   #closing
 
   constructor(token) {
     if (token !== OPENING) throw new TypeError('use TrustEngine.open()')
     const waiting = this.#waiting
-    const engine = new native.NativeEngine(() => waiting.settle(engine.drain()))
+    const holder = { waiting, engine: undefined }
+    const engine = new native.NativeEngine(() => {
+      if (holder.engine) holder.waiting.settle(holder.engine.drain())
+    })
+    holder.engine = engine
+    this.#holder = holder
     this.#native = engine
     this.policy = new Policy(engine, waiting)
   }
 
   static async open(options) {
     const engine = new TrustEngine(OPENING)
-    const { storage = {}, ...rest } = options ?? {}
-    const { memory, embedded, postgres, redis } = storage
+    const { storage, ...rest } = options ?? {}
+    const { memory, embedded, postgres, redis } = storage ?? {}
     const input = { ...rest, memory, embedded, postgres: settings(postgres), redis: settings(redis) }
     try {
       await engine.#waiting.call((slot) => engine.#native.open(slot, input))
     } catch (error) {
       engine.#waiting.end()
+      engine.#holder.engine = undefined
       throw error
     }
     return engine
@@ -456,10 +475,17 @@ class TrustEngine {
     return (this.#closing ??= this.#close())
   }
   async #close() {
-    await this.#waiting.call((slot) => this.#native.close(slot))
+    const closed = this.#waiting.call((slot) => this.#native.close(slot))
+    const last = new Waiting()
+    this.#waiting.end()
+    await closed
     // Calls that were under way are settled by now or soon; then nothing holds the store any more.
     await this.#waiting.idle()
-    await this.#waiting.call((slot) => this.#native.release(slot))
+    this.#holder.waiting = last
+    await last.call((slot) => this.#native.release(slot))
+    last.end()
+    // The native half holds its callback, and must not hold itself through it.
+    this.#holder.engine = undefined
   }
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the engine is not open")
 }
 
+/// What is said of a call that panicked: a defect of ours.
+pub(crate) fn panicked() -> Error {
+    Error::new(ErrorKind::Corrupt, "the call failed in a way that it must not; please report it")
+}
+
 fn code(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidInput => "TE_INVALID_INPUT",

@@ -168,5 +168,10 @@ pub(crate) fn integer(field: &'static str, number: f64, min: usize, max: usize) 
 }
 
 pub(crate) fn organization(name: Option<&str>) -> Result<OrganizationId> {
-    name.map_or_else(|| Ok(OrganizationId::default()), OrganizationId::parse)
+    match name {
+        // Stands for the whole fleet where that may be asked for.
+        Some("*") => Err(Error::invalid("organization", "is '*', which is no organization")),
+        Some(name) => OrganizationId::parse(name),
+        None => Ok(OrganizationId::default()),
+    }
 }

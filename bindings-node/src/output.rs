@@ -45,11 +45,11 @@ pub(crate) fn json(result: Result<impl serde::Serialize>) -> Value {
     text(result.and_then(written))
 }
 
-/// Between the fields of a verdict; no text of the engine has control characters.
+/// Between the fields of a verdict. Only a reason may hold it, so the reason comes last.
 const UNIT: char = '\u{1f}';
 
 /// A gate's verdict in one text, for `index.cjs` to take apart: making an object here costs more than the verdict.
-/// Decision, recorded, ticket or nothing, reason code, time, id, reason, required tier, escalation path, receipt.
+/// Decision, recorded, ticket or nothing, reason code, time, id, required tier, escalation path, receipt, reason.
 pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Value {
     let mut text = String::with_capacity(320);
     let fields: [&dyn Display; 10] = [
@@ -59,10 +59,10 @@ pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Valu
         &verdict.reason_code().as_str(),
         &verdict.evaluated_at(),
         &verdict.id(),
-        &verdict.reason(),
         &OrEmpty(verdict.required_tier()),
         &OrEmpty(verdict.escalation_path()),
         &OrEmpty(verdict.receipt().map(receipt)),
+        &verdict.reason(),
     ];
     join(&mut text, &fields);
     Value::A(text)

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -15,6 +16,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use parking_lot::Mutex;
 
+use crate::error::{failed, panicked};
 use crate::output::Value;
 
 type Task = Pin<Box<dyn Future<Output = Value>>>;
@@ -100,7 +102,9 @@ impl Tasks {
 
     fn poll(&self, number: u32, task: &mut Task) -> Poll<Value> {
         let waker = Waker::from(Arc::new(Slot { number, ready: Arc::clone(&self.ready) }));
-        task.as_mut().poll(&mut Context::from_waker(&waker))
+        let poll = || task.as_mut().poll(&mut Context::from_waker(&waker));
+        // A call that panics must not take the others with it that are settled at the same time.
+        catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|_| Poll::Ready(failed(panicked())))
     }
 }
 

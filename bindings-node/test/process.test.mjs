@@ -80,6 +80,24 @@ it(`memory stays flat over ${heavy ? '10,000,000' : '400,000'} calls`, async () 
   await engine.close()
 })
 
+it('an engine that was closed is collected, and its folder is free at once', async () => {
+  const store = STORES.embedded()
+  const collected = new Set()
+  const registry = new FinalizationRegistry((round) => collected.add(round))
+  for (let round = 0; round < 20; round++) {
+    const engine = await TrustEngine.open(store.options)
+    await engine.evaluateGate({ agentId: 'a', role: 'READER' })
+    await engine.close()
+    registry.register(engine, round)
+  }
+  for (let tries = 0; tries < 50 && collected.size < 15; tries++) {
+    globalThis.gc()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  assert.ok(collected.size >= 15, `${collected.size} of 20 were collected`)
+  store.remove()
+})
+
 it('a missing native half is told with its cause', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'trust-engine-node-'))
   copyFileSync(here('../native.cjs'), join(folder, 'native.cjs'))

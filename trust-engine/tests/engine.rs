@@ -294,6 +294,26 @@ fn a_commit_whose_answer_is_lost_is_acknowledged_and_one_that_is_lost_is_not() {
 }
 
 #[test]
+fn a_cursor_that_names_a_shard_twice_is_refused() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let engine = Engine::open(Options::memory()).unwrap();
+    for _ in 0..3 {
+        engine.log().record(NewRecord::new(RecordType::Alert, "a", Decision::Deny)).unwrap();
+    }
+    let query = || Query::new().agent("a").limit(1);
+    let cursor = engine.log().query(&query()).unwrap().next.unwrap();
+    let mut forged: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&cursor).unwrap()).unwrap();
+    let range = forged["rest"][0].clone();
+    forged["rest"].as_array_mut().unwrap().push(range);
+    let forged = URL_SAFE_NO_PAD.encode(forged.to_string());
+    let error = engine.log().query(&query().after(forged)).unwrap_err();
+    assert_eq!(error.field(), Some("cursor"));
+    engine.log().query(&query().after(cursor)).unwrap();
+}
+
+#[test]
 fn verdicts_that_could_not_be_recorded_are_counted_in_a_gap_record() {
     let (store, engine) = failing();
     store.fail_commits([Fault::Lost]);

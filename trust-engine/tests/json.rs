@@ -95,6 +95,8 @@ fn internal_records_are_shown_only_to_those_who_see_them() {
     assert_eq!(types(&anyone), ["ALERT"], "behind fifty that are not shown");
     let agent = block_on(engine.log().query(&Query::new().limit(1))).unwrap().records[0].id().to_string();
     assert_eq!(block_on(engine.json(&anyone).get(&agent)).status, 404);
+    assert_eq!(block_on(engine.json(&anyone).chain(&agent, 5)).status, 404);
+    assert_eq!(block_on(engine.json(&auditor).chain(&agent, 5)).status, 200);
     assert_eq!(block_on(engine.json(&auditor).get(&agent)).status, 200);
 }
 

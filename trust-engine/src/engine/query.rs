@@ -187,7 +187,9 @@ fn resume(cursor: &str, query: u64) -> Result<Vec<ShardRange>> {
     if cursor.query != query {
         return Err(Error::invalid("cursor", "belongs to another query"));
     }
-    if cursor.rest.is_empty() || cursor.rest.iter().any(|range| range.start > range.end) {
+    // Each shard once: a cursor that was made by hand must not multiply the work.
+    let ascending = cursor.rest.is_sorted_by(|one, next| one.shard < next.shard);
+    if cursor.rest.is_empty() || !ascending || cursor.rest.iter().any(|range| range.start > range.end) {
         return Err(malformed());
     }
     Ok(cursor.rest)

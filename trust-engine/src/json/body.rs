@@ -18,6 +18,10 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let issue = format!("has {} bytes; at most {MAX_BODY_BYTES} are allowed", body.len());
         return Err(Error::invalid("body", issue));
     }
+    // Lists would be read as fields in order, which nobody who looks at names would see.
+    if body.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        return Err(Error::invalid("body", "is a list; it takes an object"));
+    }
     serde_json::from_slice(body).map_err(|_| explain::<T>(body))
 }
 

@@ -118,7 +118,7 @@ impl<'a> JsonCalls<'a> {
         let read = async {
             let record = self.log().get(parse_id(id)?).await?;
             if !self.sees(&record) {
-                return Err(Error::new(ErrorKind::NotFound, format!("there is no record {id}")));
+                return Err(missing(record.id()));
             }
             Ok(Answer::new(200, &RecordAnswer::of(&record)?))
         };
@@ -128,7 +128,13 @@ impl<'a> JsonCalls<'a> {
     /// A record and what it follows from, at most `depth` (1 to 100) ancestors.
     pub async fn chain(&self, id: &str, depth: usize) -> Answer {
         let read = async {
-            let records = self.log().chain(parse_id(id)?, depth).await?;
+            let mut records = self.log().chain(parse_id(id)?, depth).await?;
+            // It ends where the caller sees no further.
+            let seen = records.iter().take_while(|record| self.sees(record)).count();
+            if let (0, Some(first)) = (seen, records.first()) {
+                return Err(missing(first.id()));
+            }
+            records.truncate(seen);
             let chain = answers(&records)?;
             let depth = chain.len().saturating_sub(1);
             Ok(Answer::new(200, &ChainAnswer { root: chain.last(), chain: &chain, depth }))
@@ -176,6 +182,10 @@ impl<'a> JsonCalls<'a> {
     fn answer(&self, answer: Result<Answer>) -> Answer {
         answer.unwrap_or_else(|error| Answer::of_error(&error, self.request_id))
     }
+}
+
+fn missing(id: Uuid) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no record {id}"))
 }
 
 fn parse_id(id: &str) -> Result<Uuid> {

@@ -2,7 +2,7 @@
 //! parsed once and answers written once, so a host that holds bytes and wants bytes needs no objects in between.
 //!
 //! Bodies are read strictly: at most 64 KiB of UTF-8, no unknown and no repeated names, metadata at most 8 levels deep,
-//! and no number that would not come back as it was written. What is wrong comes back as an error of the contract, with the
+//! and no integer that would lose digits. What is wrong comes back as an error of the contract, with the
 //! field and the issue.
 
 mod answer;
