@@ -13,7 +13,7 @@ use trust_engine::{
 };
 
 use crate::calls::NativeCalls;
-use crate::error::{Failure, closed, failed};
+use crate::error::{Failure, closed, failed, panicked};
 use crate::input::{Ceiling, Gate, QueryInput, integer, organization, uuid};
 use crate::open::OpenInput;
 use crate::output::{self, Proof, Value, json, receipt, text};
@@ -110,8 +110,8 @@ impl NativeEngine {
         };
         let close = offload(move || block_on(engine.close()));
         self.tasks.start(slot, async move {
-            close.await;
-            Value::A(String::new())
+            // Without a thread to close on, or if that failed, nothing says that what waited is committed.
+            close.await.map_or_else(|| failed(panicked()), |()| Value::A(String::new()))
         })
     }
 

@@ -130,13 +130,9 @@ async fn in_front(
     counters: Option<Arc<dyn CounterStore>>,
 ) -> Result<(Option<Arc<dyn CounterStore>>, Option<Arc<dyn Relay>>)> {
     let Some(redis) = &options.redis else { return Ok((counters, None)) };
-    let lineage = match &counters {
-        Some(durable) => durable.lineage().await?,
-        None => None,
-    };
     let (counters, relay) = match counters {
-        // Shared counters are better than best effort.
-        Some(durable) if !redis.best_effort || lineage.is_some() => storage::redis(redis, durable).await?,
+        // Shared counters are better than best effort, which is refused beside them.
+        Some(durable) if !redis.best_effort || !durable.is_local() => storage::redis(redis, durable).await?,
         _ => storage::redis_alone(redis).await?,
     };
     Ok((Some(counters), Some(relay)))
