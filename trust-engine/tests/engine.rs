@@ -332,6 +332,13 @@ fn verdicts_given_while_a_commit_was_open_are_in_the_gap_also_if_that_commit_had
     store.fail_commits([Fault::AnswerLost]);
     store.fail_claims([Fault::Unreachable; 6]);
     let (_, open) = engine.decide_gate(&GateRequest::new("a", "READER")).unwrap();
+    // Once it is under way no other verdict joins its commit.
+    for _ in 0..1000 {
+        if store.commit_faults_left() == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
     // While it is tried to learn what became of it, others are given and wait.
     let given: Vec<_> =
         (0..3).map(|_| engine.decide_gate(&GateRequest::new("b", "READER")).unwrap().1).collect();

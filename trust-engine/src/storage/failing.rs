@@ -53,6 +53,11 @@ impl FailingStore {
         self.commits.lock().extend(faults);
     }
 
+    /// How many of them are still to come.
+    pub fn commit_faults_left(&self) -> usize {
+        self.commits.lock().len()
+    }
+
     /// What happens while the next agent is read.
     pub fn on_agent_read(&self, hook: impl FnOnce() + Send + 'static) {
         *self.agent_read.lock() = Some(Box::new(hook));
