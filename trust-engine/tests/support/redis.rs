@@ -58,10 +58,14 @@ impl Server {
         command.args(&self.arguments).arg("--dir").arg(self.folder.path()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is not installed"));
         let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() || self.is_loading() {
             assert!(started.elapsed() < Duration::from_secs(10), "redis-server does not start");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn is_loading(&self) -> bool {
+        self.try_command::<()>(&["ping"]).is_err_and(|error| error.code() == Some("LOADING"))
     }
 
     pub fn url(&self) -> String {

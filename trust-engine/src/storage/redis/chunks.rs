@@ -1,10 +1,12 @@
-//! The chunks of counters, one key each, so that they may live on any node of a cluster. Every call is one script.
+//! The chunks of counters, one key each. Every call is one script, which those that wait together share; so their keys
+//! share a hash tag.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Script;
 
+use super::calls::Calls;
 use super::link::{Line, Link};
 use super::reply::{Have, Over, Taken, amount, number, over, refilled};
 use crate::ceiling::{CounterKey, Window};
@@ -20,12 +22,11 @@ const LATE_MICROS: i64 = 10_000;
 pub(super) struct Chunks {
     pub(super) link: Arc<Link>,
     prefix: Vec<u8>,
-    time: Time,
-    take: Script,
-    refill: Script,
-    give: Script,
-    drain: Script,
-    peek: Script,
+    take: Calls,
+    refill: Calls,
+    give: Calls,
+    drain: Calls,
+    peek: Calls,
 }
 
 /// What is left of a chunk, and what tells whether the same is meant later.
@@ -41,22 +42,30 @@ macro_rules! script {
         Script::new(concat!(
             include_str!("scripts/chunk.lua"),
             "\n",
-            include_str!(concat!("scripts/", $name))
+            include_str!(concat!("scripts/", $name)),
+            include_str!("scripts/each.lua")
         ))
     };
 }
 
 impl Chunks {
     pub(super) fn new(link: Arc<Link>, namespace: &str, time: Time) -> Arc<Self> {
+        let calls = |script| {
+            let time = time.clone();
+            // The server's own, unless there is another.
+            Calls::new(&link, script, move || match &time {
+                Time::Server => String::new(),
+                Time::Given(clock) => clock.now().micros().to_string(),
+            })
+        };
         Arc::new(Self {
-            link,
             prefix: format!("{namespace}:chunk:").into_bytes(),
-            time,
-            take: script!("take.lua"),
-            refill: script!("refill.lua"),
-            give: script!("give.lua"),
-            drain: script!("drain.lua"),
-            peek: script!("peek.lua"),
+            take: calls(script!("take.lua")),
+            refill: calls(script!("refill.lua")),
+            give: calls(script!("give.lua")),
+            drain: calls(script!("drain.lua")),
+            peek: calls(script!("peek.lua")),
+            link,
         })
     }
 
@@ -81,11 +90,9 @@ impl Chunks {
         let (slice, amount) = ask
             .unspent
             .map_or_else(Default::default, |(slice, amount)| (slice.to_string(), amount.to_string()));
-        let numbers = [ask.need, ask.spare, ask.limit].map(|number| number.to_string());
-        let [need, spare, limit] = &numbers;
-        let reply =
-            self.eval(line, &self.take, &ask.key, ask.window, &[need, spare, limit, &slice, &amount]).await?;
-        Taken::parse(&reply)
+        let [need, spare, limit] = [ask.need, ask.spare, ask.limit].map(|number| number.to_string());
+        let arguments = [need, spare, limit, slice, amount];
+        Taken::parse(&self.call(&self.take, line, &ask.key, ask.window, arguments).await?)
     }
 
     /// Brings a grant that was asked for after `at`, and takes what the asker needs of it. `None` if Redis has not taken it.
@@ -101,21 +108,17 @@ impl Chunks {
         // Long enough to find what is left of it while it counts.
         let keep =
             Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(ask.window.seconds().into());
-        let amounts =
+        let [need, spare, limit, amount, charged] =
             [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|amount| amount.to_string());
-        let [need, spare, limit, amount, charged] = &amounts;
-        let times = [grant.slice, at, ends].map(|time| time.to_string());
-        let [slice, at, ends] = &times;
-        let keep = keep.as_millis().to_string();
-        let arguments = [need, spare, limit, slice, amount, charged, at, ends, &keep].map(String::as_str);
-        let reply = self.eval(line, &self.refill, &ask.key, ask.window, &arguments).await?;
-        refilled(&reply)
+        let [slice, at, ends] = [grant.slice, at, ends].map(|time| time.to_string());
+        let arguments = [need, spare, limit, slice, amount, charged, at, ends, keep.as_millis().to_string()];
+        refilled(&self.call(&self.refill, line, &ask.key, ask.window, arguments).await?)
     }
 
     /// Gives back what was not spent. `false` if it is not the chunk's.
     pub(super) async fn give(&self, line: &Line, unspent: &Unspent) -> Result<bool> {
-        let (slice, amount) = (unspent.slice.to_string(), unspent.amount.to_string());
-        let reply = self.eval(line, &self.give, &unspent.key, unspent.window, &[&slice, &amount]).await?;
+        let arguments = [unspent.slice.to_string(), unspent.amount.to_string()];
+        let reply = self.call(&self.give, line, &unspent.key, unspent.window, arguments).await?;
         Ok(number(&reply, 0)? == 1)
     }
 
@@ -126,38 +129,32 @@ impl Chunks {
         key: &CounterKey,
         window: Window,
     ) -> Result<Option<Unspent>> {
-        let reply = self.eval(line, &self.drain, key, window, &[]).await?;
+        let reply = self.call(&self.drain, line, key, window, []).await?;
         over(&reply, 0).map(|over| over.and_then(|over| over.of(key)))
     }
 
     pub(super) async fn peek(&self, line: &Line, key: &CounterKey, window: Window) -> Result<Option<Peeked>> {
-        let reply = self.eval(line, &self.peek, key, window, &[]).await?;
+        let reply = self.call(&self.peek, line, key, window, []).await?;
         if reply.is_empty() {
             return Ok(None);
         }
         Ok(Some(Peeked { left: amount(&reply, 0)?, slice: number(&reply, 1)?, turn: number(&reply, 2)? }))
     }
 
-    async fn eval(
+    async fn call<const N: usize>(
         &self,
+        calls: &Calls,
         line: &Line,
-        script: &Script,
         key: &CounterKey,
         window: Window,
-        arguments: &[&str],
+        arguments: [String; N],
     ) -> Result<Vec<i64>> {
-        let now = match &self.time {
-            Time::Server => String::new(),
-            Time::Given(clock) => clock.now().micros().to_string(),
-        };
         let kind = match window.kind() {
             WindowKind::Fixed => "0",
             WindowKind::Sliding => "1",
         };
-        let seconds = window.seconds().to_string();
-        let mut all = Vec::with_capacity(arguments.len() + 3);
-        all.extend([&*now, kind, &*seconds]);
-        all.extend_from_slice(arguments);
-        self.link.eval(line, script, &[&*self.prefix, key.as_bytes()].concat(), &all).await
+        let window = [kind.to_owned(), window.seconds().to_string()];
+        let key = [&*self.prefix, key.as_bytes()].concat();
+        calls.call(line, key, window.into_iter().chain(arguments).collect()).await
     }
 }

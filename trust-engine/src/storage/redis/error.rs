@@ -1,6 +1,7 @@
 //! What the driver and the server say, sorted into the kinds that callers handle differently.
 
 use std::error::Error as _;
+use std::fmt;
 
 use redis::{ErrorKind as Driver, RedisError};
 
@@ -25,8 +26,27 @@ pub(super) fn from_driver(error: RedisError) -> Error {
     Error::new(kind, format!("Redis: {error}")).caused_by(error)
 }
 
-/// Whether the server has answered that it did not run what was asked: otherwise it may have.
+/// A call that waited while the connection broke.
+#[derive(Debug)]
+struct NotSent;
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it was not sent")
+    }
+}
+
+impl std::error::Error for NotSent {}
+
+pub(super) fn not_sent() -> Error {
+    Error::new(ErrorKind::Unavailable, "Redis does not answer; it is tried again").caused_by(NotSent)
+}
+
+/// Whether what was asked did not run: it was not sent, or the server has said so. Otherwise it may have.
 pub(super) fn is_not_run(error: &Error) -> bool {
+    if error.source().is_some_and(|source| source.is::<NotSent>()) {
+        return true;
+    }
     let driver = error.source().and_then(|source| source.downcast_ref::<RedisError>());
     let code = driver.and_then(RedisError::code);
     // A script is checked before it begins; see its first line.

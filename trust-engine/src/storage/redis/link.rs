@@ -49,6 +49,13 @@ pub(super) struct Line {
     connection: MultiplexedConnection,
 }
 
+impl Line {
+    /// Whether this is the same connection.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
 impl Link {
     pub(super) fn new(settings: &Redis) -> Result<Arc<Self>> {
         let connect = AsyncConnectionConfig::new()
@@ -148,19 +155,9 @@ impl Link {
         matches!(answered, Ok(Ok(b'+' | b'-')))
     }
 
-    /// Runs a script on one key.
-    pub(super) async fn eval<T: FromRedisValue>(
-        &self,
-        line: &Line,
-        script: &Script,
-        key: &[u8],
-        arguments: &[&str],
-    ) -> Result<T> {
-        let mut invocation = script.key(key);
-        arguments.iter().for_each(|argument| {
-            invocation.arg(*argument);
-        });
-        self.invoke(line, &invocation).await
+    /// Whether a connection is still the one in use.
+    pub(super) fn is_up(&self, line: &Line) -> bool {
+        matches!(&*self.state.lock(), State::Up(up) if up.is(line))
     }
 
     /// Runs a script on several keys.
@@ -176,7 +173,12 @@ impl Link {
         self.invoke(line, &invocation).await
     }
 
-    async fn invoke<T: FromRedisValue>(&self, line: &Line, script: &ScriptInvocation<'_>) -> Result<T> {
+    /// Runs a script.
+    pub(super) async fn invoke<T: FromRedisValue>(
+        &self,
+        line: &Line,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T> {
         // Loads the script where the server has forgotten it.
         let called = script.invoke_async(&mut line.connection.clone()).await;
         called.map_err(|error| self.failed(line, error))
@@ -199,7 +201,7 @@ impl Link {
     /// one that has become a replica is not the one to ask: the connection is not used again.
     fn failed(&self, line: &Line, error: RedisError) -> Error {
         let mut state = self.state.lock();
-        if matches!(&*state, State::Up(up) if up.number == line.number) {
+        if matches!(&*state, State::Up(up) if up.is(line)) {
             *state = State::Down { since: Instant::now() };
         }
         from_driver(error)

@@ -8,6 +8,7 @@
 //! Besides, engines tell each other here what they changed, and may share a copy of statistics.
 
 mod alone;
+mod calls;
 mod chunks;
 mod config;
 mod counters;
@@ -94,7 +95,8 @@ async fn open(
         return Err(Error::invalid("redis", issue));
     };
     let link = Link::new(settings)?;
-    let namespace = format!("{}:{lineage}", settings.prefix);
+    // Between braces is what a cluster places keys by.
+    let namespace = format!("{}:{{{lineage}}}", settings.prefix);
     let chunks = Chunks::new(Arc::clone(&link), &namespace, time);
     let warnings = match try_out(&link, &chunks).await {
         Err(error) if error.is_retryable() => {

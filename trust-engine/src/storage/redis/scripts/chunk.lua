@@ -1,16 +1,14 @@
 #!lua
 -- The beginning of every script. The line above lets the server refuse it before it begins, where it could not write.
 --
--- KEYS[1] holds a counter's chunk, a part of what the durable authority has granted. ARGV: time in microseconds or '' for
--- the server's own, kind and seconds of the window that the asker counts in. Amounts are below 2^40 and times below 2^53, so
--- numbers are exact.
-local key = KEYS[1]
+-- Each of KEYS holds a counter's chunk, a part of what the durable authority has granted. ARGV: time in microseconds or ''
+-- for the server's own; then for each key kind and seconds of the window that the asker counts in, and the script's own
+-- arguments. The answer is a list for each key. Amounts are below 2^40 and times below 2^53, so numbers are exact.
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
-local kind, seconds = tonumber(ARGV[2]), tonumber(ARGV[3])
 -- Another server, another life of this one, or a replica that was promoted has another id: what it finds here may have
 -- been handed out elsewhere, so it is forfeited. A replica has its primary's id, and hands out nothing.
 local replication = redis.call('INFO', 'replication')
@@ -18,16 +16,27 @@ if not string.find(replication, 'role:master', 1, true) then
   return redis.error_reply('READONLY this server is a replica')
 end
 local run = string.match(replication, 'master_replid:(%w+)')
-local chunk
-local stored = redis.call('HMGET', key, 'run', 'kind', 'seconds', 'slice', 'left', 'charged', 'ends', 'seen', 'turn')
-if stored[1] and stored[1] == run then
-  chunk = {
-    kind = tonumber(stored[2]), seconds = tonumber(stored[3]), slice = tonumber(stored[4]),
-    left = tonumber(stored[5]), charged = tonumber(stored[6]),
-    ends = tonumber(stored[7]), seen = tonumber(stored[8]), turn = tonumber(stored[9]),
-  }
-elseif stored[1] then
-  redis.call('DEL', key)
+
+-- The key whose turn it is, the asker's window, its arguments, and the chunk if there is one.
+local key, kind, seconds, arguments, chunk
+
+local function load()
+  local stored = redis.call('HMGET', key, 'run', 'kind', 'seconds', 'slice', 'left', 'charged', 'ends', 'seen', 'turn')
+  if stored[1] and stored[1] == run then
+    return {
+      kind = tonumber(stored[2]), seconds = tonumber(stored[3]), slice = tonumber(stored[4]),
+      left = tonumber(stored[5]), charged = tonumber(stored[6]),
+      ends = tonumber(stored[7]), seen = tonumber(stored[8]), turn = tonumber(stored[9]),
+    }
+  end
+  if stored[1] then
+    redis.call('DEL', key)
+  end
+end
+
+-- One of the script's own arguments; nil for ''.
+local function number(place)
+  return tonumber(ARGV[arguments + place])
 end
 
 -- Whether the chunk is counted in the asker's window.
