@@ -81,7 +81,7 @@ type Short<'q> = (u32, &'q (Arc<Meter>, Terms), u64);
 
 /// A first attempt, with what the engine holds.
 pub(crate) enum Attempt<'q> {
-    /// Admitted, or refused by a rate.
+    /// Admitted, or refused by a rate or as a moment ago.
     Done(Outcome, Charge<&'q Arc<Meter>>),
     /// The authority has to be asked.
     Short(Box<Fetch>, Asks),
@@ -108,7 +108,14 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q Line, u64)], now: Moment) -> Attempt<'q
                     charge.taken.push((place, meter, taken));
                     outcome.measures.push((place, *amount, measure));
                 }
-                None => short.push((place, counter, *amount)),
+                None => match meter.refused(terms, *amount, now) {
+                    Some(measure) => {
+                        let mut outcome = Outcome::new(CeilingCode::CeilingExceeded);
+                        outcome.measures.push((place, *amount, measure));
+                        return Attempt::Done(outcome, Charge::new());
+                    }
+                    None => short.push((place, counter, *amount)),
+                },
             }
         }
     }
@@ -195,7 +202,13 @@ impl Fetch {
                     Refusal::Exhausted => CeilingCode::CeilingExceeded,
                     Refusal::ClockSetBack => CeilingCode::ClockSetBack,
                 });
-                if let Some(asked) = self.asked.get(place) {
+                if let Some(asked) = self.asked.get_mut(place) {
+                    if refusal == Refusal::Exhausted
+                        && let Some(errand) = asked.errand.take()
+                    {
+                        let need = asked.ask.need;
+                        asked.meter.refuse(&asked.terms, need, errand, charged, slice, self.sent);
+                    }
                     let measure = asked.terms.measure(asked.meter.window(), charged, slice);
                     outcome.measures.push((asked.place, asked.ask.need, measure));
                 }

@@ -25,9 +25,11 @@ pub(crate) struct Terms {
     pub(crate) exact: bool,
     /// Use at or above this is near the limit.
     pub(crate) near: u64,
-    /// Longest time that a lease is held, in microseconds.
-    pub(crate) max_hold: i64,
+    max_hold: i64,
 }
+
+/// Longest time that a lease is held near the limit, in microseconds: others may need there what is not spent.
+const MAX_HOLD_NEAR: i64 = 1_000_000;
 
 impl Terms {
     pub(crate) fn new(level: Level, row: &Row, ceilings: &Ceilings) -> Self {
@@ -37,6 +39,11 @@ impl Terms {
         let near = u128::from(row.limit) * u128::from(ceilings.near_limit_percent);
         let near = u64::try_from(near.div_ceil(100)).unwrap_or(row.limit);
         Self { level, limit: row.limit, exact, near, max_hold }
+    }
+
+    /// Longest time that a lease is held, in microseconds.
+    pub(crate) fn hold(&self, charged: u64) -> i64 {
+        if charged >= self.near { self.max_hold.min(MAX_HOLD_NEAR) } else { self.max_hold }
     }
 
     /// The counter's state, given what is used of it.

@@ -14,6 +14,9 @@ use crate::storage::{Ask, Grant, Unspent};
 
 /// The shortest time that use is measured over, in microseconds: the coarse clock does not tell less apart.
 const TICK: i64 = COARSE_TICK.as_micros() as i64;
+/// How long it is not asked again for what a remote authority has refused, in microseconds: what others give back is
+/// seen so much later.
+const REMEMBER_REFUSAL: i64 = 100_000;
 
 pub(crate) struct Meter {
     slot: Slot,
@@ -38,6 +41,20 @@ struct Lease {
     /// Requests that are on their way, and answers that have come.
     errands: u64,
     answers: u64,
+    /// The last refusal, and how often something went back since the beginning.
+    refused: Option<Refused>,
+    returns: u64,
+}
+
+/// What a remote authority has refused.
+#[derive(Clone, Copy)]
+struct Refused {
+    need: u64,
+    limit: u64,
+    charged: u64,
+    slice: i64,
+    /// On the steady clock.
+    until: i64,
 }
 
 /// A request to the authority that is on its way.
@@ -47,13 +64,20 @@ pub(crate) struct Errand {
     ours: bool,
     /// Answers that the meter had when the request was sent.
     answers: u64,
+    returns: u64,
 }
 
 impl Lease {
     fn leave(&mut self, ours: bool) -> Errand {
         self.fetching |= ours;
         self.errands += 1;
-        Errand { ours, answers: self.answers }
+        Errand { ours, answers: self.answers, returns: self.returns }
+    }
+
+    /// There is more to be had than there was.
+    fn more(&mut self) {
+        self.returns += 1;
+        self.refused = None;
     }
 
     fn arrive(&mut self, errand: Errand) {
@@ -135,12 +159,45 @@ impl Meter {
             // What the recent rate would use while a lease may be held.
             let spent = u128::from(lease.amount.saturating_sub(left));
             let elapsed = now.steady.saturating_sub(lease.since).max(TICK).unsigned_abs();
-            let rate = spent * u128::from(terms.max_hold.unsigned_abs()) / u128::from(elapsed);
+            let used = spent * u128::from(terms.hold(lease.charged).unsigned_abs()) / u128::from(elapsed);
             let room = MAX_AMOUNT - need;
-            ask.spare = u64::try_from(rate).unwrap_or(room).min(room);
+            let used = u64::try_from(used).unwrap_or(room).min(room);
+            // What is not enough for another check like this would only go back.
+            ask.spare = if used < need { 0 } else { used };
             lease.since = now.steady;
         }
         (ask, lease.leave(ours))
+    }
+
+    /// Whether the authority has just refused as much: then there is no use in asking again.
+    pub(crate) fn refused(&self, terms: &Terms, need: u64, now: Moment) -> Option<Measure> {
+        let refused = self.lease.lock().refused?;
+        let holds = need >= refused.need && terms.limit <= refused.limit && now.steady < refused.until;
+        holds.then(|| terms.measure(self.window, refused.charged, refused.slice))
+    }
+
+    /// The authority has refused what was asked for at `sent`. That is forgotten when its slice ends, and when something
+    /// goes back; where nothing is leased ahead, and where asking costs little, it is not remembered at all.
+    pub(crate) fn refuse(
+        &self,
+        terms: &Terms,
+        need: u64,
+        errand: Errand,
+        charged: u64,
+        slice: i64,
+        sent: Moment,
+    ) {
+        let mut lease = self.lease.lock();
+        lease.arrive(errand);
+        if errand.ours {
+            lease.amount = 0;
+        }
+        if terms.exact || self.bank.store().is_local() || lease.returns != errand.returns {
+            return;
+        }
+        let runs = self.window.slice_end(slice).micros().saturating_sub(sent.wall.micros());
+        let until = sent.steady.saturating_add(runs.min(REMEMBER_REFUSAL));
+        lease.refused = Some(Refused { need, limit: terms.limit, charged, slice, until });
     }
 
     /// The authority has too little left: asks once more, with what the slot holds. `false` if it holds nothing.
@@ -172,6 +229,7 @@ impl Meter {
         let mut lease = self.lease.lock();
         lease.learn(errand, grant);
         lease.arrive(errand);
+        lease.refused = None;
         // What the slot holds was charged before, and is not used either.
         let charged = if grant.slice == lease.slice { lease.charged } else { grant.charged };
         let unused = spare.saturating_add(self.held_of(grant.slice));
@@ -183,7 +241,8 @@ impl Meter {
             self.slot.set_charged(lease.charged);
             return (taken, measure);
         }
-        let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(terms.max_hold);
+        let runs =
+            i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(terms.hold(grant.charged));
         // Coarse readings may be a tick behind, and clocks are slewed by less than a thousandth.
         let runs = runs - TICK - runs / 1000;
         let before = self.close();
@@ -218,8 +277,9 @@ impl Meter {
             return;
         }
         if let Some(from) = taken.lease {
-            let _lease = self.lease.lock();
+            let mut lease = self.lease.lock();
             if self.slot.undo(from, amount) {
+                lease.more();
                 return;
             }
         }
@@ -240,6 +300,7 @@ impl Meter {
     fn give_back(&self, slice: i64, amount: u64) {
         {
             let mut lease = self.lease.lock();
+            lease.more();
             if self.window.counts(slice, lease.slice) {
                 lease.charged = lease.charged.saturating_sub(amount);
                 self.slot.set_charged(lease.charged);
