@@ -236,11 +236,11 @@ fn what_is_held_is_spent_while_the_authority_is_away_and_ends_by_either_clock() 
         if wall_stands_still {
             // Time goes on, and the wall clock is set back by as much.
             let wall = clock.now();
-            clock.advance(Duration::from_secs(2));
+            clock.advance(Duration::from_secs(11));
             clock.set(wall);
         } else {
             // The machine slept: the steady clock stood still.
-            clock.set(clock.now().plus(Duration::from_secs(2)));
+            clock.set(clock.now().plus(Duration::from_secs(11)));
         }
         let verdict = engine.check_ceiling(&api(1)).unwrap();
         assert_eq!(verdict.reason_code(), CeilingCode::StoreUnavailable);

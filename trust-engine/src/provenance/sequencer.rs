@@ -12,7 +12,7 @@ mod writer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -123,6 +123,11 @@ impl Submission {
         self
     }
 
+    /// Whether anyone waits for the commit.
+    fn is_awaited(&self) -> bool {
+        !self.done.is_canceled() || !self.also.is_empty()
+    }
+
     fn land(&mut self) {
         if let Some(act) = self.landed.take() {
             act();
@@ -173,6 +178,9 @@ pub(crate) struct Sequencer {
     /// Closed when the writer has ended.
     ended: Receiver<()>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    writer: std::thread::Thread,
+    /// Entries that are not left waiting for more.
+    max_batch: usize,
     deployment: Arc<str>,
     /// Of shard 0.
     key: VerifierKey,
@@ -202,6 +210,8 @@ struct Shared {
     entries: AtomicU64,
     /// Verdicts that were given but not recorded, by the policy's will.
     unrecorded: Mutex<Tally>,
+    /// Whether the writer rests although something has been submitted, because nobody waits for it.
+    resting: AtomicBool,
 }
 
 impl Sequencer {
@@ -211,6 +221,7 @@ impl Sequencer {
         let (ending, ended) = async_channel::bounded(1);
         let shared = Arc::new(Shared::default());
         let (deployment, key) = (Arc::clone(&settings.deployment), settings.key_of(0)?);
+        let max_batch = settings.max_batch;
         let writer = writer::Writer::open(settings, Arc::clone(&shared), queue).await?;
         let thread = std::thread::Builder::new()
             .name("trust-engine-log".into())
@@ -219,7 +230,9 @@ impl Sequencer {
                 drop(ending);
             })
             .map_err(|error| crate::error::from_io(error, "the log's thread cannot be started"))?;
-        Ok(Self { submissions, shared, ended, thread: Mutex::new(Some(thread)), deployment, key })
+        let writer = thread.thread().clone();
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { submissions, shared, ended, thread, writer, max_batch, deployment, key })
     }
 
     /// The key of a shard's log.
@@ -235,16 +248,32 @@ impl Sequencer {
     /// Hands over a submission, waiting for room in the queue.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<()> {
         self.check_state()?;
-        self.submissions.send(submission).await.map_err(|_| closed())
+        let awaited = submission.is_awaited();
+        self.submissions.send(submission).await.map_err(|_| closed())?;
+        self.submitted(awaited);
+        Ok(())
+    }
+
+    /// Ends the writer's rest if someone waits now, or enough has gathered.
+    #[inline]
+    fn submitted(&self, awaited: bool) {
+        if self.shared.resting.load(Ordering::SeqCst) && (awaited || self.submissions.len() >= self.max_batch)
+        {
+            self.shared.resting.store(false, Ordering::SeqCst);
+            self.writer.unpark();
+        }
     }
 
     /// Hands over a submission, or says why not now.
     pub(crate) fn try_submit(&self, submission: Submission) -> Result<()> {
         self.check_state()?;
+        let awaited = submission.is_awaited();
         self.submissions.try_send(submission).map_err(|error| match error {
             TrySendError::Full(_) => Error::new(ErrorKind::Overloaded, "the queue of records is full"),
             TrySendError::Closed(_) => closed(),
-        })
+        })?;
+        self.submitted(awaited);
+        Ok(())
     }
 
     /// Whether records can be taken now.
@@ -304,6 +333,7 @@ impl Sequencer {
     pub(crate) async fn close(&self) {
         self.shared.taking.store(CLOSED, Ordering::Release);
         self.submissions.close();
+        self.submitted(true);
         // Nothing is ever sent: this waits for the writer's end.
         let _ = self.ended.recv().await;
     }
@@ -312,6 +342,7 @@ impl Sequencer {
 impl Drop for Sequencer {
     fn drop(&mut self) {
         self.submissions.close();
+        self.submitted(true);
         let thread = self.thread.lock().take();
         // The last engine may be dropped by a waker that runs on the writer itself.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {

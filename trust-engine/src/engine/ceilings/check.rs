@@ -36,6 +36,8 @@ impl Engine {
         let inputs = || Cow::Borrowed(request);
         let (mut verdict, submission, ticket) = self.conclude(&entry, inputs, outcome, now, !wait)?;
         let wait = wait && submission.is_some();
+        // Dropped before it is submitted where nobody waits: the writer then takes its time.
+        let ticket = wait.then_some(ticket);
         // An answer that waits for its record is remembered when that is committed, whoever still waits.
         let (early, late) = if wait { (None, mark) } else { (mark, None) };
         if let Some(mut submission) = submission {
@@ -51,7 +53,7 @@ impl Engine {
                 mark.admitted(request, &verdict);
             }
         }
-        if wait {
+        if let Some(ticket) = ticket {
             verdict.committed(ticket.committed().await?);
         }
         Ok(verdict)

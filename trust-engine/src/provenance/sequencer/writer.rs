@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use pollster::block_on;
@@ -24,6 +24,8 @@ use crate::storage::{Batch, Committed, Head, Shard, StoredRecord};
 
 /// Most payload bytes per commit; a batch always holds at least one submission.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// How long what nobody waits for may wait for company.
+const REST: Duration = Duration::from_millis(5);
 /// Pauses between the attempts to learn the outcome of a commit, while its callers wait.
 const SETTLING: [Duration; 5] = [
     Duration::from_millis(5),
@@ -142,18 +144,40 @@ impl Writer {
             self.answer_landed();
             std::thread::sleep(self.settings.linger);
         }
-        let size =
-            |submission: &Submission| submission.drafts.iter().map(|d| d.payload.bytes.len()).sum::<usize>();
-        let mut bytes = size(&first);
-        let mut entries = first.drafts.len();
-        let mut batch = vec![first];
-        while entries < self.settings.max_batch && bytes < MAX_BATCH_BYTES {
+        let mut batch = Gathered::new(first);
+        // Said before the queue is looked at: what comes after it ends the rest if it must.
+        self.shared.resting.store(true, Ordering::SeqCst);
+        self.fill(&mut batch);
+        if !batch.is_awaited() && !self.is_full(&batch) {
+            self.answer_landed();
+            self.rest();
+            self.fill(&mut batch);
+        }
+        self.shared.resting.store(false, Ordering::SeqCst);
+        batch.submissions
+    }
+
+    fn fill(&self, batch: &mut Gathered) {
+        while !self.is_full(batch) {
             let Ok(next) = self.queue.try_recv() else { break };
-            bytes += size(&next);
-            entries += next.drafts.len();
             batch.push(next);
         }
-        batch
+    }
+
+    fn is_full(&self, batch: &Gathered) -> bool {
+        batch.entries >= self.settings.max_batch || batch.bytes >= MAX_BATCH_BYTES
+    }
+
+    /// Sleeps until someone waits, enough has gathered, or it has been long enough.
+    fn rest(&self) {
+        let since = Instant::now();
+        let left = || REST.checked_sub(since.elapsed()).filter(|left| !left.is_zero());
+        while self.shared.resting.load(Ordering::SeqCst)
+            && let Some(left) = left()
+        {
+            // May end for no reason.
+            std::thread::park_timeout(left);
+        }
     }
 
     fn commit(&mut self, batch: Vec<Submission>) {
@@ -468,6 +492,31 @@ impl Writer {
             time: entry.time,
             signed: Arc::new(signed),
         }))
+    }
+}
+
+/// A batch as it grows.
+struct Gathered {
+    submissions: Vec<Submission>,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn new(first: Submission) -> Self {
+        let mut gathered = Self { submissions: Vec::new(), entries: 0, bytes: 0 };
+        gathered.push(first);
+        gathered
+    }
+
+    fn push(&mut self, submission: Submission) {
+        self.entries += submission.drafts.len();
+        self.bytes += submission.drafts.iter().map(|draft| draft.payload.bytes.len()).sum::<usize>();
+        self.submissions.push(submission);
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.submissions.iter().any(Submission::is_awaited)
     }
 }
 

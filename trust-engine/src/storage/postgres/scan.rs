@@ -7,7 +7,7 @@ use super::error::from_driver;
 use super::log::{RECORD, decision_code, int, kind_code, record_of, uint};
 use crate::error::Result;
 use crate::provenance::RecordType;
-use crate::storage::{Filter, Scan, Scanned, ShardRange, StoredRecord};
+use crate::storage::{Scan, Scanned, ShardRange, StoredRecord};
 
 /// Index rows that one scan looks at before it gives back a short page.
 const BUDGET: usize = 50_000;
@@ -15,36 +15,9 @@ const BUDGET: usize = 50_000;
 const CHUNK: usize = 5_000;
 
 pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Scanned> {
-    let range = within_time(&connection, scan.range, &scan.filter).await?;
     let mut records = Vec::new();
-    let remaining = scan_range(&connection, &scan, range, &mut records).await?;
+    let remaining = scan_range(&connection, &scan, scan.range, &mut records).await?;
     Ok(Scanned { records, rest: (remaining.start < remaining.end).then_some(remaining) })
-}
-
-/// Narrows a range to the commits that hold the filter's times: entry times never go back. Within a commit the times
-/// themselves decide.
-async fn within_time(connection: &Object, mut range: ShardRange, filter: &Filter) -> Result<ShardRange> {
-    let shard = i64::from(range.shard);
-    if let Some(from) = filter.from {
-        let before = "select size from checkpoints where shard = $1 and time < $2 order by time desc, size desc limit 1";
-        let statement = connection.prepare_cached(before).await.map_err(from_driver)?;
-        if let Some(row) =
-            connection.query_opt(&statement, &[&shard, &from.micros()]).await.map_err(from_driver)?
-        {
-            range.start = range.start.max(uint(row.get(0))?);
-        }
-    }
-    if let Some(to) = filter.to {
-        let after =
-            "select size from checkpoints where shard = $1 and time >= $2 order by time, size limit 1";
-        let statement = connection.prepare_cached(after).await.map_err(from_driver)?;
-        if let Some(row) =
-            connection.query_opt(&statement, &[&shard, &to.micros()]).await.map_err(from_driver)?
-        {
-            range.end = range.end.min(uint(row.get(0))?);
-        }
-    }
-    Ok(range)
 }
 
 /// Scans one range into `records` and gives what remains of it.
@@ -100,7 +73,25 @@ impl<'a> Search<'a> {
         let mut search = Self { sql: String::new(), values: Vec::new(), chunk: 0 };
         let shard = search.value(i64::from(range.shard));
         let (start, end) = (search.value(int(range.start)), search.value(int(range.end)));
-        let mut keys = format!("shard = {shard} and index >= {start} and index < {end}");
+        let from = filter.from.map(|from| search.value(from.micros()));
+        let to = filter.to.map(|to| search.value(to.micros()));
+        // Only the commits that hold the filter's times: entry times never go back. Within a commit the times themselves
+        // decide.
+        let first = from.as_ref().map_or(start.clone(), |from| {
+            format!(
+                "greatest({start}, (select size from checkpoints where shard = {shard} and time < {from} \
+                 order by time desc, size desc limit 1))"
+            )
+        });
+        let last = to.as_ref().map_or(end.clone(), |to| {
+            format!(
+                "least({end}, (select size from checkpoints where shard = {shard} and time >= {to} \
+                 order by time, size limit 1))"
+            )
+        });
+        let mut keys = format!(
+            "shard = {shard} and index >= (select first from bounds) and index < (select last from bounds)"
+        );
         let mut passes = String::from("true");
         let also = |sql: &mut String, column: &str, sign: &str, value: String| {
             sql.push_str(&format!(" and {column} {sign} {value}"));
@@ -139,11 +130,11 @@ impl<'a> Search<'a> {
         }
         let residual = passes != "true";
         // Exact within the first and the last commit; it decides little, and nothing about what is looked at.
-        if let Some(from) = filter.from {
-            also(&mut passes, "time", ">=", search.value(from.micros()));
+        if let Some(from) = from {
+            also(&mut passes, "time", ">=", from);
         }
-        if let Some(to) = filter.to {
-            also(&mut passes, "time", "<", search.value(to.micros()));
+        if let Some(to) = to {
+            also(&mut passes, "time", "<", to);
         }
         search.chunk = if residual { CHUNK } else { wanted };
         let limit = search.value(int(search.chunk as u64));
@@ -161,7 +152,10 @@ impl<'a> Search<'a> {
             kinds => kinds.iter().map(|kind| branch(format!(" and kind = {}", kind_code(*kind)))).collect(),
         };
         let branches = branches.join(" union all ");
-        search.sql = format!("select {RECORD}, passes from ({branches}) as found {order} limit {limit}");
+        search.sql = format!(
+            "with bounds as (select {first}::bigint as first, {last}::bigint as last) \
+             select {RECORD}, passes from ({branches}) as found {order} limit {limit}"
+        );
         search
     }
 
