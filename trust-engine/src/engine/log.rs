@@ -1,10 +1,5 @@
 //! The log as callers see it: recording, reading, searching, proving.
 
-use std::collections::hash_map::Entry::{Occupied, Vacant};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-
-use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::merge::scan_all;
@@ -16,7 +11,7 @@ use crate::provenance::{
     Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, Report,
     SignedCheckpoint, Submission, check_shards, check_store, export,
 };
-use crate::storage::{Shard, ShardRange, Store, StoredRecord, uncovered};
+use crate::storage::{Shard, ShardRange, StoredRecord, uncovered};
 
 /// Most ancestors in a chain.
 const MAX_CHAIN: usize = 100;
@@ -121,7 +116,7 @@ impl<'a> Log<'a> {
     async fn try_get(&self, id: Uuid) -> Result<Record> {
         let (entry, stored) = self.stored(id).await?;
         let index = stored.index;
-        let found = with_checkpoints(&*self.engine.0.store, vec![(entry, stored)]).await?;
+        let found = self.engine.0.covers.complete(&*self.engine.0.store, vec![(entry, stored)]).await?;
         found.into_iter().next().ok_or_else(|| uncovered(index))
     }
 
@@ -163,7 +158,7 @@ impl<'a> Log<'a> {
         };
         let (found, rest) =
             scan_all(store, &search.filter, ranges, search.newest_first, search.limit).await?;
-        let records = with_checkpoints(store, found).await?;
+        let records = self.engine.0.covers.complete(store, found).await?;
         Ok(Page { records, next: search.cursor(rest)? })
     }
 
@@ -201,7 +196,7 @@ impl<'a> Log<'a> {
                 let issue = "an ancestor that its child names is not in the log";
                 Err(Error::new(ErrorKind::Corrupt, issue).with("id", last.id))
             }
-            Some(_) => with_checkpoints(store, line).await,
+            Some(_) => self.engine.0.covers.complete(store, line).await,
         }
     }
 
@@ -282,33 +277,4 @@ impl<'a> Log<'a> {
     fn one_shard(&self) -> Shard {
         self.shard.unwrap_or_else(|| self.engine.shard())
     }
-}
-
-/// Completes records with the checkpoints that first cover them, which neighbours mostly share.
-async fn with_checkpoints(store: &dyn Store, found: Vec<(Entry, StoredRecord)>) -> Result<Vec<Record>> {
-    let mut indexes: BTreeMap<Shard, Vec<u64>> = BTreeMap::new();
-    for (_, record) in &found {
-        indexes.entry(record.shard).or_default().push(record.index);
-    }
-    let covering = indexes.iter().map(|(shard, indexes)| store.covering(*shard, indexes));
-    let notes = try_join_all(covering).await?;
-    let mut notes: BTreeMap<Shard, _> =
-        indexes.into_keys().zip(notes.into_iter().map(Vec::into_iter)).collect();
-    let mut parsed: HashMap<(Shard, u64), Arc<SignedCheckpoint>> = HashMap::new();
-    let mut records = Vec::with_capacity(found.len());
-    for (entry, stored) in found {
-        let next = notes.get_mut(&stored.shard).and_then(Iterator::next);
-        let (size, note) = next.ok_or_else(|| uncovered(stored.index))?;
-        let signed = match parsed.entry((stored.shard, size)) {
-            Occupied(known) => Arc::clone(known.get()),
-            Vacant(free) => {
-                let signed = SignedCheckpoint::parse(&note).map_err(|_| uncovered(stored.index))?;
-                Arc::clone(free.insert(Arc::new(signed)))
-            }
-        };
-        let leaf = Hash::leaf(&stored.entry);
-        let receipt = Receipt { id: entry.id, index: stored.index, leaf, time: entry.time, signed };
-        records.push(Record { entry, bytes: stored.entry, payload: stored.payload, receipt });
-    }
-    Ok(records)
 }

@@ -3,6 +3,7 @@
 mod agents;
 pub mod blocking;
 mod ceilings;
+mod covers;
 mod gates;
 mod log;
 mod merge;
@@ -30,6 +31,8 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Decision, Policy, PolicyHash};
 use crate::provenance::{Draft, ParentOf, Payload, Receipt, RecordType, Sequencer, Submission, VerifierKey};
 use crate::storage::{Change, Relay, Shard, StateChange, Store};
+
+use self::covers::Covers;
 
 pub use agents::{AgentReceipt, Agents};
 pub use ceilings::{CeilingUsage, CeilingVerdict, Quota, Quotas, Reservation, recompute_ceiling};
@@ -74,6 +77,7 @@ struct Inner {
     /// Counts the policies that came into force.
     edition: Arc<AtomicU64>,
     agents: Arc<agents::Cache>,
+    covers: Arc<Covers>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     authorities: BTreeSet<String>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::covers::Covers;
 use super::options::Place;
 use super::{Engine, InForce, Inner, Options, agents, ceilings, watch};
 use crate::clock::{SystemEntropy, new_id};
@@ -74,6 +75,7 @@ impl Engine {
         let agents = Arc::new(agents::Cache::new(options.cached_agents, store.is_shared()));
         let in_force = InForce { version, policy: Arc::new(in_force) };
         let policy_in_force = Arc::new(arc_swap::ArcSwap::from_pointee(in_force));
+        let covers = Arc::<Covers>::default();
         let watch = store.is_shared().then(|| {
             watch::Watch::start(watch::Work {
                 store: Arc::clone(&store),
@@ -81,6 +83,7 @@ impl Engine {
                 policy: Arc::clone(&policy_in_force),
                 edition: Arc::clone(&edition),
                 agents: Arc::clone(&agents),
+                covers: Arc::clone(&covers),
                 relay: relay.clone(),
                 clock: Arc::clone(&options.clock),
                 owner,
@@ -95,6 +98,7 @@ impl Engine {
             policy: policy_in_force,
             edition,
             agents,
+            covers,
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,

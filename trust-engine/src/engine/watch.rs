@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use pollster::block_on;
 use uuid::Uuid;
 
+use super::covers::Covers;
 use super::open::compile_stored;
 use super::{InForce, agents};
 use crate::clock::Clock;
@@ -30,6 +31,7 @@ pub(super) struct Work {
     /// Counts the policies that came into force.
     pub(super) edition: Arc<AtomicU64>,
     pub(super) agents: Arc<agents::Cache>,
+    pub(super) covers: Arc<Covers>,
     pub(super) relay: Option<Arc<dyn Relay>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) owner: Uuid,
@@ -119,7 +121,10 @@ async fn follow_agents(work: &Work, seen: &mut Option<BTreeMap<Shard, u64>>) -> 
             match seen.get(&shard).copied().unwrap_or(0) {
                 start if start <= end => forget_changed(work, ShardRange { shard, start, end }).await?,
                 // Set back: nobody knows what is gone.
-                _ => work.agents.forget_all(),
+                _ => {
+                    work.agents.forget_all();
+                    work.covers.forget();
+                }
             }
         }
     } else {
