@@ -7,6 +7,7 @@ import { findK6 } from './k6.mjs'
 import { machineFacts } from './machine.mjs'
 import { measure } from './measure.mjs'
 import { PUBLISHED, readOptions } from './options.mjs'
+import { writePolicy } from './policy.mjs'
 import { memory } from './proc.mjs'
 import { topOfFolder } from './profile.mjs'
 import { saveResults, storeReport } from './results.mjs'
@@ -66,29 +67,40 @@ async function onStore(store, options) {
 }
 
 async function compare(run) {
-  const server = await startService(run)
+  let server = await startService(run)
   const hello = await startHello(run)
   const base = memory(server.pid).now
   const seeded = await seed({ url: server.url, apiKey: run.keys.apiKey, records: run.records })
   const against = (scenario, target, seconds) => measure({ ...run, apiKey: run.keys.apiKey, server: target, scenario, seconds })
 
   const rounds = []
-  for (let round = 0; round < run.rounds; round += 1) {
-    for (const scenario of run.endpoints) {
-      rounds.push(
-        await attempt(scenario, async () => {
-          const { requestsPerSecond } = await against('hello', hello, run.seconds)
-          return besideOthers(await against(scenario, server, run.seconds), requestsPerSecond)
-        }),
-      )
+  const measureAll = async (endpoints) => {
+    for (let round = 0; round < run.rounds; round += 1) {
+      for (const scenario of endpoints) {
+        rounds.push(
+          await attempt(scenario, async () => {
+            const { requestsPerSecond } = await against('hello', hello, run.seconds)
+            return besideOthers(await against(scenario, server, run.seconds), requestsPerSecond)
+          }),
+        )
+      }
     }
   }
+  await measureAll(run.endpoints.filter((scenario) => !PUBLISHED.endpoints[scenario].ceilings))
   const scenarios = []
   for (const scenario of run.scenarios) {
     const seconds = PUBLISHED.scenarios[scenario].seconds * run.scale
     scenarios.push({ seconds, ...(await attempt(scenario, () => against(scenario, server, seconds))) })
   }
-  const most = memory(server.pid).most
+  let { most } = memory(server.pid)
+  // Last, because the policy stays in force.
+  for (const scenario of run.endpoints.filter((name) => PUBLISHED.endpoints[name].ceilings)) {
+    await server.stop()
+    const policy = await writePolicy(run.folder, scenario, PUBLISHED.endpoints[scenario].ceilings)
+    server = await startService({ ...run, policy })
+    await measureAll([scenario])
+    most = Math.max(most, memory(server.pid).most)
+  }
   return { seeded, memory: { base, most }, endpoints: run.endpoints.map((scenario) => median(scenario, rounds)), scenarios }
 }
 
@@ -133,7 +145,9 @@ async function profile(run) {
   await seeder.stop()
   for (const scenario of run.endpoints) {
     const profiles = mkdtempSync(`${run.folder}/profile-`)
-    const server = await startService({ ...run, profiles })
+    const { ceilings } = PUBLISHED.endpoints[scenario]
+    const policy = ceilings && (await writePolicy(run.folder, scenario, ceilings))
+    const server = await startService({ ...run, policy, profiles })
     const row = await attempt(scenario, () => measure({ ...run, apiKey: run.keys.apiKey, server, scenario }))
     await server.stop()
     if (!row.failed) console.log(topOfFolder(profiles).join('\n'))

@@ -26,10 +26,19 @@ export function makeKeys(folder) {
   return { apiKey, files }
 }
 
-/** Starts the service and waits until it is ready. `profiles`: folder for a CPU profile, written when it stops. */
-export function startService({ store, folder, keys, profiles }) {
+/**
+ * Starts the service and waits until it is ready. `policy`: file of the one to bring into force; `profiles`: folder for a CPU
+ * profile, written when it stops.
+ */
+export function startService({ store, folder, keys, policy, profiles }) {
   const flags = profiles ? ['--cpu-prof', `--cpu-prof-dir=${profiles}`] : []
-  const env = { ...store.env(folder), ...keys.files, DEPLOYMENT: 'bench.example.com/fleet', LOG_LEVEL: 'warn' }
+  const env = {
+    ...store.env(folder),
+    ...keys.files,
+    ...(policy && { POLICY_FILE: policy }),
+    DEPLOYMENT: 'bench.example.com/fleet',
+    LOG_LEVEL: 'warn',
+  }
   return serve([...flags, MAIN], env, `${folder}/service.log`)
 }
 

@@ -83,6 +83,9 @@ export const ENDPOINTS = {
   },
 }
 
+// The same request, to a service whose policy records every refusal and one admission in a thousand.
+ENDPOINTS['check-sampled'] = ENDPOINTS.check
+
 const headers = { 'Content-Type': 'application/json' }
 if (__ENV.API_KEY) headers.Authorization = `Bearer ${__ENV.API_KEY}`
 

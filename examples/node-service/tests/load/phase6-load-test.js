@@ -1,6 +1,6 @@
 // Load tests for k6: k6 run phase6-load-test.js --env SCENARIO=smoke
 //
-//   SCENARIO  smoke (default), load, stress, spike; stats, evaluate, check, check-one, query, record; hello
+//   SCENARIO  smoke (default), load, stress, spike; stats, evaluate, check, check-sampled, check-one, query, record; hello
 //   BASE_URL  http://127.0.0.1:3000         API_KEY  sent as a bearer token
 //   DURATION  without the warm-up           WARMUP   5s; not in the figures
 //   VUS       most users; others in proportion
