@@ -4,13 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use napi_derive::napi;
+use pollster::block_on;
 use trust_engine::json::{Answer, Caller, JsonCalls};
 use trust_engine::{Result, TimeRange};
 
 use crate::engine::{Place, query_of};
-use crate::error::{closed, failed};
+use crate::error::{closed, failed, panicked};
 use crate::input::{QueryInput, organization};
 use crate::output::{Value, answer};
+use crate::searches::Searches;
 use crate::tasks::Tasks;
 
 /// The calls of one caller.
@@ -18,6 +20,7 @@ use crate::tasks::Tasks;
 pub struct NativeCalls {
     tasks: Rc<Tasks>,
     engine: Place,
+    searches: Rc<Searches>,
     caller: Arc<Caller>,
 }
 
@@ -25,6 +28,7 @@ impl NativeCalls {
     pub(crate) fn new(
         tasks: Rc<Tasks>,
         engine: Place,
+        searches: Rc<Searches>,
         name: Option<String>,
         org: Option<&str>,
         fleet_wide: bool,
@@ -40,7 +44,7 @@ impl NativeCalls {
         if internal {
             caller = caller.internal();
         }
-        Ok(Self { tasks, engine, caller: Arc::new(caller) })
+        Ok(Self { tasks, engine, searches, caller: Arc::new(caller) })
     }
 
     fn start(
@@ -123,9 +127,18 @@ impl NativeCalls {
     /// A page.
     #[napi(catch_unwind)]
     pub fn query(&self, slot: u32, query: Option<QueryInput>, request_id: Option<String>) -> Option<Value> {
-        self.start(slot, request_id, async move |calls| match query_of(query) {
-            Ok(query) => calls.query(&query).await,
-            Err(error) => calls.refuse(&error),
+        let query = match query_of(query) {
+            Ok(query) => query,
+            Err(error) => return self.start(slot, request_id, async move |calls| calls.refuse(&error)),
+        };
+        if !self.searches.are_local() {
+            return self.start(slot, request_id, async move |calls| calls.query(&query).await);
+        }
+        let (caller, searches) = (Arc::clone(&self.caller), Rc::clone(&self.searches));
+        let Some(engine) = self.engine.borrow().clone() else { return Some(failed(closed())) };
+        self.tasks.start(slot, async move {
+            let search = move || block_on(named(engine.json(&caller), request_id.as_deref()).query(&query));
+            searches.run(search).await.map_or_else(|| failed(panicked()), answer)
         })
     }
 

@@ -17,10 +17,12 @@ use crate::error::{Failure, closed, failed, panicked};
 use crate::input::{Ceiling, Gate, QueryInput, integer, organization, uuid};
 use crate::open::OpenInput;
 use crate::output::{self, Proof, Value, json, receipt, text};
+use crate::searches::Searches;
 use crate::tasks::{Tasks, offload};
 
-/// Tickets that can still be waited for. Those of older verdicts are settled by then, and looked up in the log.
-const MAX_TICKETS: usize = 16_384;
+/// Tickets that can be waited for besides those of verdicts in the queue. Those of older ones are settled by then, and their
+/// records are looked up in the log.
+const SETTLED_TICKETS: usize = 8192;
 
 /// The engine, from the time that it is open until it is released.
 pub(crate) type Place = Rc<RefCell<Option<Engine>>>;
@@ -30,19 +32,21 @@ pub(crate) type Place = Rc<RefCell<Option<Engine>>>;
 pub struct NativeEngine {
     tasks: Rc<Tasks>,
     engine: Place,
+    searches: Rc<Searches>,
     tickets: RefCell<Tickets>,
 }
 
 /// Tickets under running numbers.
 #[derive(Default)]
 struct Tickets {
+    most: usize,
     first: u32,
     waiting: VecDeque<Option<Ticket>>,
 }
 
 impl Tickets {
     fn keep(&mut self, ticket: Ticket) -> u32 {
-        if self.waiting.len() == MAX_TICKETS {
+        if self.waiting.len() >= self.most {
             self.waiting.pop_front();
             self.first = self.first.wrapping_add(1);
         }
@@ -63,6 +67,7 @@ impl NativeEngine {
         Ok(Self {
             tasks: Rc::new(Tasks::new(&on_ready)?),
             engine: Place::default(),
+            searches: Rc::default(),
             tickets: RefCell::default(),
         })
     }
@@ -87,10 +92,14 @@ impl NativeEngine {
     /// Opens it, on a thread of its own.
     #[napi(catch_unwind)]
     pub fn open(&self, slot: u32, options: OpenInput) -> Option<Value> {
+        if options.postgres.is_none() {
+            self.searches.set_local();
+        }
         let options = match options.into_options() {
             Ok(options) => options,
             Err(error) => return Some(failed(error)),
         };
+        self.tickets.borrow_mut().most = options.queue_size() + SETTLED_TICKETS;
         let place = Rc::clone(&self.engine);
         let open = offload(move || block_on(Engine::open(options)));
         self.tasks.start(slot, async move {
@@ -137,8 +146,9 @@ impl NativeEngine {
         internal: bool,
     ) -> Either<NativeCalls, Failure> {
         let (tasks, engine) = (Rc::clone(&self.tasks), Rc::clone(&self.engine));
+        let searches = Rc::clone(&self.searches);
         let calls = self.get().and_then(|_| {
-            NativeCalls::new(tasks, engine, name, organization.as_deref(), fleet_wide, internal)
+            NativeCalls::new(tasks, engine, searches, name, organization.as_deref(), fleet_wide, internal)
         });
         calls.map_or_else(|error| Either::B(Failure::from(&error)), Either::A)
     }
@@ -457,6 +467,10 @@ fn log_of<'a>(engine: &'a Engine, org: Option<&str>) -> Result<Log<'a>> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
+    // A list would be read as fields in order.
+    if !text.starts_with('{') {
+        return Err(Error::invalid(what, "is not an object"));
+    }
     serde_json::from_str(text).map_err(|error| Error::invalid(what, format!("cannot be read: {error}")))
 }
 

@@ -9,4 +9,5 @@ mod error;
 mod input;
 mod open;
 mod output;
+mod searches;
 mod tasks;

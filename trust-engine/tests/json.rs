@@ -53,6 +53,7 @@ fn every_vector_is_answered_as_it_says() {
             assert_eq!(answer["requestId"], "req-1");
         }
         assert_eq!(answer.get("code").is_some(), status >= 400, "{name}: {body}");
+        assert!(vector["longest"].as_u64().is_none_or(|most| body.len() as u64 <= most), "{name}: {body}");
     }
 }
 

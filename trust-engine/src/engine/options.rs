@@ -168,6 +168,11 @@ impl Options {
         self
     }
 
+    /// What [`queue`](Self::queue) is set to.
+    pub fn queue_size(&self) -> usize {
+        self.queue
+    }
+
     /// Most records per commit, 1 to 1,024; 1,024 by default.
     #[must_use]
     pub fn max_batch(mut self, records: usize) -> Self {

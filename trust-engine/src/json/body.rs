@@ -4,13 +4,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::strict::{Amount, StrictMap};
+use super::strict::{Amount, Named, StrictMap, Word};
 use super::{Caller, MAX_BODY_BYTES};
 use crate::ceiling::CeilingRequest;
 use crate::error::{Error, Result};
 use crate::gate::GateRequest;
 use crate::policy::Decision;
 use crate::provenance::{NewRecord, RecordType};
+
+/// Longest part of a bad body that an error tells, and longest name of a field in it.
+const MAX_TOLD_BYTES: usize = 200;
+const MAX_FIELD_BYTES: usize = 64;
 
 /// Reads a body.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
@@ -59,8 +63,18 @@ fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
     };
     let field: Vec<&str> =
         [path].into_iter().filter(|part| !part.is_empty() && *part != ".").chain(named).collect();
-    let field = if field.is_empty() { "body".to_owned() } else { field.join(".") };
+    let field = if field.is_empty() { "body".to_owned() } else { clipped(&field.join("."), MAX_FIELD_BYTES) };
+    let text = clipped(text, MAX_TOLD_BYTES);
     Error::new(crate::ErrorKind::InvalidInput, format!("{field}: {text}")).with("field", field)
+}
+
+/// The beginning of a text that comes from outside.
+fn clipped(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 #[derive(Deserialize)]
@@ -69,7 +83,7 @@ pub(super) struct GateBody {
     agent_id: String,
     role: String,
     tier: Option<String>,
-    context: Option<GateContext>,
+    context: Option<Named<GateContext>>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +105,7 @@ impl GateBody {
         if let Some(name) = &caller.name {
             request = request.caller(name.as_str());
         }
-        let Some(context) = self.context else { return request };
+        let Some(Named(context)) = self.context else { return request };
         if let Some(resource) = context.resource_id {
             request = request.resource(resource);
         }
@@ -115,7 +129,7 @@ pub(super) struct CeilingBody {
     agent_id: String,
     resource_type: Option<String>,
     requested_amount: Option<Amount>,
-    resources: Option<Vec<Demand>>,
+    resources: Option<Vec<Named<Demand>>>,
     tier: Option<String>,
 }
 
@@ -134,7 +148,7 @@ impl CeilingBody {
     ) -> Result<CeilingRequest> {
         let demands = match (self.resource_type, self.requested_amount, self.resources) {
             (Some(resource_type), Some(requested_amount), None) => {
-                vec![Demand { resource_type, requested_amount }]
+                vec![Named(Demand { resource_type, requested_amount })]
             }
             (None, None, Some(resources)) => resources,
             (None, _, None) => return Err(Error::invalid("resourceType", "is missing")),
@@ -143,7 +157,7 @@ impl CeilingBody {
                 return Err(Error::invalid("resources", "stands beside resourceType or requestedAmount"));
             }
         };
-        let mut demands = demands.into_iter();
+        let mut demands = demands.into_iter().map(|Named(demand)| demand);
         let Some(first) = demands.next() else { return Err(Error::invalid("resources", "is empty")) };
         let first = CeilingRequest::new(self.agent_id, first.resource_type, first.requested_amount.0);
         let mut request = demands
@@ -167,9 +181,9 @@ impl CeilingBody {
 pub(super) struct RecordBody {
     id: Option<Uuid>,
     #[serde(rename = "type")]
-    kind: RecordType,
+    kind: Word<RecordType>,
     agent_id: String,
-    decision: Decision,
+    decision: Word<Decision>,
     reason_code: Option<String>,
     reason: Option<String>,
     context: Option<StrictMap>,
@@ -178,7 +192,7 @@ pub(super) struct RecordBody {
 
 impl RecordBody {
     pub(super) fn into_record(self) -> NewRecord {
-        let mut record = NewRecord::new(self.kind, self.agent_id, self.decision);
+        let mut record = NewRecord::new(self.kind.0, self.agent_id, self.decision.0);
         if let Some(id) = self.id {
             record = record.id(id);
         }

@@ -1,8 +1,11 @@
-//! Values that serde would take too kindly: objects whose names repeat, numbers that lose digits.
+//! Values that serde would take too kindly: objects whose names repeat, lists in place of objects, objects in place of
+//! words, numbers that lose digits.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -10,6 +13,48 @@ use crate::ceiling::check_amount;
 
 /// From here on a double does not hold every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Fields by their names. A list would be read as fields in order, which nobody who looks at names would see.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+/// One of several words. An object with that word as its only name would be taken too.
+pub(super) struct Word<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Text<T> {
+            type Value = Word<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Word<T>, E> {
+                T::deserialize(StrDeserializer::new(word)).map(Word)
+            }
+        }
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}
 
 /// An object in which no name repeats, at any depth.
 #[derive(Debug, Default)]
