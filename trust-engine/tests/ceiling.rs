@@ -248,6 +248,40 @@ fn what_is_held_is_spent_while_the_authority_is_away_and_ends_by_either_clock() 
 }
 
 #[test]
+fn what_a_remote_authority_refused_is_not_asked_again_for_a_moment() {
+    let clock = clock();
+    let counters = Arc::new(FailingCounters::new(storage::memory_counters(clock.clone())));
+    let rows = "{agent: [{tier: LOW, resource: API, limit: 100}, {tier: LOW, resource: CPU, limit: 1, precision: EXACT}]}";
+    let options = Options::memory().policy(policy(rows)).clock(clock.clone()).counters(counters.clone());
+    let engine = Engine::open(options).unwrap();
+    let code = |amount| engine.check_ceiling(&api(amount)).unwrap().reason_code();
+    let (_, reserved) = engine.quotas().reserve(&api(90)).unwrap();
+    assert_eq!(code(20), CeilingCode::CeilingExceeded);
+    // Who asks now would learn that it is away.
+    counters.fail_leases([Fault::Unreachable]);
+    assert_eq!(code(20), CeilingCode::CeilingExceeded);
+    assert_eq!(code(30), CeilingCode::CeilingExceeded, "nor for more");
+    let refused = engine.check_ceiling(&api(20)).unwrap();
+    assert_eq!((refused.refused_by(), refused.measure().unwrap().current_usage()), (Some(Level::Agent), 90));
+    assert_eq!(code(5), CeilingCode::StoreUnavailable, "less may be there");
+    clock.advance(Duration::from_millis(99));
+    assert_eq!(code(20), CeilingCode::CeilingExceeded);
+    counters.fail_leases([Fault::Unreachable]);
+    clock.advance(Duration::from_millis(2));
+    assert_eq!(code(20), CeilingCode::StoreUnavailable, "by now there may be more");
+    assert_eq!(code(20), CeilingCode::CeilingExceeded);
+    // Something goes back.
+    reserved.unwrap().void().unwrap();
+    assert_eq!(code(20), CeilingCode::WithinCeiling);
+    // Where it is to be exact it is asked each time.
+    let cpu = CeilingRequest::new("a", "CPU", 1);
+    assert!(engine.check_ceiling(&cpu).unwrap().allowed());
+    assert_eq!(engine.check_ceiling(&cpu).unwrap().reason_code(), CeilingCode::CeilingExceeded);
+    counters.fail_leases([Fault::Unreachable]);
+    assert_eq!(engine.check_ceiling(&cpu).unwrap().reason_code(), CeilingCode::StoreUnavailable);
+}
+
+#[test]
 fn a_change_of_tier_or_policy_keeps_the_usage() {
     let rows = "{agent: [{tier: LOW, resource: API, limit: 100}, {tier: HIGH, resource: API, limit: 200}]}";
     let (engine, _) = open(rows);

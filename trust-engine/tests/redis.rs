@@ -143,6 +143,44 @@ fn engines_share_a_grant_and_the_whole_ceiling_can_be_used() {
 }
 
 #[test]
+fn calls_that_wait_together_share_scripts_and_each_has_its_own_answer() {
+    const AGENTS: u64 = 500;
+    let server = Server::start(&[]);
+    let counters = over(&server.settings(), &durable());
+    // How many calls of scripts the server has counted.
+    let scripts = || {
+        let stats: String = server.command(&["info", "commandstats"]);
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let lease_all = |need: u64| {
+        let (answer, answers) = channel();
+        for n in 1..=AGENTS {
+            let (key, answer) = (CounterKey::fleet(&format!("R{n}")), answer.clone());
+            let limit = 10 * n;
+            let ask = Ask { key, window: window(), limit, need, spare: 0, ahead: true, unspent: None };
+            counters.lease(
+                Asks::from_iter([ask]),
+                Box::new(move |leased| answer.send((n, leased.unwrap())).unwrap()),
+            );
+        }
+        drop(answer);
+        answers.iter().collect::<Vec<_>>()
+    };
+    assert_eq!(lease_all(1).len() as u64, AGENTS);
+    let before = scripts();
+    // The ceiling of each is another, so an answer that reached another asker would be seen.
+    for (n, leased) in lease_all(2000) {
+        match leased {
+            Leased::Granted(grants) => assert!(10 * n > 2000 && grants[0].amount == 2000, "{n}: {grants:?}"),
+            Leased::Refused { charged, .. } => assert_eq!((10 * n <= 2000, charged), (true, 1), "{n}"),
+        }
+    }
+    let calls = scripts() - before;
+    assert!(calls < AGENTS, "{calls} calls of scripts for {AGENTS} askers");
+}
+
+#[test]
 fn what_comes_back_is_used_by_the_other_engine() {
     let server = Server::start(&[]);
     let durable = durable();
