@@ -1,248 +1,15 @@
 'use strict'
-// The JavaScript half: promises, classes and errors. The native half (see src/) answers a call at once where it need not
+// The JavaScript half: the classes that users meet. The native half (see src/) answers a call at once where it need not
 // wait, and otherwise parks it under the number given here and says when answers are ready.
 const native = require('./native.cjs')
 const { version } = require('./package.json')
+const errors = require('./errors.cjs')
+const requests = require('./requests.cjs')
+const { GateVerdict, ceilingVerdict } = require('./verdicts.cjs')
+const { Waiting } = require('./waiting.cjs')
 
-class TrustEngineError extends Error {
-  constructor({ failure, message, retryable, details }) {
-    super(message)
-    this.code = failure
-    this.retryable = retryable
-    this.details = details
-  }
-  get name() {
-    return this.constructor.name
-  }
-}
-class InvalidInputError extends TrustEngineError {}
-class InvalidPolicyError extends TrustEngineError {}
-class NotFoundError extends TrustEngineError {}
-class ConflictError extends TrustEngineError {}
-class UnavailableError extends TrustEngineError {}
-class WouldBlockError extends TrustEngineError {}
-class ClosedError extends TrustEngineError {}
-class StoreError extends TrustEngineError {}
-
-class ContractError extends Error {
-  constructor({ status, body, detail }) {
-    super(`status ${status}: ${body}`)
-    this.status = status
-    this.body = body
-    this.detail = detail
-  }
-  get name() {
-    return 'ContractError'
-  }
-}
-
-const CLASSES = {
-  TE_INVALID_INPUT: InvalidInputError,
-  TE_INVALID_POLICY: InvalidPolicyError,
-  TE_NOT_FOUND: NotFoundError,
-  TE_CONFLICT: ConflictError,
-  TE_OVERLOADED: UnavailableError,
-  TE_UNAVAILABLE: UnavailableError,
-  TE_NO_SPACE: UnavailableError,
-  TE_LOCKED: UnavailableError,
-  TE_FENCED: UnavailableError,
-  TE_WOULD_BLOCK: WouldBlockError,
-  TE_CLOSED: ClosedError,
-  TE_FOREIGN: StoreError,
-  TE_UNSUPPORTED: StoreError,
-  TE_CORRUPT: StoreError,
-  TE_PERMISSION_DENIED: StoreError,
-  TE_KEY: StoreError,
-}
-
-function errorOf(failure) {
-  return new (CLASSES[failure.failure] ?? TrustEngineError)(failure)
-}
-
-/** The error in a value that the native half gave, if it is one. */
-function errorIn(value) {
-  if (typeof value === 'string') return undefined
-  if (value.failure !== undefined) return errorOf(value)
-  if (value.body !== undefined) return new ContractError(value)
-  return undefined
-}
-
-function unwrap(value) {
-  const error = errorIn(value)
-  if (error) throw error
-  return value
-}
-
-/** Converts what has a shape that the native half does not accept into the error that says so. */
-function guarded(call) {
-  try {
-    return call()
-  } catch (cause) {
-    if (cause instanceof TrustEngineError || cause instanceof ContractError) throw cause
-    // What the native half says of an argument; anything else is not the caller's doing.
-    const failure = /Expected$|^InvalidArg$/.test(cause?.code ?? '') ? 'TE_INVALID_INPUT' : 'TE_ERROR'
-    const error = errorOf({ failure, message: String(cause?.message ?? cause), retryable: false, details: {} })
-    error.cause = cause
-    throw error
-  }
-}
-
-const CLOSED = { failure: 'TE_CLOSED', message: 'closed: the engine is closed', retryable: false, details: {} }
-
-/** The calls that wait for the native half. */
-class Waiting {
-  #calls = []
-  #free = []
-  #count = 0
-  #idle = []
-  #ended = false
-  // Keeps the process alive while calls wait, and not a moment longer.
-  #alive = setInterval(() => {}, 0x7fffffff)
-
-  constructor() {
-    this.#alive.unref()
-  }
-
-  /** `start` is given a number, and gives an answer or null. */
-  call(start) {
-    if (this.#ended) return Promise.reject(errorOf(CLOSED))
-    const slot = this.#free.length > 0 ? this.#free.pop() : this.#calls.length
-    if (slot === this.#calls.length) this.#calls.push(undefined)
-    let answer
-    try {
-      answer = guarded(() => start(slot))
-    } catch (error) {
-      this.#free.push(slot)
-      return Promise.reject(error)
-    }
-    if (answer != null) {
-      this.#free.push(slot)
-      const error = errorIn(answer)
-      return error ? Promise.reject(error) : Promise.resolve(answer)
-    }
-    if (this.#count++ === 0) this.#alive.ref()
-    return new Promise((resolve, reject) => {
-      this.#calls[slot] = { resolve, reject }
-    })
-  }
-
-  /** Numbers and answers in turn. */
-  settle(list) {
-    for (let at = 0; at < list.length; at += 2) {
-      const slot = list[at]
-      const value = list[at + 1]
-      const { resolve, reject } = this.#calls[slot]
-      this.#calls[slot] = undefined
-      this.#free.push(slot)
-      this.#count--
-      const error = errorIn(value)
-      if (error) reject(error)
-      else resolve(value)
-    }
-    if (this.#count === 0) {
-      if (this.#ended) clearInterval(this.#alive)
-      else this.#alive.unref()
-      for (const resolve of this.#idle.splice(0)) resolve()
-    }
-  }
-
-  /** Waits until none is under way. */
-  idle() {
-    return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
-  }
-
-  /** No call is taken any more; those under way are settled. */
-  end() {
-    this.#ended = true
-    if (this.#count === 0) clearInterval(this.#alive)
-  }
-}
-
-const UNIT = '\u001f'
-
-/** Takes a gate's verdict apart; see `gate` in src/output.rs. */
-function gateVerdict(text) {
-  const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, requiredTier, escalationPath, receipt, ...rest] =
-    text.split(UNIT)
-  const reason = rest.length === 1 ? rest[0] : rest.join(UNIT)
-  const verdict = { allowed: decision === 'ALLOW', decision, reason, reasonCode, evaluatedAt, provenanceId, recorded }
-  if (requiredTier !== '') verdict.requiredTier = requiredTier
-  if (escalationPath !== '') verdict.escalationPath = escalationPath
-  if (receipt !== '') verdict.receipt = JSON.parse(receipt)
-  if (ticket !== '') verdict.ticket = Number(ticket)
-  return verdict
-}
-
-/** Takes a ceiling's verdict apart; see `ceiling` in src/output.rs. */
-function ceilingVerdict(text) {
-  const [allowed, recorded, near, retryable, reasonCode, usage, ceiling, remaining, resetAt, provenanceId, reason] =
-    text.split(UNIT)
-  const verdict = {
-    allowed: allowed === '1',
-    reason,
-    reasonCode,
-    currentUsage: Number(usage),
-    ceiling: Number(ceiling),
-    remaining: Number(remaining),
-    nearLimit: near === '1',
-    recorded,
-    retryable: retryable === '1',
-  }
-  if (resetAt !== '') verdict.resetAt = resetAt
-  if (provenanceId !== '') verdict.provenanceId = provenanceId
-  return verdict
-}
-
-const GATE = { agentId: 'string', role: 'string', tier: 'string?', organization: 'string?', caller: 'string?', context: 'object?' }
-const CONTEXT = { resourceId: 'string?', action: 'string?', environment: 'string?', metadata: 'object?' }
-const CEILING = {
-  agentId: 'string', resourceType: 'string', requestedAmount: 'number', tier: 'string?', organization: 'string?',
-  caller: 'string?', requestId: 'string?',
-}
-
-/** Why a request could not be passed on. Types are looked at only then. */
-function misshapen(request, shape, prefix = '') {
-  if (request === null || typeof request !== 'object') return invalid(prefix || 'request', 'is not an object')
-  for (const name of Object.keys(shape)) {
-    const [type, optional] = shape[name].split('?')
-    const value = request[name]
-    if (value == null && optional === '') continue
-    if (typeof value !== type || value === null) {
-      const is = value === undefined ? 'is missing' : `is ${value === null ? 'null' : typeof value}`
-      return invalid(`${prefix}${name}`, `${is}; it takes ${type === 'object' ? 'an object' : `a ${type}`}`)
-    }
-  }
-  return undefined
-}
-
-function invalid(field, issue) {
-  const message = `invalid input: ${field} ${issue}`
-  return errorOf({ failure: 'TE_INVALID_INPUT', message, retryable: false, details: { field } })
-}
-
-/** Calls `call` with the fields of a gate's request. */
-function withGate(request, call) {
-  try {
-    const { agentId, role, tier, organization, caller, context } = request
-    if (context == null) return call(agentId, role, tier, organization, caller)
-    const { resourceId, action, environment, metadata } = context
-    const text = metadata == null ? undefined : JSON.stringify(metadata)
-    if (metadata != null && text === undefined) throw invalid('context.metadata', 'is nothing that JSON has')
-    return call(agentId, role, tier, organization, caller, resourceId, action, environment, text)
-  } catch (cause) {
-    throw misshapen(request, GATE) ?? (request.context && misshapen(request.context, CONTEXT, 'context.')) ?? cause
-  }
-}
-
-/** Calls `call` with the fields of a ceiling's request. */
-function withCeiling(request, call) {
-  try {
-    const { agentId, resourceType, requestedAmount, tier, organization, caller, requestId } = request
-    return call(agentId, resourceType, requestedAmount, tier, organization, caller, requestId)
-  } catch (cause) {
-    throw misshapen(request, CEILING) ?? cause
-  }
-}
+const { errorOf, guarded, invalid, unwrap } = errors
+const { text, optionalText, organizationName } = requests
 
 class JsonCalls {
   #calls
@@ -253,28 +20,31 @@ class JsonCalls {
     this.#waiting = waiting
   }
   evaluateGate(body, requestId) {
-    return this.#waiting.call((slot) => this.#calls.evaluateGate(slot, body, requestId))
+    return this.#waiting.call((slot) => this.#calls.evaluateGate(slot, requests.bytes('body', body), requestId))
   }
   decideGate(body, requestId) {
-    return unwrap(guarded(() => this.#calls.decideGate(body, requestId)))
+    return unwrap(guarded(() => this.#calls.decideGate(requests.bytes('body', body), requestId)))
   }
   checkCeiling(body, idempotencyKey, requestId) {
-    return this.#waiting.call((slot) => this.#calls.checkCeiling(slot, body, idempotencyKey, requestId))
+    return this.#waiting.call((slot) => {
+      const key = optionalText('idempotencyKey', idempotencyKey)
+      return this.#calls.checkCeiling(slot, requests.bytes('body', body), key, requestId)
+    })
   }
   record(body, requestId) {
-    return this.#waiting.call((slot) => this.#calls.record(slot, body, requestId))
+    return this.#waiting.call((slot) => this.#calls.record(slot, requests.bytes('body', body), requestId))
   }
   get(id, requestId) {
-    return this.#waiting.call((slot) => this.#calls.get(slot, id, requestId))
+    return this.#waiting.call((slot) => this.#calls.get(slot, text('id', id), requestId))
   }
   chain(id, depth, requestId) {
-    return this.#waiting.call((slot) => this.#calls.chain(slot, id, depth, requestId))
+    return this.#waiting.call((slot) => this.#calls.chain(slot, text('id', id), requests.number('depth', depth), requestId))
   }
   query(query, requestId) {
-    return this.#waiting.call((slot) => this.#calls.query(slot, query, requestId))
+    return this.#waiting.call((slot) => this.#calls.query(slot, requests.queryOf(query), requestId))
   }
-  stats(range, requestId) {
-    return this.#waiting.call((slot) => this.#calls.stats(slot, range, requestId))
+  stats(timeRange, requestId) {
+    return this.#waiting.call((slot) => this.#calls.stats(slot, text('timeRange', timeRange), requestId))
   }
 }
 
@@ -284,6 +54,7 @@ class Log {
   #organization
   #calls
 
+  /** Without an organization it is the whole fleet's. */
   constructor(native, waiting, organization, calls) {
     this.#native = native
     this.#waiting = waiting
@@ -291,10 +62,12 @@ class Log {
     this.#calls = calls
   }
   async record(record) {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.record(slot, this.#organization, JSON.stringify(record))))
+    if (this.#organization === undefined) throw invalid('organization', 'is missing; the whole fleet records nothing')
+    const written = requests.json('record', record)
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.record(slot, this.#organization, written)))
   }
-  async page(query) {
-    return JSON.parse(await plain(this.#calls.query(query)))
+  page(query) {
+    return this.#read(this.#calls.query(query))
   }
   async *query(query = {}) {
     let pageToken = query.pageToken
@@ -304,13 +77,15 @@ class Log {
       pageToken = page.nextPageToken ?? undefined
     } while (pageToken !== undefined)
   }
-  async get(id) {
-    return JSON.parse(await plain(this.#calls.get(id)))
+  get(id) {
+    return this.#read(this.#calls.get(id))
   }
   async chain(id, depth = 10) {
-    return JSON.parse(await plain(this.#calls.chain(id, depth))).chain
+    requests.integer('depth', depth, 1, 100)
+    return (await this.#read(this.#calls.chain(id, depth))).chain
   }
-  prove(id) {
+  async prove(id) {
+    text('id', id)
     return this.#waiting.call((slot) => this.#native.prove(slot, this.#organization, id))
   }
   async checkpoint() {
@@ -319,19 +94,12 @@ class Log {
   async verify() {
     return JSON.parse(await this.#waiting.call((slot) => this.#native.verify(slot)))
   }
-}
-
-const PLAIN = { 400: 'TE_INVALID_INPUT', 404: 'TE_NOT_FOUND', 409: 'TE_CONFLICT', 503: 'TE_UNAVAILABLE' }
-
-/** An error of the contract as one of the engine, for callers that do not speak the contract. */
-async function plain(answer) {
-  try {
-    return await answer
-  } catch (error) {
-    if (!(error instanceof ContractError)) throw error
-    const { message, details } = JSON.parse(error.body)
-    const failure = PLAIN[error.status] ?? 'TE_ERROR'
-    throw errorOf({ failure, message, retryable: error.status === 503, details: details ?? {} })
+  async #read(answer) {
+    try {
+      return JSON.parse(await answer)
+    } catch (error) {
+      throw errors.ofContract(error)
+    }
   }
 }
 
@@ -349,16 +117,20 @@ class Agents {
     return JSON.parse(await this.#waiting.call(start))
   }
   register(agent) {
-    return this.#read((slot) => this.#native.register(slot, this.#organization, JSON.stringify(agent)))
+    return this.#read((slot) => this.#native.register(slot, this.#organization, requests.json('agent', agent)))
   }
   change(id, change) {
-    return this.#read((slot) => this.#native.change(slot, this.#organization, id, JSON.stringify(change)))
+    return this.#read((slot) => {
+      return this.#native.change(slot, this.#organization, text('id', id), requests.json('change', change))
+    })
   }
   get(id) {
-    return this.#read((slot) => this.#native.agent(slot, this.#organization, id))
+    return this.#read((slot) => this.#native.agent(slot, this.#organization, text('id', id)))
   }
   list(after, limit = 100) {
-    return this.#read((slot) => this.#native.agents(slot, this.#organization, after, limit))
+    return this.#read((slot) => {
+      return this.#native.agents(slot, this.#organization, optionalText('after', after), requests.number('limit', limit))
+    })
   }
 }
 
@@ -374,16 +146,14 @@ class Policy {
     return JSON.parse(unwrap(this.#native.policy()))
   }
   async swap(document, actor) {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.swapPolicy(slot, document, actor)))
+    const start = (slot) => this.#native.swapPolicy(slot, text('document', document), text('actor', actor))
+    return JSON.parse(await this.#waiting.call(start))
   }
   async history(below, limit = 20) {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.policyHistory(slot, below, limit)))
+    const most = below == null ? undefined : requests.number('below', below)
+    const start = (slot) => this.#native.policyHistory(slot, most, requests.number('limit', limit))
+    return JSON.parse(await this.#waiting.call(start))
   }
-}
-
-/** A URL or settings, as settings. */
-function settings(value) {
-  return typeof value === 'string' ? { url: value } : value
 }
 
 const OPENING = Symbol('opening')
@@ -408,10 +178,8 @@ class TrustEngine {
   }
 
   static async open(options) {
+    const input = requests.openInput(options)
     const engine = new TrustEngine(OPENING)
-    const { storage, ...rest } = options ?? {}
-    const { memory, embedded, postgres, redis } = storage ?? {}
-    const input = { ...rest, memory, embedded, postgres: settings(postgres), redis: settings(redis) }
     try {
       await engine.#waiting.call((slot) => engine.#native.open(slot, input))
     } catch (error) {
@@ -423,40 +191,62 @@ class TrustEngine {
   }
 
   decideGate(request) {
-    return gateVerdict(unwrap(withGate(request, (...fields) => this.#native.decideGate(...fields))))
+    return new GateVerdict(unwrap(this.#native.decideGate(...requests.gateFields(request))), this)
   }
   async evaluateGate(request) {
-    const call = (slot) => withGate(request, (...fields) => this.#native.evaluateGate(slot, ...fields))
-    return gateVerdict(await this.#waiting.call(call))
+    const start = (slot) => this.#native.evaluateGate(slot, ...requests.gateFields(request))
+    return new GateVerdict(await this.#waiting.call(start))
   }
-  async committed(verdict) {
-    const { ticket, provenanceId } = verdict
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.committed(slot, ticket, provenanceId)))
+  committed(verdict) {
+    const ticket = GateVerdict.ticketOf(verdict)
+    if (ticket?.engine !== this) return Promise.reject(invalid('verdict', 'is none that decideGate of this engine gave'))
+    return (ticket.receipt ??= this.#receipt(verdict, ticket.number))
+  }
+  async #receipt({ provenanceId, recorded }, number) {
+    if (recorded === 'none') return null
+    try {
+      const receipt = JSON.parse(await this.#waiting.call((slot) => this.#native.committed(slot, number, provenanceId)))
+      // Numbers of tickets begin anew after 2^32.
+      if (receipt?.id === provenanceId) return receipt
+    } catch (error) {
+      // What is no ticket any more is looked up in the log.
+      if (!(error instanceof errors.NotFoundError)) throw error
+    }
+    throw errors.outwaited(provenanceId)
   }
   checkCeilingNow(request) {
-    return ceilingVerdict(unwrap(withCeiling(request, (...fields) => this.#native.checkCeilingNow(...fields))))
+    return ceilingVerdict(unwrap(this.#native.checkCeilingNow(...requests.ceilingFields(request))))
   }
   async checkCeiling(request) {
-    const call = (slot) => withCeiling(request, (...fields) => this.#native.checkCeiling(slot, ...fields))
-    return ceilingVerdict(await this.#waiting.call(call))
+    const start = (slot) => this.#native.checkCeiling(slot, ...requests.ceilingFields(request))
+    return ceilingVerdict(await this.#waiting.call(start))
   }
   async usage(agentId, organization) {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.usage(slot, agentId, organization)))
+    const fields = [text('agentId', agentId), organizationName('organization', organization)]
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.usage(slot, ...fields)))
   }
   json(caller = {}) {
-    const { name, organization, fleetWide = false, internal = false } = caller
-    const calls = unwrap(guarded(() => this.#native.calls(name, organization, fleetWide, internal)))
-    return new JsonCalls(calls, this.#waiting)
+    const { name, organization, fleetWide = false, internal = false } = requests.object('caller', caller)
+    const fields = [
+      optionalText('caller', name),
+      organizationName('organization', organization),
+      requests.flag('fleetWide', fleetWide),
+      requests.flag('internal', internal),
+    ]
+    return new JsonCalls(unwrap(this.#native.calls(...fields)), this.#waiting)
   }
-  log(organization) {
-    const caller = { ...(organization === '*' ? { fleetWide: true } : { organization }), internal: true }
-    return new Log(this.#native, this.#waiting, organization, this.json(caller))
+  log(scope) {
+    const { organization, fleetWide } = requests.scopeOf(scope)
+    const calls = this.json({ organization, fleetWide, internal: true })
+    return new Log(this.#native, this.#waiting, organization, calls)
   }
   agents(organization) {
-    return new Agents(this.#native, this.#waiting, organization)
+    return new Agents(this.#native, this.#waiting, organizationName('organization', organization))
   }
-  async stats(range = '24h', organization) {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.stats(slot, range, organization)))
+  async stats(timeRange = '24h', scope) {
+    const { organization } = requests.scopeOf(scope)
+    const start = (slot) => this.#native.stats(slot, text('timeRange', timeRange), organization)
+    return JSON.parse(await this.#waiting.call(start))
   }
   async health() {
     return JSON.parse(await this.#waiting.call((slot) => this.#native.health(slot)))
@@ -465,7 +255,9 @@ class TrustEngine {
     return this.#native.warnings()
   }
   get verifierKey() {
-    return this.#native.verifierKey()
+    const key = this.#native.verifierKey()
+    if (key === '') throw errors.closed()
+    return key
   }
   /** How often the loop was woken for answers: for tests and benches. */
   get wakes() {
@@ -490,22 +282,23 @@ class TrustEngine {
 }
 
 function verifyRecord(entry, proof, verifierKey) {
-  const failure = guarded(() => native.verifyRecord(entry, proof, verifierKey))
+  const fields = [requests.bytes('entry', entry), text('proof', proof), text('verifierKey', verifierKey)]
+  const failure = native.verifyRecord(...fields)
   if (failure) throw errorOf(failure)
 }
 
 module.exports = {
   TrustEngine,
-  TrustEngineError,
-  InvalidInputError,
-  InvalidPolicyError,
-  NotFoundError,
-  ConflictError,
-  UnavailableError,
-  WouldBlockError,
-  ClosedError,
-  StoreError,
-  ContractError,
+  TrustEngineError: errors.TrustEngineError,
+  InvalidInputError: errors.InvalidInputError,
+  InvalidPolicyError: errors.InvalidPolicyError,
+  NotFoundError: errors.NotFoundError,
+  ConflictError: errors.ConflictError,
+  UnavailableError: errors.UnavailableError,
+  WouldBlockError: errors.WouldBlockError,
+  ClosedError: errors.ClosedError,
+  StoreError: errors.StoreError,
+  ContractError: errors.ContractError,
   verifyRecord,
   version,
 }

@@ -71,7 +71,7 @@ export interface OpenOptions {
   /** Name of the deployment, part of every signature. PostgreSQL needs one. */
   deployment?: string
   /** Callers whose claims of a tier are believed and recorded as theirs. */
-  tierAuthorities?: string[]
+  tierAuthorities?: readonly string[]
   /** Submissions that may wait for a commit; 8,192 by default. */
   queue?: number
   /** Agents and quotas kept in memory; 100,000 by default. */
@@ -107,10 +107,10 @@ export interface GateVerdict {
   readonly receipt?: Receipt
 }
 
-/** A verdict that was given before its record was committed. */
+/** A verdict that was given before its record was committed: {@link TrustEngine.committed} waits for that. */
 export interface PendingVerdict extends GateVerdict {
-  /** Names the commit for {@link TrustEngine.committed}. */
-  readonly ticket: number
+  readonly recorded: 'pending' | 'none'
+  readonly receipt?: never
 }
 
 /** May this agent use this much? */
@@ -304,6 +304,12 @@ export interface Stats {
   readonly timestamp: string
 }
 
+/**
+ * Whose records or counts: those of an organization, given by name or as an option, of `default` where none is named, or
+ * of the whole fleet. The fleet is never meant by leaving something out.
+ */
+export type Scope = string | { organization?: string; fleetWide?: false } | { fleetWide: true; organization?: never }
+
 /** A range of statistics that ends now. */
 export type TimeRange = '1h' | '6h' | '24h' | '7d' | '30d' | 'all'
 
@@ -325,11 +331,14 @@ export interface Caller {
   readonly internal?: boolean
 }
 
-/** The calls of the REST contract for one caller: bodies in, bodies out. */
+/**
+ * The calls of the REST contract for one caller: bodies in, bodies out. What the contract answers with an error is a
+ * {@link ContractError}; an argument that is not of its type is an {@link InvalidInputError}, as everywhere.
+ */
 export interface JsonCalls {
-  /** Resolves with the answer's body (status 200) when the verdict is committed; rejects with a {@link ContractError}. */
+  /** Resolves with the answer's body (status 200) when the verdict is committed. */
   evaluateGate(body: Uint8Array, requestId?: string): Promise<string>
-  /** The same at once, `"recorded":"pending"`; throws a {@link ContractError}. */
+  /** The same at once, `"recorded":"pending"`. */
   decideGate(body: Uint8Array, requestId?: string): string
   /** Status 200. */
   checkCeiling(body: Uint8Array, idempotencyKey?: string, requestId?: string): Promise<string>
@@ -340,13 +349,14 @@ export interface JsonCalls {
   /** Status 200. `depth`: 1 to 100. */
   chain(id: string, depth: number, requestId?: string): Promise<string>
   /** Status 200. */
-  query(query: Query, requestId?: string): Promise<string>
+  query(query?: Query, requestId?: string): Promise<string>
   /** Status 200. */
-  stats(range: TimeRange, requestId?: string): Promise<string>
+  stats(timeRange: TimeRange, requestId?: string): Promise<string>
 }
 
 /** Any error of the engine. */
 export class TrustEngineError extends Error {
+  protected constructor()
   /** For example `TE_INVALID_INPUT`. */
   readonly code: string
   /** Whether the same call may succeed later without a change by the caller. */
@@ -373,17 +383,20 @@ export class StoreError extends TrustEngineError {}
 
 /** What a JSON form answers when it is not the call's success. */
 export class ContractError extends Error {
+  private constructor()
   /** The HTTP status. */
   readonly status: number
   /** The body: an error of the contract. */
   readonly body: string
   /** What it is about, for the host's log: the body of a 500 does not tell. */
   readonly detail: string
+  /** The engine's own error. */
+  readonly cause?: TrustEngineError
 }
 
 /** The log, as one organization or the whole fleet sees it. */
 export interface Log {
-  /** Records something that the host decided; resolves when it is committed. */
+  /** Records something that the host decided; resolves when it is committed. The whole fleet records nothing. */
   record(record: NewRecord): Promise<Receipt>
   /** Every record that matches, page by page; what is committed meanwhile neither shifts nor repeats anything. */
   query(query?: Query): AsyncIterable<ProvenanceRecord>
@@ -427,7 +440,11 @@ export class TrustEngine {
   decideGate(request: GateRequest): PendingVerdict
   /** Evaluates a gate; resolves when the verdict is committed. */
   evaluateGate(request: GateRequest): Promise<GateVerdict>
-  /** Waits for the commit of a verdict that {@link decideGate} gave. `null` if the policy does not record it. */
+  /**
+   * Waits for the commit of a verdict that {@link decideGate} of this engine gave, itself and not a copy; asked again, it
+   * gives the same promise. `null` if the policy does not record the verdict. First asked after more verdicts than the queue
+   * holds and 8,192 others, it looks for the record in the log, and rejects with a {@link NotFoundError} if there is none.
+   */
   committed(verdict: PendingVerdict): Promise<Receipt | null>
   /** Checks and consumes at once, with what the engine holds. Throws {@link WouldBlockError} if the counters have to be asked. */
   checkCeilingNow(request: CeilingRequest): CeilingVerdict
@@ -438,16 +455,17 @@ export class TrustEngine {
 
   /** The calls of the REST contract, for hosts that hold JSON. */
   json(caller?: Caller): JsonCalls
-  /** The log as an organization sees it; `'*'` is the whole fleet. */
-  log(organization?: string): Log
+  /** The log as an organization or the whole fleet sees it. */
+  log(scope?: Scope): Log
   /** The agents of an organization. */
   agents(organization?: string): Agents
   readonly policy: Policy
-  stats(range?: TimeRange, organization?: string): Promise<Stats>
+  /** `24h` by default. */
+  stats(timeRange?: TimeRange, scope?: Scope): Promise<Stats>
   health(): Promise<Health>
-  /** What whoever operates the store should know. */
+  /** What whoever operates the store should know; nothing once the engine is closed. */
   readonly warnings: readonly string[]
-  /** The key that verifies the shard of the log that this engine writes. */
+  /** The key that verifies the shard of the log that this engine writes. Throws {@link ClosedError} once it is closed. */
   readonly verifierKey: string
   /** Commits what waits and closes. Calls afterwards fail with {@link ClosedError}; those under way are settled first. */
   close(): Promise<void>

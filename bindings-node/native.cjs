@@ -7,9 +7,20 @@ const { join } = require('node:path')
 function platform() {
   const { platform, arch } = process
   if (platform !== 'linux') return platform === 'win32' ? `${platform}-${arch}-msvc` : `${platform}-${arch}`
-  // Where there is no glibc it is musl.
-  const glibc = process.report.getReport().header.glibcVersionRuntime !== undefined
-  return `${platform}-${arch}-${glibc ? 'gnu' : 'musl'}`
+  return `${platform}-${arch}-${glibc() ? 'gnu' : 'musl'}`
+}
+
+/** Where there is no glibc it is musl. */
+function glibc() {
+  const { report } = process
+  const { excludeNetwork } = report
+  // A report looks up the names of open connections' addresses, which can take long. Older versions have no choice.
+  if (excludeNetwork !== undefined) report.excludeNetwork = true
+  try {
+    return report.getReport().header.glibcVersionRuntime !== undefined
+  } finally {
+    if (excludeNetwork !== undefined) report.excludeNetwork = excludeNetwork
+  }
 }
 
 const name = platform()

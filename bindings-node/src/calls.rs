@@ -10,7 +10,7 @@ use trust_engine::{Result, TimeRange};
 
 use crate::engine::{Place, query_of};
 use crate::error::{closed, failed, panicked};
-use crate::input::{QueryInput, organization};
+use crate::input::{QueryInput, integer, organization};
 use crate::output::{Value, answer};
 use crate::searches::Searches;
 use crate::tasks::Tasks;
@@ -117,11 +117,14 @@ impl NativeCalls {
         self.start(slot, request_id, async move |calls| calls.get(&id).await)
     }
 
-    /// A record and its ancestors. What is no depth is refused by the engine.
+    /// A record and its ancestors.
     #[napi(catch_unwind)]
     pub fn chain(&self, slot: u32, id: String, depth: f64, request_id: Option<String>) -> Option<Value> {
-        let depth = if depth.fract() == 0.0 && depth >= 0.0 { depth as usize } else { 0 };
-        self.start(slot, request_id, async move |calls| calls.chain(&id, depth).await)
+        let depth = integer("depth", depth, 1, 100);
+        self.start(slot, request_id, async move |calls| match depth {
+            Ok(depth) => calls.chain(&id, depth).await,
+            Err(error) => calls.refuse(&error),
+        })
     }
 
     /// A page.

@@ -461,7 +461,7 @@ impl NativeEngine {
 /// `*` is the whole fleet.
 fn log_of<'a>(engine: &'a Engine, org: Option<&str>) -> Result<Log<'a>> {
     match org {
-        Some("*") => Ok(engine.log().fleet_wide()),
+        None => Ok(engine.log().fleet_wide()),
         org => Ok(engine.log().of(organization(org)?)),
     }
 }

@@ -21,14 +21,17 @@ pub struct Refusal {
     pub body: String,
     /// For the host's log.
     pub detail: String,
+    /// What the engine said.
+    pub cause: Option<Failure>,
 }
 
 pub(crate) fn answer(answer: Answer) -> Value {
     match answer.status {
         200..=299 => Value::A(answer.body),
         status => {
+            let cause = answer.cause.as_ref().map(Failure::from);
             let detail = answer.cause.map(|error| format!("{error:?}")).unwrap_or_default();
-            Value::C(Refusal { status, body: answer.body, detail })
+            Value::C(Refusal { status, body: answer.body, detail, cause })
         }
     }
 }

@@ -108,6 +108,21 @@ it('a missing native half is told with its cause', async () => {
   rmSync(folder, { recursive: true })
 })
 
+it('finds its native half without looking up names, and leaves reports as they were', async () => {
+  const script = `
+    const { report } = process
+    const { getReport } = report
+    const seen = []
+    report.getReport = () => (seen.push(report.excludeNetwork), getReport.call(report))
+    require('trust-engine')
+    console.log(JSON.stringify([seen, report.excludeNetwork]))`
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { cwd: here('.').pathname })
+  const [seen, after] = JSON.parse(stdout)
+  // Nothing was asked of the machine, or without its network.
+  assert.ok(seen.every((excluded) => excluded === true), stdout)
+  assert.notEqual(after, true)
+})
+
 it('an open engine without calls does not keep the process alive', async () => {
   const script = `import { TrustEngine } from 'trust-engine'; await TrustEngine.open({ storage: { memory: true } }); console.log('open')`
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 20_000, cwd: here('.').pathname })

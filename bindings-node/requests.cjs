@@ -1,0 +1,175 @@
+'use strict'
+// What callers pass, checked: of the right type, and text that another language can have. Bounds are the engine's.
+const { isUint8Array } = require('node:util/types')
+const { invalid } = require('./errors.cjs')
+
+/** What organization is meant where none is named. */
+const DEFAULT_ORGANIZATION = 'default'
+
+function mistyped(field, value, wanted) {
+  const given = value === undefined ? 'missing' : value === null ? 'null' : `of type ${typeof value}`
+  return invalid(field, `is ${given}; it takes ${wanted}`)
+}
+
+function text(field, value) {
+  if (typeof value !== 'string') throw mistyped(field, value, 'a string')
+  // Passed on, half a surrogate pair becomes U+FFFD, and two ids would become one.
+  if (!value.isWellFormed()) throw invalid(field, 'has half of a surrogate pair, which is no text')
+  return value
+}
+
+function optionalText(field, value) {
+  return value == null ? undefined : text(field, value)
+}
+
+function number(field, value) {
+  if (typeof value !== 'number') throw mistyped(field, value, 'a number')
+  return value
+}
+
+function integer(field, value, min, max) {
+  if (Number.isInteger(number(field, value)) && value >= min && value <= max) return value
+  throw invalid(field, `is ${value}; it must be an integer from ${min} to ${max}`)
+}
+
+function flag(field, value) {
+  if (typeof value !== 'boolean') throw mistyped(field, value, 'true or false')
+  return value
+}
+
+function bytes(field, value) {
+  if (!isUint8Array(value)) throw mistyped(field, value, 'a Uint8Array')
+  return value
+}
+
+function texts(field, value) {
+  if (!Array.isArray(value)) throw mistyped(field, value, 'an array of strings')
+  return value.map((one) => text(field, one))
+}
+
+function object(field, value) {
+  if (value === null || typeof value !== 'object') throw mistyped(field, value, 'an object')
+  return value
+}
+
+/** As JSON. */
+function json(field, value) {
+  let written
+  try {
+    written = JSON.stringify(value)
+  } catch (cause) {
+    const [why] = String(cause?.message ?? cause).split('\n', 1)
+    throw invalid(field, `cannot be written as JSON: ${why}`, cause)
+  }
+  if (written === undefined) throw mistyped(field, value, 'what JSON has')
+  return written
+}
+
+/** `*` is the whole fleet for the native half, and so the name of no organization. */
+function organizationName(field, value) {
+  if (value === '*') throw invalid(field, "is '*', which is no organization")
+  return optionalText(field, value)
+}
+
+/** Of `shape`, what is set: each field by its check. */
+function fields(value, shape, within = '') {
+  const set = {}
+  for (const [name, check] of Object.entries(shape)) {
+    if (value[name] != null) set[name] = check(within + name, value[name])
+  }
+  return set
+}
+
+/** The fields of a gate's request, in the order of src/engine.rs. */
+function gateFields(request) {
+  const { agentId, role, tier, organization, caller, context } = object('request', request)
+  const { resourceId, action, environment, metadata } = context == null ? {} : object('context', context)
+  return [
+    text('agentId', agentId),
+    text('role', role),
+    optionalText('tier', tier),
+    organizationName('organization', organization),
+    optionalText('caller', caller),
+    optionalText('context.resourceId', resourceId),
+    optionalText('context.action', action),
+    optionalText('context.environment', environment),
+    metadata == null ? undefined : json('context.metadata', metadata),
+  ]
+}
+
+/** The fields of a ceiling's request, likewise. */
+function ceilingFields(request) {
+  const { agentId, resourceType, requestedAmount, tier, organization, caller, requestId } = object('request', request)
+  return [
+    text('agentId', agentId),
+    text('resourceType', resourceType),
+    number('requestedAmount', requestedAmount),
+    optionalText('tier', tier),
+    organizationName('organization', organization),
+    optionalText('caller', caller),
+    optionalText('requestId', requestId),
+  ]
+}
+
+const QUERY = {
+  agentId: text, type: text, decision: text, startTime: text, endTime: text, parentId: text, oldestFirst: flag,
+  pageSize: number, pageToken: text, readYourWrites: flag,
+}
+
+function queryOf(query = {}) {
+  return fields(object('query', query), QUERY)
+}
+
+/** Whose records and counts: always one organization, or the fleet because that was said. */
+function scopeOf(scope) {
+  const { organization, fleetWide = false } = typeof scope === 'object' && scope ? scope : { organization: scope }
+  const name = organizationName('organization', organization)
+  if (!flag('fleetWide', fleetWide)) return { organization: name ?? DEFAULT_ORGANIZATION, fleetWide }
+  if (name !== undefined) throw invalid('organization', 'is named, and the whole fleet is asked for too; it takes one of them')
+  return { organization: undefined, fleetWide }
+}
+
+const POSTGRES = {
+  schema: text, connections: number, connectTimeoutMs: number, statementTimeoutMs: number, rootCertificates: text,
+  replica: text,
+}
+const REDIS = {
+  prefix: text, timeoutMs: number, connectTimeoutMs: number, statsTtlMs: number, rootCertificates: text, bestEffort: flag,
+}
+
+/** A URL, or settings that have one. */
+function server(shape) {
+  return (field, value) => {
+    if (typeof value === 'string') return { url: text(field, value) }
+    const { url } = object(field, value)
+    return { url: text(`${field}.url`, url), ...fields(value, shape, `${field}.`) }
+  }
+}
+
+const STORAGE = { memory: flag, embedded: text, postgres: server(POSTGRES), redis: server(REDIS) }
+const OPTIONS = {
+  policy: text, signingKey: bytes, deployment: text, tierAuthorities: texts, queue: number, cachedAgents: number,
+}
+
+/** What an engine is opened with, as `OpenInput` in src/open.rs has it. */
+function openInput(options = {}) {
+  const { storage } = object('options', options)
+  return { ...fields(object('storage', storage), STORAGE, 'storage.'), ...fields(options, OPTIONS) }
+}
+
+module.exports = {
+  text,
+  optionalText,
+  number,
+  integer,
+  bytes,
+  object,
+  flag,
+  json,
+  organizationName,
+  gateFields,
+  ceilingFields,
+  queryOf,
+  scopeOf,
+  openInput,
+}
