@@ -250,7 +250,10 @@ export interface NewAgent {
   status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
   attestations?: string[]
   creation?: string
+  /** Who made it; an agent of the same organization makes it part of its family. */
   creator?: string
+  /** Who registers it, where that is someone else: the actor in its record. */
+  registeredBy?: string
   parent?: string
 }
 

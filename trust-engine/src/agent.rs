@@ -105,6 +105,8 @@ pub struct NewAgent {
     #[serde(default)]
     creator: Option<String>,
     #[serde(default)]
+    registered_by: Option<String>,
+    #[serde(default)]
     parent: Option<String>,
 }
 
@@ -137,11 +139,23 @@ impl NewAgent {
         self.attestations.push(attestation.into());
         self
     }
-    /// Who registers it.
+    /// Who made it: if that is an agent of the same organization, the new one joins its family.
     #[must_use]
     pub fn created_by(mut self, creator: impl Into<String>) -> Self {
         self.creator = Some(creator.into());
         self
+    }
+    /// Who registers it, where that is not who made it: the actor in its record, and nobody's ancestor.
+    #[must_use]
+    pub fn registered_by(mut self, actor: impl Into<String>) -> Self {
+        self.registered_by = Some(actor.into());
+        self
+    }
+    pub(crate) fn actor(&self) -> Result<Option<String>> {
+        if let Some(actor) = &self.registered_by {
+            check_line("registeredBy", actor, crate::ids::MAX_ID_BYTES)?;
+        }
+        Ok(self.registered_by.clone().or_else(|| self.creator.clone()))
     }
     /// How it came to be, and from which agent of the same organization.
     #[must_use]

@@ -145,6 +145,9 @@ fn wider_levels_are_shared_and_say_that_they_refused() {
     agents.register(NewAgent::new("child").made_from("parent", Creation::Cloned)).unwrap();
     agents.register(NewAgent::new("grandchild").created_by("child")).unwrap();
     agents.register(NewAgent::new("stranger").created_by("ops")).unwrap();
+    // Whoever registers an agent, though it be called like one, is not its ancestor.
+    agents.register(NewAgent::new("guest").registered_by("child")).unwrap();
+    assert_eq!(agents.get("guest").unwrap().family, None);
     let check =
         |agent: &str, amount| engine.check_ceiling(&CeilingRequest::new(agent, "API", amount)).unwrap();
     assert!(check("parent", 30).allowed());

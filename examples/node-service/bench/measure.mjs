@@ -9,7 +9,7 @@ export async function measure({ k6, store, server, apiKey, scenario, seconds, wa
   const others = await store.processes()
   const before = await store.counters()
   const generator = startK6({ k6, scenario, seconds, warmup, url: server.url, apiKey, folder })
-  const stop = watch({ service: { pid: server.pid }, k6: { pid: generator.pid }, ...others })
+  const stop = watch({ service: { pids: server.pids }, k6: { pid: generator.pid }, ...others })
   let figures
   let samples
   try {

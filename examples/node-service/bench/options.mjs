@@ -13,6 +13,7 @@ const USAGE = `usage: node bench/run.mjs [flags]
   --duration 30s     of each endpoint; 15s
   --scale 0.1        of the published durations of load scenarios; 1
   --rounds 3         times that each endpoint is measured, for medians; 1
+  --processes 2      services on one store, without embedded; 1
   --profile          where the service spends its time, instead of a comparison
 environment: BENCH_DATABASE_URL, BENCH_REDIS_URL, SEED_RECORDS (100000), WARMUP (5s), PG_CONNECTIONS`
 
@@ -27,6 +28,7 @@ export function readOptions(args, env) {
       duration: { type: 'string', default: env.DURATION ?? '15s' },
       scale: { type: 'string', default: '1' },
       rounds: { type: 'string', default: '1' },
+      processes: { type: 'string', default: '1' },
       profile: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -35,12 +37,15 @@ export function readOptions(args, env) {
     console.log(USAGE)
     return undefined
   }
+  const processes = Math.ceil(positive('processes', values.processes))
   const everything = values.scenarios === undefined ? Object.keys(PUBLISHED.endpoints) : []
   const stores = chosen('store', values.store, STORES.map(({ name }) => name)) ?? STORES.map(({ name }) => name)
   return {
     endpoints: chosen('only', values.only, Object.keys(PUBLISHED.endpoints)) ?? everything,
     scenarios: chosen('scenarios', values.scenarios, Object.keys(PUBLISHED.scenarios)) ?? [],
-    stores: STORES.filter(({ name }) => stores.includes(name)),
+    // Only one process can open an embedded store.
+    stores: STORES.filter(({ name }) => stores.includes(name) && (processes === 1 || name !== 'embedded')),
+    processes,
     seconds: secondsOf('duration', values.duration),
     warmup: secondsOf('WARMUP', env.WARMUP ?? '5s'),
     scale: positive('scale', values.scale),

@@ -6,7 +6,7 @@ const TICKS_PER_SECOND = 100
 const EVERY_MS = 500
 
 /**
- * Follows processes, by name: `{ pid }`, with `comm` if it must be called that to be the right one, or
+ * Follows processes, by name: `{ pids }`, `{ pid }`, with `comm` if it must be called that to be the right one, or
  * `{ childrenOf, comm }` for the whole family of a process's parent. The returned function stops and gives the samples.
  */
 export function watch(targets) {
@@ -35,10 +35,10 @@ export function mostMemory(samples, name, from, until) {
   return Math.max(...seen.map(({ memory }) => memory[name]))
 }
 
-/** Memory of a process in MiB: now, and the most since it started. */
-export function memory(pid) {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  const mib = (field) => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)[1]) / 1024
+/** Memory in MiB of the process that takes most: now, and the most since it started. */
+export function memory(pids) {
+  const of = pids.map((pid) => readFileSync(`/proc/${pid}/status`, 'utf8'))
+  const mib = (field) => Math.max(...of.map((status) => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)[1]) / 1024))
   return { now: mib('VmRSS'), most: mib('VmHWM') }
 }
 
@@ -53,7 +53,8 @@ function sample(targets) {
   return taken
 }
 
-function statsOf({ pid, childrenOf, comm }) {
+function statsOf({ pid, pids, childrenOf, comm }) {
+  if (pids) return pids.map(stat).filter(Boolean)
   if (pid) return [stat(pid)].filter((found) => found && (!comm || found.comm === comm))
   const child = stat(childrenOf)
   if (child?.comm !== comm) return []

@@ -12,7 +12,7 @@ import { memory } from './proc.mjs'
 import { topOfFolder } from './profile.mjs'
 import { saveResults, storeReport } from './results.mjs'
 import { seed } from './seed.mjs'
-import { makeKeys, startHello, startService } from './service.mjs'
+import { makeKeys, startHello, startService, startServices } from './service.mjs'
 
 try {
   const options = readOptions(process.argv.slice(2), process.env)
@@ -41,9 +41,9 @@ async function main(options) {
     stores.push(await onStore(store, { ...options, k6 }))
   }
   if (options.profile) return
-  const { seconds, warmup, rounds, scale, records } = options
+  const { seconds, warmup, rounds, scale, records, processes } = options
   const command = ['node bench/run.mjs', ...process.argv.slice(2)].join(' ')
-  const path = saveResults({ startedAt, command, machine, settings: { seconds, warmup, rounds, scale, records }, stores })
+  const path = saveResults({ startedAt, command, machine, settings: { seconds, warmup, rounds, scale, records, processes }, stores })
   console.log(`\n${stores.map(storeReport).join('\n\n')}\n\n${path}`)
   if (stores.some(({ failed }) => failed)) process.exitCode = 1
 }
@@ -67,10 +67,10 @@ async function onStore(store, options) {
 }
 
 async function compare(run) {
-  let server = await startService(run)
+  let server = await startServices(run)
   const hello = await startHello(run)
-  const base = memory(server.pid).now
-  const seeded = await seed({ url: server.url, apiKey: run.keys.apiKey, records: run.records })
+  const base = memory(server.pids).now
+  const seeded = await seed({ url: server.url.split(',')[0], apiKey: run.keys.apiKey, records: run.records })
   const against = (scenario, target, seconds) => measure({ ...run, apiKey: run.keys.apiKey, server: target, scenario, seconds })
 
   const rounds = []
@@ -92,14 +92,14 @@ async function compare(run) {
     const seconds = PUBLISHED.scenarios[scenario].seconds * run.scale
     scenarios.push({ seconds, ...(await attempt(scenario, () => against(scenario, server, seconds))) })
   }
-  let { most } = memory(server.pid)
+  let { most } = memory(server.pids)
   // Last, because the policy stays in force.
   for (const scenario of run.endpoints.filter((name) => PUBLISHED.endpoints[name].ceilings)) {
     await server.stop()
     const policy = await writePolicy(run.folder, scenario, PUBLISHED.endpoints[scenario].ceilings)
-    server = await startService({ ...run, policy })
+    server = await startServices({ ...run, policy })
     await measureAll([scenario])
-    most = Math.max(most, memory(server.pid).most)
+    most = Math.max(most, memory(server.pids).most)
   }
   return { seeded, memory: { base, most }, endpoints: run.endpoints.map((scenario) => median(scenario, rounds)), scenarios }
 }

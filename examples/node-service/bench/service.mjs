@@ -42,6 +42,17 @@ export function startService({ store, folder, keys, policy, profiles }) {
   return serve([...flags, MAIN], env, `${folder}/service.log`)
 }
 
+/** Starts several on one store; the load is divided among them. */
+export async function startServices({ processes, ...run }) {
+  const services = []
+  for (let number = 0; number < processes; number += 1) services.push(await startService(run))
+  return {
+    url: services.map(({ url }) => url).join(),
+    pids: services.map(({ pid }) => pid),
+    stop: () => Promise.all(services.map(({ stop }) => stop())),
+  }
+}
+
 /** Starts the server that does nothing, to compare with. */
 export function startHello({ folder }) {
   return serve([HELLO], {}, `${folder}/hello.log`)
@@ -55,5 +66,5 @@ async function serve(args, env, log) {
   defer(child.stop)
   const url = `http://127.0.0.1:${port}`
   await ready(child, `${url}/health/ready`)
-  return { ...child, url }
+  return { ...child, pids: [child.pid], url }
 }

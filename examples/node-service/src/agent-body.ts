@@ -1,6 +1,6 @@
 // The body of PUT /agents/{agentId}. It is not hot, and the engine takes it as an object, so it is read here: as strictly
 // as the engine reads the others.
-import { invalid } from './errors.js'
+import { invalid, shown } from './errors.js'
 
 const STATUSES = ['ACTIVE', 'SUSPENDED', 'REVOKED'] as const
 
@@ -11,7 +11,6 @@ export interface AgentBody {
   status?: (typeof STATUSES)[number]
   attestations?: string[]
   creation?: string
-  creator?: string
   parent?: string
   version?: number
 }
@@ -33,7 +32,6 @@ const READERS: { readonly [F in keyof Fields]: Reader<Fields[F]> } = {
     return value.map((item: unknown, index) => text(`${field}[${index}]`, item))
   },
   creation: text,
-  creator: text,
   parent: text,
   version: whole,
 }
@@ -48,11 +46,11 @@ export function parseAgentBody(body: Buffer): AgentBody {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('body', 'must be an object')
   const repeated = repeatedName(text)
-  if (repeated !== undefined) throw invalid(repeated, 'is there more than once')
+  if (repeated !== undefined) throw invalid(shown(repeated), 'is there more than once')
 
   const agent: AgentBody = {}
   for (const [field, given] of Object.entries(value)) {
-    if (!isField(field)) throw invalid(field, `is not a field; there are ${Object.keys(READERS).join(', ')}`)
+    if (!isField(field)) throw invalid(shown(field), `is not a field; there are ${Object.keys(READERS).join(', ')}`)
     set(agent, field, given)
   }
   return agent

@@ -5,6 +5,7 @@ import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { JsonCalls, TrustEngine } from 'trust-engine'
 
 import { RequestError } from './errors.js'
+import type { InFlight } from './in-flight.js'
 import { type Key, KeyRing, type Permission } from './keys.js'
 
 /** A caller that has been authenticated. */
@@ -29,8 +30,8 @@ declare module 'fastify' {
 
 export type Guard = (permission: Permission) => onRequestHookHandler
 
-/** Makes hooks that let only callers with a permission pass. */
-export function guards(engine: TrustEngine, keys: readonly Key[]): Guard {
+/** Makes hooks that let only callers with a permission pass, and no more at a time than there may be. */
+export function guards(engine: TrustEngine, keys: readonly Key[], inFlight: InFlight): Guard {
   const ring = new KeyRing(keys)
   const principals = new Map(keys.map((key) => [key, principalOfKey(engine, key)]))
   const identify = (headers: IncomingHttpHeaders) => {
@@ -46,6 +47,8 @@ export function guards(engine: TrustEngine, keys: readonly Key[]): Guard {
       done(new RequestError('P6_UNAUTHORIZED', 'send a valid API key as "Authorization: Bearer …" or "X-API-Key: …"'))
     } else if (!principal.permissions.has(permission)) {
       done(new RequestError('P6_FORBIDDEN', `the API key lacks the permission ${permission}`, { permission }))
+    } else if (!inFlight.enter(request)) {
+      done(new RequestError('P6_UNAVAILABLE', 'too many requests are under way; try again'))
     } else {
       request.principal = principal
       done()

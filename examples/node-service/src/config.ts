@@ -5,6 +5,7 @@ import { type Key, parseKeys } from './keys.js'
 import { Settings } from './settings.js'
 import { readSigningKey } from './signing-key.js'
 
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 export type Storage =
@@ -27,6 +28,8 @@ export interface Config {
   readonly policy: string | undefined
   readonly keys: readonly Key[]
   readonly statsTtlSeconds: number
+  /** Most requests under way at a time. */
+  readonly maxInFlight: number
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly shutdownTimeoutSeconds: number
   /** Proxies whose `X-Forwarded-For` is believed. */
@@ -45,12 +48,20 @@ export function readConfig(env: NodeJS.ProcessEnv, dev: boolean): Config {
     policy: settings.file('POLICY_FILE'),
     keys: readKeys(settings, dev),
     statsTtlSeconds: settings.integer('STATS_TTL_SECONDS', 0, 3600) ?? 30,
+    maxInFlight: settings.integer('MAX_REQUESTS_IN_FLIGHT', 1, 100_000) ?? 2000,
     logLevel: settings.word('LOG_LEVEL', LOG_LEVELS) ?? 'info',
     shutdownTimeoutSeconds: settings.integer('SHUTDOWN_TIMEOUT_SECONDS', 1, 600) ?? 10,
     trustProxy: readProxies(settings),
   }
+  if (dev) checkDev(config, settings)
   settings.check()
   return config
+}
+
+/** A key that may do everything is for trying things out: not where others can reach it, and not on data that is shared. */
+function checkDev({ host, storage }: Config, settings: Settings): void {
+  if (!LOOPBACK.test(host)) settings.mistake('HOST must be a loopback address with --dev; make keys to listen elsewhere')
+  if (storage.kind === 'postgres') settings.mistake('DATABASE_URL cannot be used with --dev; make keys, or leave one of them out')
 }
 
 function readStorage(settings: Settings): Storage {
@@ -118,7 +129,8 @@ function readProxies(settings: Settings): string[] {
 }
 
 function isNetwork(text: string): boolean {
-  const [address = '', bits = '0', ...more] = text.split('/')
+  const [address = '', bits = '1', ...more] = text.split('/')
   const version = isIP(address)
-  return version !== 0 && more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)
+  // A network of no bits is everyone.
+  return version !== 0 && more.length === 0 && /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)
 }

@@ -20,6 +20,14 @@ const STATUS = {
   P6_UNAVAILABLE: 503,
 } as const
 
+const MAX_SHOWN = 100
+/** Messages of the engine, which quote too. */
+const MAX_MESSAGE = 400
+// Control and format characters, halves of pairs, and what begins a new line.
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/gu
+/** Seconds. */
+const RETRY_AFTER = 1
+
 export type ErrorCode = keyof typeof STATUS
 
 export interface ErrorBody {
@@ -44,6 +52,12 @@ export class RequestError extends Error {
 
 export function invalid(field: string, issue: string): RequestError {
   return new RequestError('P6_INVALID_REQUEST', `${field} ${issue}`, { field, issue })
+}
+
+/** What a caller sent, as it may stand in an error: not at any length, and on one line. */
+export function shown(text: string, most = MAX_SHOWN): string {
+  const clipped = text.length > most ? `${text.slice(0, most)}…` : text
+  return clipped.replace(UNSEEN, '\ufffd')
 }
 
 export interface ErrorAnswer {
@@ -71,7 +85,8 @@ function engineAnswer({ status, body }: ContractError, requestId: string): Error
 function errorBody(error: unknown, requestId: string): ErrorBody {
   if (error instanceof RequestError) {
     const { code, message, details } = error
-    return { code, message, ...(details && { details }), requestId }
+    const retry = code === 'P6_UNAVAILABLE' && { retryAfter: RETRY_AFTER }
+    return { code, message, ...(details && { details }), requestId, ...retry }
   }
   if (error instanceof TrustEngineError) return ofEngine(error, requestId)
   return ofFramework(error, requestId)
@@ -86,14 +101,14 @@ function ofEngine(error: TrustEngineError, requestId: string): ErrorBody {
   if (error instanceof NotFoundError) return { code: 'P6_NOT_FOUND', message, requestId }
   if (error instanceof ConflictError) return { code: 'P6_CONFLICT', message, requestId }
   if (error.retryable || error instanceof ClosedError) {
-    return { code: 'P6_UNAVAILABLE', message: 'the service cannot answer now; try again', requestId, retryAfter: 1 }
+    return { code: 'P6_UNAVAILABLE', message: 'the service cannot answer now; try again', requestId, retryAfter: RETRY_AFTER }
   }
   return internal(requestId)
 }
 
 /** The message without operation and kind, which stand before it: the request and the code say them. */
 function plain({ message }: TrustEngineError): string {
-  return message.replace(/^(?:[a-z ]+: )?(?:invalid input|invalid policy|not found|conflict): /, '')
+  return shown(message.replace(/^(?:[a-z ]+: )?(?:invalid input|invalid policy|not found|conflict): /, ''), MAX_MESSAGE)
 }
 
 /** Fastify's errors carry a status; with 4xx the request is at fault. */

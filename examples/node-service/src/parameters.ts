@@ -1,7 +1,7 @@
 // What comes in the query string and the body, as far as it is not the engine's business.
 import type { FastifyRequest } from 'fastify'
 
-import { invalid } from './errors.js'
+import { invalid, shown } from './errors.js'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -15,7 +15,7 @@ export function queryOf<N extends string>(request: FastifyRequest, names: readon
   const found: Partial<Record<N, string>> = {}
   for (const [given, value] of Object.entries(request.query as Record<string, unknown>)) {
     const name = names.find((name) => name === given)
-    if (name === undefined) throw invalid(given, `is not a parameter; there are ${names.join(', ')}`)
+    if (name === undefined) throw invalid(shown(given), `is not a parameter; there are ${names.join(', ')}`)
     if (typeof value !== 'string') throw invalid(name, 'is there more than once')
     found[name] = value
   }

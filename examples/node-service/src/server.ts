@@ -7,6 +7,7 @@ import { answerBrokenHttp } from './broken-http.js'
 import type { Config } from './config.js'
 import { errorAnswer, RequestError } from './errors.js'
 import { HealthProbe } from './health.js'
+import { InFlight } from './in-flight.js'
 import { requestId } from './request-id.js'
 import { agentRoutes } from './routes/agents.js'
 import { ceilingRoutes } from './routes/ceilings.js'
@@ -36,6 +37,8 @@ export function buildServer(config: Config, engine: TrustEngine): Service {
     genReqId: requestId,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    // Node takes the longer of both for the whole request, and by default looks only twice a minute.
+    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
     routerOptions: { maxParamLength: MAX_PATH_PART },
     // Requests on connections that are open when the service stops are still answered; the connections are then closed.
     return503OnClosing: false,
@@ -63,7 +66,7 @@ export function buildServer(config: Config, engine: TrustEngine): Service {
   })
 
   const probe = new HealthProbe(engine, config.storage.kind === 'postgres' && config.storage.redis !== undefined)
-  const guard = guards(engine, config.keys)
+  const guard = guards(engine, config.keys, new InFlight(app, config.maxInFlight))
   addRoutes(app, guard, engine, probe, config)
   return { app, probe }
 }
@@ -97,7 +100,8 @@ function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { status, body, retryAfter } = errorAnswer(error, request.id)
-  if (status >= 500) {
+  // What the service itself refuses is no surprise, and would fill the log when there is too much to do anyway.
+  if (status >= 500 && !(error instanceof RequestError)) {
     request.log[status === 500 ? 'error' : 'warn']({ ...about(request), err: error }, 'a request failed')
   }
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)

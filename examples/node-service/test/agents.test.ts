@@ -11,7 +11,6 @@ interface Agent {
   score?: number
   status: string
   attestations: string[]
-  creator: string
   parent?: string
   version: number
 }
@@ -25,7 +24,7 @@ onEveryStore('agents', (store) => {
     assert.equal(registered.status, 201)
     assert.equal(registered.headers.get('etag'), '"1"')
     const agent = registered.json<Agent>()
-    assert.deepEqual([agent.id, agent.organization, agent.tier, agent.creator], ['agent_001', 'default', 'BASIC', 'host'])
+    assert.deepEqual([agent.id, agent.organization, agent.tier], ['agent_001', 'default', 'BASIC'])
 
     const changed = await client.put('/agents/agent_001', { tier: 'VERIFIED', score: 700 })
     assert.equal(changed.status, 200)
@@ -88,12 +87,23 @@ onEveryStore('agents', (store) => {
   test('where an agent comes from is said once', async () => {
     const { client } = running()
     await client.put('/agents/root', {})
-    const registered = await client.put('/agents/copy', { parent: 'root', creation: 'CLONED', creator: 'ops' })
-    assert.deepEqual([registered.json<Agent>().parent, registered.json<Agent>().creator], ['root', 'ops'])
+    const registered = await client.put('/agents/copy', { parent: 'root', creation: 'CLONED' })
+    assert.equal(registered.json<Agent>().parent, 'root')
     assert.equal((await client.put('/agents/copy', { parent: 'root', tier: 'BASIC' })).status, 200)
     const moved = await client.put('/agents/copy', { parent: 'other' })
     assert.equal(moved.status, 409)
     assert.equal(moved.error().details?.['field'], 'parent')
+  })
+
+  test('nobody registers an agent in another’s name', async () => {
+    const { client } = running()
+    for (const field of ['creator', 'registeredBy']) {
+      const refused = await client.put('/agents/signed', { [field]: 'ops' })
+      assert.equal(refused.status, 400)
+      assert.equal(refused.error().details?.['field'], field)
+    }
+    assert.equal((await client.put('/agents/signed', {})).status, 201)
+    assert.equal((await client.put('/agents/signed', { creator: 'ops' })).status, 400)
   })
 
   test('a body that is not understood changes nothing', async () => {

@@ -34,7 +34,8 @@ function mistakes(env: Record<string, string>, dev = false): readonly string[] {
 test('with nothing but keys, everything has a default', () => {
   const config = readConfig({ API_KEYS }, false)
   assert.deepEqual([config.host, config.port, config.storage], ['127.0.0.1', 3000, { kind: 'embedded', folder: './data/trust' }])
-  assert.deepEqual([config.statsTtlSeconds, config.logLevel, config.shutdownTimeoutSeconds, config.trustProxy], [30, 'info', 10, []])
+  assert.deepEqual([config.statsTtlSeconds, config.maxInFlight, config.logLevel], [30, 2000, 'info'])
+  assert.deepEqual([config.shutdownTimeoutSeconds, config.trustProxy], [10, []])
   assert.deepEqual([...(config.keys[0]?.permissions ?? [])], ['gates:evaluate'])
 })
 
@@ -44,6 +45,17 @@ test('without keys it takes --dev', () => {
   assert.match(mistakes({ API_KEYS: '[]' }, true).join(), /has no key/)
 })
 
+test('--dev is for this machine and a folder', () => {
+  for (const HOST of ['127.0.0.1', '127.0.0.2', '::1', 'localhost']) assert.deepEqual(mistakes({ HOST }, true), [], HOST)
+  for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'example.com', '127.0.0.1.example.com', 'localhost.example.com']) {
+    assert.match(mistakes({ HOST }, true).join(), /^HOST must be a loopback address with --dev/, HOST)
+    assert.deepEqual(mistakes({ HOST, API_KEYS }), [], HOST)
+  }
+  assert.match(mistakes({ HOST: '0.0.0.0', API_KEYS }, true).join(), /^HOST /)
+  const database = { DATABASE_URL: 'postgres://db/trust', DEPLOYMENT: 'd', SIGNING_KEY_FILE: file('dev-seed', SEED) }
+  assert.match(mistakes(database, true).join(), /^DATABASE_URL cannot be used with --dev/)
+})
+
 test('every mistake is told at once, with the name of the variable', () => {
   const told = mistakes({
     API_KEYS,
@@ -51,12 +63,13 @@ test('every mistake is told at once, with the name of the variable', () => {
     STATS_TTL_SECONDS: '-1',
     LOG_LEVEL: 'loud',
     SHUTDOWN_TIMEOUT_SECONDS: '0',
+    MAX_REQUESTS_IN_FLIGHT: '0',
     TRUST_PROXY: 'on',
     POLICY_FILE: join(folder, 'nowhere'),
     REDIS_URL: 'redis://127.0.0.1',
     PG_CONNECTIONS: '8',
   })
-  const names = ['PORT', 'STATS_TTL_SECONDS', 'LOG_LEVEL', 'SHUTDOWN_TIMEOUT_SECONDS', 'TRUST_PROXY', 'POLICY_FILE', 'REDIS_URL', 'PG_CONNECTIONS']
+  const names = ['PORT', 'STATS_TTL_SECONDS', 'LOG_LEVEL', 'SHUTDOWN_TIMEOUT_SECONDS', 'MAX_REQUESTS_IN_FLIGHT', 'TRUST_PROXY', 'POLICY_FILE', 'REDIS_URL', 'PG_CONNECTIONS']
   assert.deepEqual(new Set(told.map((line) => line.split(' ')[0])), new Set(names))
   assert.match(told.join('\n'), /LOG_LEVEL must be one of fatal, error/)
 })
@@ -107,5 +120,7 @@ test('proxies are named by address', () => {
   const proxies = (text: string) => readConfig({ API_KEYS, TRUST_PROXY: text }, false).trustProxy
   assert.deepEqual(proxies('off'), [])
   assert.deepEqual(proxies('10.0.0.0/8, 127.0.0.1,fd00::/8'), ['10.0.0.0/8', '127.0.0.1', 'fd00::/8'])
-  for (const text of ['10.0.0.0/33', 'proxy.example.com', '1.2.3.4/8/8', ',']) assert.equal(mistakes({ API_KEYS, TRUST_PROXY: text }).length, 1, text)
+  for (const text of ['10.0.0.0/33', '0.0.0.0/0', '::/0', '10.0.0.0/', '10.0.0.0/08', '10.0.0/8', 'fd00::/129', 'proxy.example.com', '1.2.3.4/8/8', ',', '127.0.0.1,', 'off,127.0.0.1', 'true', '1', 'loopback', '*']) {
+    assert.equal(mistakes({ API_KEYS, TRUST_PROXY: text }).length, 1, text)
+  }
 })

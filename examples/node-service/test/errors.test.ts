@@ -2,8 +2,11 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { setImmediate, setTimeout } from 'node:timers/promises'
+import { promisify } from 'node:util'
 
 import type { Answer } from './support/client.js'
+import { SECRETS } from './support/keys.js'
 import { service } from './support/service.js'
 import { onEveryStore } from './support/stores.js'
 
@@ -14,6 +17,25 @@ const RECORD = '{"type":"ALERT","agentId":"a","decision":"DENY"'
 /** JSON of an object in an object in an object. */
 function nested(depth: number): string {
   return '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
+}
+
+/** The answers on a connection that is sent several pieces at once: the status, and which agent it is about. */
+async function answersTo(port: number, pieces: readonly string[]): Promise<string[]> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk) => chunks.push(chunk))
+  for (const piece of pieces) {
+    socket.write(piece)
+    await setImmediate()
+  }
+  await once(socket, 'close')
+  const [before, ...answers] = Buffer.concat(chunks).toString().split(/HTTP\/1\.1 /)
+  assert.equal(before, '')
+  return answers.map((answer) => {
+    const [head = '', body = ''] = answer.split('\r\n\r\n')
+    assert.equal(Number(/content-length: (\d+)/i.exec(head)?.[1]), Buffer.byteLength(body), answer)
+    return [head.slice(0, 3), (JSON.parse(body) as { agentId?: string }).agentId].filter(Boolean).join(' ')
+  })
 }
 
 function assertRefused(answer: Answer, field?: string): void {
@@ -103,6 +125,29 @@ onEveryStore('errors', (store) => {
     })
   }
 
+  test('what was sent is told back clipped and on one line', async () => {
+    const { client } = running()
+    const long = `a\n\u0000\u2028\u202e${'😀'.repeat(5000)}`
+    const json = JSON.stringify(long)
+    for (const answer of [
+      await client.put('/agents/a', `{${json}:1}`),
+      await client.put('/agents/a', `{${json}:1,${json}:2}`),
+      await client.get(`/provenance?${encodeURIComponent(long.slice(0, 501))}=1`),
+    ]) {
+      assertRefused(answer)
+      const { message, details } = answer.error()
+      const field = details?.['field'] ?? ''
+      assert.match(field, /^a\ufffd{4}😀+\ufffd?…$/u)
+      assert.ok(field.length <= 101 && message.length < 400, message)
+    }
+    const engine = await client.put('/agents/a', { tier: long })
+    assertRefused(engine, 'tier')
+    assert.ok(engine.text.length < 2000)
+    const missing = await client.put(`/agents/${encodeURIComponent('é'.repeat(125))}`, { version: 1 })
+    assert.equal(missing.status, 409)
+    assert.match(missing.error().message, /^agent é{100}… is not registered$/)
+  })
+
   test('a page’s token of one search is refused by another', async () => {
     const { client } = running()
     for (let count = 0; count < 2; count++) await client.record('tokens')
@@ -152,7 +197,44 @@ onEveryStore('errors', (store) => {
     }
   })
 
-  test('what is no HTTP is answered in the same shape', async () => {
+  test('what is no HTTP is answered behind what was asked before it', async () => {
+    const record = (agentId: string, header = '') => {
+      const body = JSON.stringify({ type: 'ALERT', agentId, decision: 'DENY' })
+      const head = ['POST /api/phase6/provenance HTTP/1.1', 'Host: a', `X-API-Key: ${SECRETS.host}`, 'Content-Type: application/json']
+      return `${head.join('\r\n')}\r\n${header}Content-Length: ${body.length}\r\n\r\n${body}`
+    }
+    const broken = 'NONSENSE\r\n\r\n'
+    for (const [bytes, answers] of [
+      [record('a') + broken, ['201 a', '400']],
+      [record('a') + record('b') + broken + record('c'), ['201 a', '201 b', '400']],
+      [record('a', 'Connection: close\r\n') + broken, ['201 a']],
+      [broken + record('a'), ['400']],
+      [record('a').replace('Content-Length: ', 'Transfer-Encoding: chunked\r\nX: '), ['400']],
+    ] as const) {
+      assert.deepEqual(await answersTo(running().port, [bytes]), answers, bytes)
+    }
+    assert.deepEqual(await answersTo(running().port, [record('a'), broken, broken, broken]), ['201 a', '400'])
+  })
+
+  test('who was told so and stays is cut off', async () => {
+    const { app, port } = running()
+    const connections = promisify(app.server.getConnections.bind(app.server))
+    app.server.closeIdleConnections()
+    while ((await connections()) > 0) await setTimeout(10)
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.write('NONSENSE\r\n\r\n')
+    await once(socket.resume(), 'end')
+    assert.equal(await connections(), 1)
+    while ((await connections()) > 0) await setTimeout(50)
+    socket.destroy()
+  })
+
+  test('a request has one time limit, for its head and its body', () => {
+    const { server } = running().app
+    assert.deepEqual([server.headersTimeout, server.requestTimeout], [30_000, 30_000])
+  })
+
+  test('what is no HTTP is answered in in the same shape', async () => {
     for (const bytes of ['NONSENSE\r\n\r\n', `GET /health HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`]) {
       const socket = connect(running().port, '127.0.0.1')
       socket.write(bytes)

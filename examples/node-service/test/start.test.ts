@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 import type { KeyEntry } from '../src/keys.js'
@@ -28,6 +29,7 @@ test('a wrong configuration is told line by line', async () => {
   assert.equal(code, 2)
   assert.deepEqual(stderr.trim().split('\n').map((line) => line.split(' ')[1]), ['PORT', 'LOG_LEVEL'])
   assert.equal((await new ServiceProcess({ API_KEYS }, ['--develop']).ended).code, 2)
+  assert.match((await new ServiceProcess({ HOST: '0.0.0.0' }, ['--dev']).ended).stderr, /HOST must be/)
 })
 
 test('--dev makes a key for as long as it runs', async () => {
@@ -70,6 +72,41 @@ test('the log holds no key, no query and no body', async () => {
   assert.match(stdout, /"route":"\/api\/phase6\/provenance"/)
   assert.match(stdout, /"key":"host"/)
   for (const secret of [SECRETS.host, 'in-a-body', 'in-a-query', 'in-a-path']) assert.ok(!stdout.includes(secret), secret)
+})
+
+test('no key stays in memory', async () => {
+    const options = `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}`
+    const service = await ServiceProcess.listening({ STORE_DIR, NODE_OPTIONS: options })
+    const { host, reader } = SECRETS
+    for (const secret of [host, reader]) {
+      const answer = await service.client.get('/provenance', { key: 'none', headers: { 'x-api-key': secret, connection: 'close' } })
+      assert.equal(answer.status, 200)
+    }
+    service.kill('SIGUSR2')
+    while (!readdirSync(folder).some((name) => name.endsWith('.heapsnapshot'))) await setTimeout(20)
+    service.kill('SIGTERM')
+    await service.ended
+    const snapshot = readdirSync(folder).find((name) => name.endsWith('.heapsnapshot')) ?? ''
+    const memory = readFileSync(join(folder, snapshot), 'utf8')
+    assert.ok(memory.includes('provenance:read'))
+    for (const secret of [host, reader]) assert.ok(!memory.includes(secret))
+})
+
+test('X-Forwarded-For is believed of the proxies that are named, and of no other', async () => {
+  for (const [TRUST_PROXY, forwarded, ip] of [
+    ['off', '1.2.3.4', '127.0.0.1'],
+    ['10.0.0.0/8', '1.2.3.4', '127.0.0.1'],
+    ['127.0.0.1', '1.2.3.4', '1.2.3.4'],
+    ['127.0.0.1', '6.6.6.6, 1.2.3.4', '1.2.3.4'],
+    ['127.0.0.1,10.0.0.0/8', '6.6.6.6, 1.2.3.4, 10.1.1.1', '1.2.3.4'],
+  ] as const) {
+    const service = await ServiceProcess.listening({ STORE_DIR, LOG_LEVEL: 'debug', TRUST_PROXY })
+    await service.client.get('/stats', { headers: { 'x-forwarded-for': forwarded } })
+    const line = JSON.parse(await service.line('"answered"')) as { ip: string }
+    service.kill('SIGTERM')
+    await service.ended
+    assert.equal(line.ip, ip, `${TRUST_PROXY}: ${forwarded}`)
+  }
 })
 
 test('new-key makes a key that opens', async () => {

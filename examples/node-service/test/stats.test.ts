@@ -6,7 +6,7 @@ import { onEveryStore } from './support/stores.js'
 
 interface Stats {
   roleGates: { total: number }
-  provenance: { totalRecords: number; byType: Record<string, number> }
+  provenance: { totalRecords: number; byType: Record<string, number>; queued?: number; committed?: number; commits?: number }
   timestamp: string
 }
 
@@ -44,6 +44,24 @@ onEveryStore('statistics', (store) => {
     const refused = await client.get('/stats?organizationId=acme')
     assert.equal(refused.status, 403)
     assert.equal((await client.get('/stats?organizationId=default')).status, 200)
+  })
+
+  test('no organization is taken for all of them', async () => {
+    const { client } = running()
+    await client.record('counted')
+    const get = (path: string) => client.get(path, { key: 'auditor' })
+    assert.notEqual((await get('/stats?timeRange=7d')).json<Stats>().provenance.totalRecords, 0)
+    assert.equal((await get('/stats?timeRange=7d&organizationId=null')).json<Stats>().provenance.totalRecords, 0)
+    assert.equal((await get('/stats?timeRange=7d&organizationId=*')).status, 400)
+  })
+
+  test('what the engine does for others is only in those of all organizations', async () => {
+    const { client } = running()
+    const numbers = async (key: 'host' | 'auditor', path = '/stats?timeRange=30d') =>
+      Object.keys((await client.get(path, { key })).json<Stats>().provenance).sort()
+    assert.deepEqual(await numbers('host'), ['byType', 'totalRecords'])
+    assert.deepEqual(await numbers('auditor', '/stats?timeRange=30d&organizationId=acme'), ['byType', 'totalRecords'])
+    assert.deepEqual(await numbers('auditor'), ['byType', 'commits', 'committed', 'queued', 'totalRecords'])
   })
 })
 

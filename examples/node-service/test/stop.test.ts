@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 
+import type { FastifyBaseLogger } from 'fastify'
+
+import { closeEngine } from '../src/shutdown.js'
+import { begun } from './support/begun.js'
 import type { Client, RecordAnswer } from './support/client.js'
 import { SECRETS } from './support/keys.js'
 import { ServiceProcess } from './support/process.js'
@@ -33,25 +38,14 @@ async function idsOf(client: Client, agentId: string): Promise<Set<string>> {
   return new Set(pages.flat().map((record) => record.id))
 }
 
-/** A request that has begun and is not complete. */
-async function begun(port: number, agentId: string): Promise<{ socket: Socket; finish(): Promise<string> }> {
-  const body = JSON.stringify({ type: 'ESCALATION', agentId, decision: 'ALLOW' })
-  const socket = connect(port, '127.0.0.1')
-  await once(socket, 'connect')
-  const head = ['POST /api/phase6/provenance HTTP/1.1', 'Host: a', `X-API-Key: ${SECRETS.host}`, 'Content-Type: application/json']
-  // Node has read the head when it answers that it wants the rest.
-  socket.write(`${head.join('\r\n')}\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n${body.slice(0, 10)}`)
-  await once(socket, 'data')
-  return {
-    socket,
-    finish: async () => {
-      const chunks: Buffer[] = []
-      socket.on('data', (chunk) => chunks.push(chunk))
-      socket.write(body.slice(10))
-      await once(socket, 'close')
-      return Buffer.concat(chunks).toString()
-    },
-  }
+/** Asks for more than fits between two programs, and reads none of it. */
+async function unread({ client, port }: { client: Client; port: number }): Promise<{ socket: Socket }> {
+  for (let count = 0; count < 20; count++) await client.record('large', { context: { text: 'x'.repeat(15_000) } })
+  const socket = connect(port, '127.0.0.1').pause()
+  const request = `GET /api/phase6/provenance?agentId=large HTTP/1.1\r\nHost: a\r\nX-API-Key: ${SECRETS.host}\r\n\r\n`
+  socket.write(request.repeat(20))
+  await setTimeout(200)
+  return { socket }
 }
 
 onEveryStore('stopping', (store) => {
@@ -103,23 +97,43 @@ onEveryStore('stopping', (store) => {
     await next.ended
   })
 
-  test('a request that never completes is waited for only so long', async () => {
+  test('whoever stalls is waited for only so long, and the engine is closed', async () => {
     const service = await ServiceProcess.listening({ ...store.env, SHUTDOWN_TIMEOUT_SECONDS: '1' })
-    const { socket } = await begun(service.port, 'never')
-    socket.on('error', () => {})
+    const half = await begun(service.port, 'never')
+    const deaf = await unread(service)
+    for (const { socket } of [half, deaf]) socket.on('error', () => {})
     service.kill('SIGTERM')
     const { code, stdout } = await service.ended
     assert.equal(code, 1)
-    assert.match(stdout, /still under way after 1 s/)
+    assert.match(stdout, /still under way: cutting[^]*the engine is closed/)
+    deaf.socket.destroy()
   })
 
-  test('a second signal ends it at once', async () => {
+  test('a second signal ends the wait, and the engine is closed', async () => {
     const service = await ServiceProcess.listening({ ...store.env, SHUTDOWN_TIMEOUT_SECONDS: '600' })
     const { socket } = await begun(service.port, 'never')
     socket.on('error', () => {})
     service.kill('SIGTERM')
     await service.line('stopping')
     service.kill('SIGINT')
-    assert.equal((await service.ended).code, 1)
+    const { code, stdout } = await service.ended
+    assert.equal(code, 1)
+    assert.match(stdout, /a second signal[^]*the engine is closed/)
+  })
+})
+
+describe('the engine', () => {
+  const log = { info() {}, error() {} } as unknown as FastifyBaseLogger
+
+  test('is waited for only so long', async () => {
+    const limit = new AbortController()
+    void setTimeout(10).then(() => limit.abort())
+    assert.equal(await closeEngine(log, { close: () => new Promise(() => {}) }, limit.signal), false)
+  })
+
+  test('may fail to close', async () => {
+    const { signal } = new AbortController()
+    assert.equal(await closeEngine(log, { close: () => Promise.reject(new Error('away')) }, signal), false)
+    assert.equal(await closeEngine(log, { close: async () => {} }, signal), true)
   })
 })

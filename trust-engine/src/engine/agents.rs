@@ -62,6 +62,7 @@ impl<'a> Agents<'a> {
 
     async fn try_register(&self, agent: NewAgent) -> Result<AgentReceipt> {
         let policy = self.engine.snapshot();
+        let actor = agent.actor()?;
         let mut agent = agent.check(&self.organization, &policy, self.engine.now())?;
         agent.family = self.family(&agent).await?;
         let taken = || {
@@ -71,7 +72,6 @@ impl<'a> Agents<'a> {
         if self.engine.0.store.agent(&self.organization, &agent.id).await?.is_some() {
             return Err(taken());
         }
-        let actor = agent.creator.clone();
         let result = self.commit(None, agent.clone(), "REGISTERED", actor.as_deref(), None).await;
         result.map_err(|error| if error.kind() == ErrorKind::Conflict { taken() } else { error })
     }

@@ -3,7 +3,7 @@ import { type Agent, type Agents, NotFoundError, type TrustEngine } from 'trust-
 
 import { type AgentBody, parseAgentBody } from '../agent-body.js'
 import { callerOf, type Guard } from '../auth.js'
-import { invalid, RequestError } from '../errors.js'
+import { invalid, RequestError, shown } from '../errors.js'
 import { bodyOf, partOf } from '../parameters.js'
 
 export function agentRoutes(app: FastifyInstance, guard: Guard, engine: TrustEngine): void {
@@ -21,7 +21,7 @@ export function agentRoutes(app: FastifyInstance, guard: Guard, engine: TrustEng
 
     const known = await find(agents, id)
     if (known) return tagged(reply, await change(agents, known, body, version, name))
-    if (version !== undefined) throw new RequestError('P6_CONFLICT', `agent ${id} is not registered`)
+    if (version !== undefined) throw new RequestError('P6_CONFLICT', `agent ${shown(id)} is not registered`)
     reply.code(201)
     return tagged(reply, await register(agents, id, body, name))
   })
@@ -36,16 +36,15 @@ async function find(agents: Agents, id: string): Promise<Agent | undefined> {
   }
 }
 
-/** Who registers an agent is recorded: the key, unless the body says on whose behalf. */
+/** Who registered an agent is recorded: the key, and nothing that a body says. */
 function register(agents: Agents, id: string, body: AgentBody, caller: string): Promise<Agent> {
-  return agents.register({ creator: caller, ...body, id })
+  return agents.register({ ...body, registeredBy: caller, id })
 }
 
 function change(agents: Agents, known: Agent, body: AgentBody, version: AnyVersion, caller: string): Promise<Agent> {
-  const { creation, creator, parent, version: _, ...changes } = body
+  const { creation, parent, version: _, ...changes } = body
   for (const [field, given, fixed] of [
     ['creation', creation, known.creation],
-    ['creator', creator, known.creator],
     ['parent', parent, known.parent],
   ] as const) {
     if (given !== undefined && given !== fixed) {

@@ -2,8 +2,11 @@
 // the generator shares the machine with what it measures.
 import http from 'k6/http'
 
-const API = `${__ENV.BASE_URL || 'http://127.0.0.1:3000'}/api/phase6`
-const HELLO = `${__ENV.BASE_URL || 'http://127.0.0.1:3000'}/hello`
+// Each user has one of the servers: this runs for every user by itself.
+const SERVERS = (__ENV.BASE_URL || 'http://127.0.0.1:3000').split(',')
+const SERVER = SERVERS[Math.floor(Math.random() * SERVERS.length)]
+const API = `${SERVER}/api/phase6`
+const HELLO = `${SERVER}/hello`
 
 const AGENTS = 10_000
 // Those that have enough records to fill a page.

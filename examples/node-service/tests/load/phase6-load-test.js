@@ -1,7 +1,8 @@
 // Load tests for k6: k6 run phase6-load-test.js --env SCENARIO=smoke
 //
 //   SCENARIO  smoke (default), load, stress, spike; stats, evaluate, check, check-sampled, check-one, query, record; hello
-//   BASE_URL  http://127.0.0.1:3000         API_KEY  sent as a bearer token
+//   BASE_URL  http://127.0.0.1:3000, or several divided by commas
+//   API_KEY  sent as a bearer token
 //   DURATION  without the warm-up           WARMUP   5s; not in the figures
 //   VUS       most users; others in proportion
 //   OUT       file for the figures, as JSON
