@@ -200,7 +200,12 @@ class TrustEngine {
   committed(verdict) {
     const ticket = GateVerdict.ticketOf(verdict)
     if (ticket?.engine !== this) return Promise.reject(invalid('verdict', 'is none that decideGate of this engine gave'))
-    return (ticket.receipt ??= this.#receipt(verdict, ticket.number))
+    if (!ticket.receipt) {
+      ticket.receipt = this.#receipt(verdict, ticket.number)
+      // Asked again, it is looked up in the log.
+      ticket.receipt.catch(() => (ticket.receipt = undefined))
+    }
+    return ticket.receipt
   }
   async #receipt({ provenanceId, recorded }, number) {
     if (recorded === 'none') return null

@@ -9,7 +9,7 @@ use trust_engine::json::{Answer, Caller, JsonCalls};
 use trust_engine::{Result, TimeRange};
 
 use crate::engine::{Place, query_of};
-use crate::error::{closed, failed, panicked};
+use crate::error::{closed, failed};
 use crate::input::{QueryInput, integer, organization};
 use crate::output::{Value, answer};
 use crate::searches::Searches;
@@ -141,7 +141,7 @@ impl NativeCalls {
         let Some(engine) = self.engine.borrow().clone() else { return Some(failed(closed())) };
         self.tasks.start(slot, async move {
             let search = move || block_on(named(engine.json(&caller), request_id.as_deref()).query(&query));
-            searches.run(search).await.map_or_else(|| failed(panicked()), answer)
+            searches.run(search).await.map_or_else(failed, answer)
         })
     }
 

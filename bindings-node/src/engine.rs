@@ -117,6 +117,7 @@ impl NativeEngine {
             Ok(engine) => engine,
             Err(error) => return Some(failed(error)),
         };
+        self.searches.end();
         let close = offload(move || block_on(engine.close()));
         self.tasks.start(slot, async move {
             // Without a thread to close on, or if that failed, nothing says that what waited is committed.

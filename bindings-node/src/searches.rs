@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use futures_channel::oneshot;
+use trust_engine::Result;
 
+use crate::error::{closed, panicked};
 use crate::tasks::offload;
 
 /// Searches at a time.
@@ -16,6 +18,7 @@ const AT_ONCE: usize = 2;
 pub(crate) struct Searches {
     /// Whether the store is one in this process.
     local: Cell<bool>,
+    ended: Cell<bool>,
     running: Cell<usize>,
     waiting: RefCell<VecDeque<oneshot::Sender<()>>>,
 }
@@ -32,25 +35,33 @@ impl Searches {
         self.local.get()
     }
 
-    /// Runs a search on another thread; `None` if that failed.
+    /// Runs a search on another thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         search: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let _turn = self.turn().await;
-        offload(search).await
+    ) -> Result<T> {
+        let _turn = self.turn().await?;
+        offload(search).await.ok_or_else(panicked)
     }
 
-    async fn turn(&self) -> Turn<'_> {
+    async fn turn(&self) -> Result<Turn<'_>> {
+        if self.ended.get() {
+            return Err(closed());
+        }
         if self.running.get() >= AT_ONCE {
             let (done, turn) = oneshot::channel();
             self.waiting.borrow_mut().push_back(done);
-            // Not dropped as long as this waits.
-            let _ = turn.await;
+            turn.await.map_err(|_| closed())?;
         } else {
             self.running.set(self.running.get() + 1);
         }
-        Turn(self)
+        Ok(Turn(self))
+    }
+
+    /// Those that wait are refused, and all that come.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        self.waiting.take();
     }
 }
 

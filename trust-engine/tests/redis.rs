@@ -180,6 +180,43 @@ fn calls_that_wait_together_share_scripts_and_each_has_its_own_answer() {
     assert!(calls < AGENTS, "{calls} calls of scripts for {AGENTS} askers");
 }
 
+/// A command that a script is refused in its middle undoes nothing of what the script has done for others before.
+#[test]
+fn a_permission_that_is_lost_gives_nothing_back_twice() {
+    let server = Server::start(&[]);
+    let durable = durable();
+    let counters = over(&server.settings().timeout(Duration::from_secs(5)), &durable);
+    let (first, second) = (CounterKey::fleet("FIRST"), CounterKey::fleet("SECOND"));
+    let lease = |key: &CounterKey, window, unspent| {
+        let (answer, answered) = channel();
+        let ask = Ask { key: key.clone(), window, limit: 800, need: 1, spare: 0, ahead: true, unspent };
+        counters.lease(Asks::from_iter([ask]), Box::new(move |leased| answer.send(leased).unwrap()));
+        answered
+    };
+    let granted = |leased: Result<Leased>| match leased.unwrap() {
+        Leased::Granted(grants) => grants[0],
+        refused => panic!("{refused:?}"),
+    };
+    let held = granted(lease(&first, window(), None).recv().unwrap());
+    granted(lease(&second, window(), None).recv().unwrap());
+    let charged = || block_on(durable.charged(&[(first.clone(), window())])).unwrap()[0].amount;
+    let before = charged();
+    server.command::<()>(&["acl", "setuser", "default", "-del"]);
+    // While one call is under way, the next two gather.
+    server.command::<()>(&["client", "pause", "300", "write"]);
+    let other = Window::new(WindowKind::Fixed, 86_400 * 364);
+    let waiting = [
+        lease(&CounterKey::fleet("THIRD"), window(), None),
+        lease(&first, window(), Some((held.slice, held.amount))),
+        // Its chunk is of another window, and would be deleted.
+        lease(&second, other, None),
+    ];
+    for answered in waiting {
+        granted(answered.recv().unwrap());
+    }
+    assert_eq!(charged(), before + 1, "what came back is in Redis, and not here too");
+}
+
 #[test]
 fn what_comes_back_is_used_by_the_other_engine() {
     let server = Server::start(&[]);

@@ -14,7 +14,8 @@ const USAGE = `usage: node bench/run.mjs [flags]
   --scale 0.1        of the published durations of load scenarios; 1
   --rounds 3         times that each endpoint is measured, for medians; 1
   --processes 2      services on one store, without embedded; 1
-  --profile          where the service spends its time, instead of a comparison
+  --profile          where JavaScript spends its time, instead of a comparison
+  --threads          what each thread of the service spends per request, and in which library; needs perf
 environment: BENCH_DATABASE_URL, BENCH_REDIS_URL, SEED_RECORDS (100000), WARMUP (5s), PG_CONNECTIONS`
 
 /** Throws a text for people if a flag makes no sense; `undefined` if only help was asked for. */
@@ -30,6 +31,7 @@ export function readOptions(args, env) {
       rounds: { type: 'string', default: '1' },
       processes: { type: 'string', default: '1' },
       profile: { type: 'boolean', default: false },
+      threads: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -51,6 +53,7 @@ export function readOptions(args, env) {
     scale: positive('scale', values.scale),
     rounds: Math.ceil(positive('rounds', values.rounds)),
     profile: values.profile,
+    threads: values.threads,
     records: Math.floor(positive('SEED_RECORDS', env.SEED_RECORDS ?? '100000')),
   }
 }

@@ -1,6 +1,7 @@
 // Measures the built service on each store, beside an empty Fastify route: see README.md in this folder.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import { cleanUp, defer, wasInterrupted } from './cleanup.mjs'
 import { findK6 } from './k6.mjs'
@@ -10,6 +11,7 @@ import { PUBLISHED, readOptions } from './options.mjs'
 import { writePolicy } from './policy.mjs'
 import { memory } from './proc.mjs'
 import { topOfFolder } from './profile.mjs'
+import { threadShares } from './threads.mjs'
 import { saveResults, storeReport } from './results.mjs'
 import { seed } from './seed.mjs'
 import { makeKeys, startHello, startService, startServices } from './service.mjs'
@@ -40,7 +42,7 @@ async function main(options) {
     console.log(`\n${store.name}`)
     stores.push(await onStore(store, { ...options, k6 }))
   }
-  if (options.profile) return
+  if (options.profile || options.threads) return
   const { seconds, warmup, rounds, scale, records, processes } = options
   const command = ['node bench/run.mjs', ...process.argv.slice(2)].join(' ')
   const path = saveResults({ startedAt, command, machine, settings: { seconds, warmup, rounds, scale, records, processes }, stores })
@@ -56,9 +58,10 @@ async function onStore(store, options) {
     await store.reset()
     defer(store.reset)
     const run = { ...options, store, folder, keys: makeKeys(folder) }
-    return options.profile ? await profile(run) : { name: store.name, ...(await compare(run)) }
+    if (options.profile) return await profile(run, byFunction)
+    return options.threads ? await profile(run, byThread) : { name: store.name, ...(await compare(run)) }
   } catch (error) {
-    if (wasInterrupted() || options.profile) throw error
+    if (wasInterrupted() || options.profile || options.threads) throw error
     console.error(error.message)
     return { name: store.name, failed: error.message }
   } finally {
@@ -139,17 +142,36 @@ function median(scenario, rounds) {
 }
 
 /** Seeds once; then a service of its own for each endpoint, so that its profile holds nothing else. */
-async function profile(run) {
+async function profile(run, look) {
   const seeder = await startService(run)
   await seed({ url: seeder.url, apiKey: run.keys.apiKey, records: run.records })
   await seeder.stop()
   for (const scenario of run.endpoints) {
-    const profiles = mkdtempSync(`${run.folder}/profile-`)
     const { ceilings } = PUBLISHED.endpoints[scenario]
     const policy = ceilings && (await writePolicy(run.folder, scenario, ceilings))
-    const server = await startService({ ...run, policy, profiles })
-    const row = await attempt(scenario, () => measure({ ...run, apiKey: run.keys.apiKey, server, scenario }))
-    await server.stop()
-    if (!row.failed) console.log(topOfFolder(profiles).join('\n'))
+    await look({ ...run, policy }, scenario)
+  }
+}
+
+async function byFunction(run, scenario) {
+  const profiles = mkdtempSync(`${run.folder}/profile-`)
+  const server = await startService({ ...run, profiles })
+  const row = await attempt(scenario, () => measure({ ...run, apiKey: run.keys.apiKey, server, scenario }))
+  await server.stop()
+  if (!row.failed) console.log(topOfFolder(profiles).join('\n'))
+}
+
+/** Looks at the middle of the run. */
+async function byThread(run, scenario) {
+  const server = await startService(run)
+  const measuring = attempt(scenario, () => measure({ ...run, apiKey: run.keys.apiKey, server, scenario }))
+  await sleep((run.warmup + run.seconds / 4) * 1000)
+  const shares = await threadShares(server.pid, run.seconds / 2, `${run.folder}/perf.data`)
+  const row = await measuring
+  await server.stop()
+  if (row.failed) return
+  for (const { thread, library, share } of shares) {
+    const micros = (share * row.cpuMicrosPerRequest.service).toFixed(1)
+    console.log(`${micros.padStart(8)} µs  ${thread}  ${library}`)
   }
 }

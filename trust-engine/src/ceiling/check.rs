@@ -170,8 +170,10 @@ impl Fetch {
         if exhausted && !self.again {
             self.again = true;
             let mut more = false;
-            for asked in &mut self.asked {
-                more |= asked.meter.ask_again(&mut asked.ask);
+            for Asked { meter, ask, errand, .. } in &mut self.asked {
+                if let Some(errand) = errand {
+                    more |= meter.ask_again(ask, errand);
+                }
             }
             let bank = self.asked.first().filter(|_| more).map(|asked| Arc::clone(asked.meter.bank()));
             if let Some(bank) = bank {

@@ -201,9 +201,14 @@ impl Meter {
     }
 
     /// The authority has too little left: asks once more, with what the slot holds. `false` if it holds nothing.
-    pub(crate) fn ask_again(&self, ask: &mut Ask) -> bool {
-        let _lease = self.lease.lock();
+    pub(crate) fn ask_again(&self, ask: &mut Ask, errand: &mut Errand) -> bool {
+        let mut lease = self.lease.lock();
         ask.unspent = self.close();
+        if ask.unspent.is_some() {
+            // This one takes it along; a refusal of others does not know of it.
+            lease.more();
+            errand.returns = lease.returns;
+        }
         ask.unspent.is_some()
     }
 

@@ -294,8 +294,8 @@ pub struct Ceilings {
     #[serde(default = "near_limit_percent")]
     #[schemars(range(min = bounds::NEAR_LIMIT_PERCENT.min, max = bounds::NEAR_LIMIT_PERCENT.max))]
     pub near_limit_percent: u32,
-    /// Longest time a granted amount is held unspent before it is given back, and at most a second near the limit; 10 to
-    /// 60,000 ms.
+    /// Longest time a granted amount is held unspent before it is given back, at most a second if it was granted near the
+    /// limit; 10 to 60,000 ms.
     #[serde(default = "max_hold_millis")]
     #[schemars(range(min = bounds::MAX_HOLD_MILLIS.min, max = bounds::MAX_HOLD_MILLIS.max))]
     pub max_hold_millis: u32,

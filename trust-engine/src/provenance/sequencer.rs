@@ -179,8 +179,8 @@ pub(crate) struct Sequencer {
     ended: Receiver<()>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     writer: std::thread::Thread,
-    /// Entries that are not left waiting for more.
-    max_batch: usize,
+    /// Submissions that are not left waiting for more.
+    enough: usize,
     deployment: Arc<str>,
     /// Of shard 0.
     key: VerifierKey,
@@ -221,7 +221,7 @@ impl Sequencer {
         let (ending, ended) = async_channel::bounded(1);
         let shared = Arc::new(Shared::default());
         let (deployment, key) = (Arc::clone(&settings.deployment), settings.key_of(0)?);
-        let max_batch = settings.max_batch;
+        let enough = settings.max_batch.min(settings.queue);
         let writer = writer::Writer::open(settings, Arc::clone(&shared), queue).await?;
         let thread = std::thread::Builder::new()
             .name("trust-engine-log".into())
@@ -232,7 +232,7 @@ impl Sequencer {
             .map_err(|error| crate::error::from_io(error, "the log's thread cannot be started"))?;
         let writer = thread.thread().clone();
         let thread = Mutex::new(Some(thread));
-        Ok(Self { submissions, shared, ended, thread, writer, max_batch, deployment, key })
+        Ok(Self { submissions, shared, ended, thread, writer, enough, deployment, key })
     }
 
     /// The key of a shard's log.
@@ -257,8 +257,7 @@ impl Sequencer {
     /// Ends the writer's rest if someone waits now, or enough has gathered.
     #[inline]
     fn submitted(&self, awaited: bool) {
-        if self.shared.resting.load(Ordering::SeqCst) && (awaited || self.submissions.len() >= self.max_batch)
-        {
+        if self.shared.resting.load(Ordering::SeqCst) && (awaited || self.submissions.len() >= self.enough) {
             self.shared.resting.store(false, Ordering::SeqCst);
             self.writer.unpark();
         }

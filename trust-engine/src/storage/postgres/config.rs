@@ -125,10 +125,12 @@ impl Postgres {
         }
         let mut driver = self.parse_url()?;
         // The search path is all that tells two deployments in one database apart. Durability is not left to a server
-        // whose default was set to lose commits, and a stopped engine must not hold its locks for ever.
+        // whose default was set to lose commits, and a stopped engine must not hold its locks for ever. Searches go along an
+        // index and end early; a bitmap of all that matches would have to be made whole first.
         let ours = format!(
             "-c search_path={} -c synchronous_commit=on -c statement_timeout={} \
-             -c idle_in_transaction_session_timeout=3000 -c default_transaction_isolation=read\\ committed",
+             -c idle_in_transaction_session_timeout=3000 -c default_transaction_isolation=read\\ committed \
+             -c enable_bitmapscan=off",
             self.schema,
             self.statement_timeout.as_millis()
         );

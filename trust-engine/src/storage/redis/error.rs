@@ -48,8 +48,12 @@ pub(super) fn is_not_run(error: &Error) -> bool {
         return true;
     }
     let driver = error.source().and_then(|source| source.downcast_ref::<RedisError>());
+    // What a command within a script is refused comes after what the script has done before, and nothing of that is undone.
+    if driver.is_some_and(|error| error.to_string().contains("@user_script")) {
+        return false;
+    }
     let code = driver.and_then(RedisError::code);
-    // A script is checked before it begins; see its first line.
+    // Otherwise a script is checked before it begins; see its first line.
     code.is_some_and(|code| {
         [
             "OOM",

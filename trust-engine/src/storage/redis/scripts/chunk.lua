@@ -22,7 +22,9 @@ local key, kind, seconds, arguments, chunk
 
 local function load()
   local stored = redis.call('HMGET', key, 'run', 'kind', 'seconds', 'slice', 'left', 'charged', 'ends', 'seen', 'turn')
-  if stored[1] and stored[1] == run then
+  -- One that was left half written is none.
+  local whole = stored[4] and stored[5] and stored[6] and stored[7] and stored[8] and stored[9]
+  if whole and stored[1] == run then
     return {
       kind = tonumber(stored[2]), seconds = tonumber(stored[3]), slice = tonumber(stored[4]),
       left = tonumber(stored[5]), charged = tonumber(stored[6]),

@@ -19,7 +19,8 @@ local function act()
     over = chunk
     chunk = {slice = slice, left = amount, charged = charged, ends = ends}
   end
-  redis.call('HSET', key, 'run', run, 'kind', kind, 'seconds', seconds, 'slice', slice, 'ends', chunk.ends, 'turn', now)
+  redis.call('HSET', key, 'run', run, 'kind', kind, 'seconds', seconds, 'slice', slice, 'ends', chunk.ends, 'turn', now,
+    'left', chunk.left, 'charged', chunk.charged, 'seen', now)
   redis.call('PEXPIRE', key, number(9))
   local granted = {1, hand_out(need, spare, limit)}
   if over then
