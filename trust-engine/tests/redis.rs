@@ -582,7 +582,8 @@ fn engines_with_a_store_each_share_ceilings_in_redis_alone() {
     }
     // An engine may hold a part of it still.
     assert!((4..=5).contains(&admitted), "{admitted} times 100, of 500 between them");
-    let beside = Options::postgres(Schema::new().database()).signer(support::signer()).deployment("d");
+    let schema = Schema::new();
+    let beside = Options::postgres(schema.database()).signer(support::signer()).deployment("d");
     let error = Engine::open(beside.redis(server::shared().best_effort())).err().unwrap();
     assert_eq!(error.field(), Some("bestEffort"), "{error}");
 }
