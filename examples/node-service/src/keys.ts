@@ -37,7 +37,7 @@ export interface KeyEntry {
 const SECRET = /^te_live_[A-Za-z0-9_-]{43}$/
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const HASH = /^sha256:[0-9a-f]{64}$/
-// '*' means the whole fleet where the engine is asked for an organization.
+// '*' is no name of an organization.
 const ORGANIZATION = /^(?!\*$)[^\p{Cc}\s](?:[^\p{Cc}]*[^\p{Cc}\s])?$/u
 
 /** A new key. */
@@ -110,14 +110,20 @@ function isPermission(value: unknown): value is Permission {
 
 /** Finds keys by what callers send. */
 export class KeyRing {
-  // By digest: what a look-up takes could tell something of one at most, and a digest opens nothing.
+  // Under digests that are blinded with a number nobody knows: what a look-up compares, and how long that takes, has
+  // nothing to do with how much of a wrong key is right.
+  readonly #blind = randomBytes(32).toString('hex')
   readonly #keys: ReadonlyMap<string, Key>
 
   constructor(keys: readonly Key[]) {
-    this.#keys = new Map(keys.map((key) => [key.digest, key]))
+    this.#keys = new Map(keys.map((key) => [this.#blinded(key.digest), key]))
   }
 
   find(secret: string): Key | undefined {
-    return SECRET.test(secret) ? this.#keys.get(digestOf(secret)) : undefined
+    return SECRET.test(secret) ? this.#keys.get(this.#blinded(digestOf(secret))) : undefined
+  }
+
+  #blinded(digest: string): string {
+    return hash('sha256', this.#blind + digest)
   }
 }
