@@ -7,6 +7,7 @@
 
 mod batch;
 mod gap;
+mod gathered;
 mod ground;
 mod writer;
 

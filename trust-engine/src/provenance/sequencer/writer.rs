@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::batch::{Prepared, prepare};
 use super::gap::Gap;
+use super::gathered::Gathered;
 use super::ground::Ground;
 use super::{DOWN, Draft, FENCED, ParentOf, SET_BACK, Settings, Shared, Submission, UP, fenced, set_back};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,8 +23,6 @@ use crate::provenance::record::{Receipt, SignedCheckpoint};
 use crate::provenance::tally::Tally;
 use crate::storage::{Batch, Committed, Head, Shard, StoredRecord};
 
-/// Most payload bytes per commit; a batch always holds at least one submission.
-const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How long what nobody waits for may wait for company.
 const REST: Duration = Duration::from_millis(5);
 /// Pauses between the attempts to learn the outcome of a commit, while its callers wait.
@@ -144,28 +143,17 @@ impl Writer {
             self.answer_landed();
             std::thread::sleep(self.settings.linger);
         }
-        let mut batch = Gathered::new(first);
+        let mut batch = Gathered::new(first, self.settings.max_batch);
         // Said before the queue is looked at: what comes after it ends the rest if it must.
         self.shared.resting.store(true, Ordering::SeqCst);
-        self.fill(&mut batch);
-        if !batch.is_awaited() && !self.is_full(&batch) {
+        batch.fill(&self.queue);
+        if !batch.is_awaited() && !batch.is_full() {
             self.answer_landed();
             self.rest();
-            self.fill(&mut batch);
+            batch.fill(&self.queue);
         }
         self.shared.resting.store(false, Ordering::SeqCst);
-        batch.submissions
-    }
-
-    fn fill(&self, batch: &mut Gathered) {
-        while !self.is_full(batch) {
-            let Ok(next) = self.queue.try_recv() else { break };
-            batch.push(next);
-        }
-    }
-
-    fn is_full(&self, batch: &Gathered) -> bool {
-        batch.entries >= self.settings.max_batch || batch.bytes >= MAX_BATCH_BYTES
+        batch.into_submissions()
     }
 
     /// Sleeps until someone waits, enough has gathered, or it has been long enough.
@@ -492,31 +480,6 @@ impl Writer {
             time: entry.time,
             signed: Arc::new(signed),
         }))
-    }
-}
-
-/// A batch as it grows.
-struct Gathered {
-    submissions: Vec<Submission>,
-    entries: usize,
-    bytes: usize,
-}
-
-impl Gathered {
-    fn new(first: Submission) -> Self {
-        let mut gathered = Self { submissions: Vec::new(), entries: 0, bytes: 0 };
-        gathered.push(first);
-        gathered
-    }
-
-    fn push(&mut self, submission: Submission) {
-        self.entries += submission.drafts.len();
-        self.bytes += submission.drafts.iter().map(|draft| draft.payload.bytes.len()).sum::<usize>();
-        self.submissions.push(submission);
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.submissions.iter().any(Submission::is_awaited)
     }
 }
 
