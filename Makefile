@@ -7,7 +7,7 @@ demo:
 	$(CARGO) run --release -p trust-engine --features cli -- demo
 
 test:
-	.ci/with-postgres .ci/with-redis $(CARGO) test --workspace --exclude store-choice --all-features
+	.ci/with-postgres .ci/with-redis $(CARGO) test --workspace --all-features
 	$(CARGO) run --quiet -p trust-engine-example >/dev/null
 	trust-engine/tests/interop/run python node
 	.ci/with-postgres .ci/with-redis .ci/test-node
@@ -30,7 +30,7 @@ test-heavy: test
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --exclude store-choice --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p trust-engine --no-deps --all-features
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features check bans licenses sources; \
 	else echo "NOT RUN: cargo-deny (cargo install --locked cargo-deny)"; fi

@@ -67,7 +67,7 @@ function closed() {
 }
 
 /** A verdict's record is not in the log, and the ticket of its commit made room for those of later verdicts. */
-function outwaited(id) {
+function ticketExpired(id) {
   const message = `not found: record ${id} is not in the log, and too many verdicts were given since to wait for its commit`
   return errorOf({ failure: 'TE_NOT_FOUND', message, retryable: false, details: { id } })
 }
@@ -120,7 +120,7 @@ module.exports = {
   ContractError,
   invalid,
   closed,
-  outwaited,
+  ticketExpired,
   errorOf,
   errorIn,
   unwrap,

@@ -217,7 +217,7 @@ class TrustEngine {
       // What is no ticket any more is looked up in the log.
       if (!(error instanceof errors.NotFoundError)) throw error
     }
-    throw errors.outwaited(provenanceId)
+    throw errors.ticketExpired(provenanceId)
   }
   checkCeilingNow(request) {
     return ceilingVerdict(unwrap(this.#native.checkCeilingNow(...requests.ceilingFields(request))))

@@ -8,7 +8,7 @@ use pollster::block_on;
 use trust_engine::json::{Answer, Caller, JsonCalls};
 use trust_engine::{Result, TimeRange};
 
-use crate::engine::{Place, query_of};
+use crate::engine::{SharedEngine, query_of};
 use crate::error::{closed, failed};
 use crate::input::{QueryInput, integer, organization};
 use crate::output::{Value, answer};
@@ -19,7 +19,7 @@ use crate::tasks::Tasks;
 #[napi]
 pub struct NativeCalls {
     tasks: Rc<Tasks>,
-    engine: Place,
+    engine: SharedEngine,
     searches: Rc<Searches>,
     caller: Arc<Caller>,
 }
@@ -27,7 +27,7 @@ pub struct NativeCalls {
 impl NativeCalls {
     pub(crate) fn new(
         tasks: Rc<Tasks>,
-        engine: Place,
+        engine: SharedEngine,
         searches: Rc<Searches>,
         name: Option<String>,
         org: Option<&str>,

@@ -25,13 +25,13 @@ use crate::tasks::{Tasks, offload};
 const SETTLED_TICKETS: usize = 8192;
 
 /// The engine, from the time that it is open until it is released.
-pub(crate) type Place = Rc<RefCell<Option<Engine>>>;
+pub(crate) type SharedEngine = Rc<RefCell<Option<Engine>>>;
 
 /// An engine, and the calls that wait for it.
 #[napi]
 pub struct NativeEngine {
     tasks: Rc<Tasks>,
-    engine: Place,
+    engine: SharedEngine,
     searches: Rc<Searches>,
     tickets: RefCell<Tickets>,
 }
@@ -66,7 +66,7 @@ impl NativeEngine {
     pub fn new(on_ready: Function<'_, (), ()>) -> napi::Result<Self> {
         Ok(Self {
             tasks: Rc::new(Tasks::new(&on_ready)?),
-            engine: Place::default(),
+            engine: SharedEngine::default(),
             searches: Rc::default(),
             tickets: RefCell::default(),
         })

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{MAX_ID_BYTES, check_line, check_optional_line, check_reason};
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
-use crate::ids::{AgentId, OrganizationId, check_line};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Policy;
 
 /// Most attestations of one agent.
@@ -152,9 +153,7 @@ impl NewAgent {
         self
     }
     pub(crate) fn actor(&self) -> Result<Option<String>> {
-        if let Some(actor) = &self.registered_by {
-            check_line("registeredBy", actor, crate::ids::MAX_ID_BYTES)?;
-        }
+        check_optional_line("registeredBy", self.registered_by.as_deref(), MAX_ID_BYTES)?;
         Ok(self.registered_by.clone().or_else(|| self.creator.clone()))
     }
     /// How it came to be, and from which agent of the same organization.
@@ -179,14 +178,8 @@ impl NewAgent {
     ) -> Result<Agent> {
         let id = AgentId::parse(&self.id)?;
         check_score(self.score)?;
-        let creator = self.creator.map(checked_creator).transpose()?;
-        let parent = self
-            .parent
-            .map(|parent| {
-                check_line("parent", &parent, crate::ids::MAX_ID_BYTES)?;
-                AgentId::parse(&parent)
-            })
-            .transpose()?;
+        check_optional_line("creator", self.creator.as_deref(), MAX_ID_BYTES)?;
+        let parent = self.parent.map(|parent| AgentId::parse_field("parent", &parent)).transpose()?;
         if parent.as_ref() == Some(&id) {
             return Err(Error::invalid("parent", "is the agent itself"));
         }
@@ -203,7 +196,7 @@ impl NewAgent {
             status: self.status,
             attestations: checked_attestations(self.attestations)?,
             creation: self.creation,
-            creator,
+            creator: self.creator,
             parent,
             family: None,
             version: 1,
@@ -292,7 +285,7 @@ impl AgentChange {
             && expected != before.version
         {
             return Err(Error::new(
-                crate::ErrorKind::Conflict,
+                ErrorKind::Conflict,
                 format!(
                     "agent {} is at version {}, the change was made for {expected}",
                     before.id, before.version
@@ -301,11 +294,9 @@ impl AgentChange {
             .with("version", before.version));
         }
         check_score(self.score)?;
-        if let Some(actor) = &self.changed_by {
-            check_line("changedBy", actor, crate::ids::MAX_ID_BYTES)?;
-        }
+        check_optional_line("changedBy", self.changed_by.as_deref(), MAX_ID_BYTES)?;
         if let Some(reason) = &self.reason {
-            crate::provenance::check_reason(reason)?;
+            check_reason(reason)?;
         }
         let mut after = before.clone();
         match (&self.tier, self.score) {
@@ -342,11 +333,6 @@ fn check_score(score: Option<u32>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn checked_creator(creator: String) -> Result<String> {
-    check_line("creator", &creator, crate::ids::MAX_ID_BYTES)?;
-    Ok(creator)
 }
 
 fn checked_attestations(mut attestations: Vec<String>) -> Result<Vec<String>> {

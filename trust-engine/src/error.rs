@@ -191,12 +191,6 @@ impl StdError for Error {
     }
 }
 
-impl From<crate::policy::PolicyErrors> for Error {
-    fn from(errors: crate::policy::PolicyErrors) -> Self {
-        Self::new(ErrorKind::InvalidPolicy, errors.to_string()).caused_by(errors)
-    }
-}
-
 /// Sorts an operating system's error into the kinds that callers handle differently.
 pub(crate) fn from_io(error: std::io::Error, what: impl fmt::Display) -> Error {
     use std::io::ErrorKind as Io;

@@ -8,31 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{MAX_ID_BYTES, check_line};
 use crate::error::{Error, Result};
-
-/// Longest id in bytes.
-pub(crate) const MAX_ID_BYTES: usize = 256;
-
-/// Checks one line of text: 1 to `max` bytes, no control characters, no surrounding white space.
-pub(crate) fn check_line(field: &'static str, text: &str, max: usize) -> Result<()> {
-    let plain = text.bytes().all(|byte| (0x21..0x7F).contains(&byte));
-    if plain && !text.is_empty() && text.len() <= max {
-        return Ok(());
-    }
-    if text.is_empty() {
-        return Err(Error::invalid(field, format!("is empty; it takes 1 to {max} bytes")));
-    }
-    if text.len() > max {
-        return Err(Error::invalid(field, format!("has {} bytes; at most {max} are allowed", text.len())));
-    }
-    if let Some((at, control)) = text.char_indices().find(|(_, c)| c.is_control()) {
-        return Err(Error::invalid(field, format!("has the control character {control:?} at byte {at}")));
-    }
-    if text.trim().len() != text.len() {
-        return Err(Error::invalid(field, "begins or ends with white space"));
-    }
-    Ok(())
-}
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $field:literal) => {
@@ -44,7 +21,12 @@ macro_rules! id {
         impl $name {
             #[doc = concat!("Checks the text of a `", $field, "`.")]
             pub fn parse(text: &str) -> Result<Self> {
-                check_line($field, text, MAX_ID_BYTES)?;
+                Self::parse_field($field, text)
+            }
+
+            /// Checks the text of a field that holds such an id under another name.
+            pub(crate) fn parse_field(field: &'static str, text: &str) -> Result<Self> {
+                check_line(field, text, MAX_ID_BYTES)?;
                 Ok(Self(text.into()))
             }
 

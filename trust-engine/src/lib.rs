@@ -1,6 +1,7 @@
 #![doc = include_str!("crate.md")]
 
 mod agent;
+mod bounds;
 pub mod ceiling;
 mod clock;
 mod engine;
@@ -8,8 +9,10 @@ mod error;
 pub mod gate;
 mod ids;
 pub mod json;
+pub mod log;
 mod policy;
 pub mod provenance;
+mod quota;
 pub mod storage;
 mod subject;
 
@@ -17,17 +20,18 @@ pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use ceiling::{CeilingCode, CeilingRequest, Level, Measure};
 pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
-    AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Health, Log, Options, Page, Policies,
-    PolicyVersion, Query, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict, blocking,
-    recompute, recompute_ceiling,
+    AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Health, Log, Options, Policies,
+    PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict, blocking, recompute,
+    recompute_ceiling,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gate::{Evaluation, GateRequest, ReasonCode};
 pub use ids::{AgentId, OrganizationId};
+pub use log::{Page, Query, Ticket};
 pub use policy::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
     ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT, Policy,
     PolicyDocument, PolicyError, PolicyErrors, PolicyHash, Precision, RateLimit, Recording, RecordingMode,
     Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
-pub use provenance::{NewRecord, Receipt, Record, RecordType, Ticket, VerifierKey, verify};
+pub use provenance::{NewRecord, Receipt, Record, RecordType, VerifierKey, verify};

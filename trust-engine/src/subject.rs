@@ -73,7 +73,7 @@ pub(crate) struct EffectiveTier {
     /// A claim above the held tier by a caller that is no tier authority.
     pub(crate) excess: bool,
     /// The held tier, where a lower one was claimed.
-    pub(crate) given_up: Option<usize>,
+    pub(crate) held_if_higher: Option<usize>,
 }
 
 impl EffectiveTier {
@@ -83,23 +83,23 @@ impl EffectiveTier {
             None => Some(0),
         };
         let Some(claim) = claim else {
-            return Self { rank: held, source: TierSource::Held, excess: false, given_up: None };
+            return Self { rank: held, source: TierSource::Held, excess: false, held_if_higher: None };
         };
         let claimed = policy.tier_rank(claim);
         if subject.authority.is_some() {
-            return Self { rank: claimed, source: TierSource::Asserted, excess: false, given_up: None };
+            return Self { rank: claimed, source: TierSource::Asserted, excess: false, held_if_higher: None };
         }
         match (held, claimed) {
             (Some(held), Some(claimed)) if claimed > held => {
-                Self { rank: Some(held), source: TierSource::Held, excess: true, given_up: None }
+                Self { rank: Some(held), source: TierSource::Held, excess: true, held_if_higher: None }
             }
             (Some(held), claimed) => Self {
                 rank: claimed,
                 source: TierSource::Claimed,
                 excess: false,
-                given_up: claimed.filter(|claimed| *claimed < held).map(|_| held),
+                held_if_higher: claimed.filter(|claimed| *claimed < held).map(|_| held),
             },
-            (None, _) => Self { rank: None, source: TierSource::Held, excess: false, given_up: None },
+            (None, _) => Self { rank: None, source: TierSource::Held, excess: false, held_if_higher: None },
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use trust_engine::blocking::Engine;
-use trust_engine::provenance::{Damage, check_store};
+use trust_engine::log::{Damage, check_store};
 use trust_engine::{Decision, ErrorKind, NewRecord, Options, RecordType, VerifierKey, storage};
 
 const ENTRIES: u64 = 400;
@@ -89,7 +89,7 @@ fn a_database_set_back_to_an_older_copy_is_refused() {
     assert!(error.to_string().contains("400") && error.to_string().contains("405"), "{error}");
     let store = storage::embedded(&live).unwrap();
     let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
-    let found = |finding: &trust_engine::provenance::Finding| finding.damage == Damage::RolledBack;
+    let found = |finding: &trust_engine::log::Finding| finding.damage == Damage::RolledBack;
     assert!(report.findings.iter().any(found), "{report}");
     drop(store);
     // What is left can still be read and exported.

@@ -448,7 +448,7 @@ fn folders_that_are_not_stores_are_refused_and_left_alone() {
 
 #[test]
 fn an_export_verifies_and_every_tampering_is_named() {
-    use trust_engine::provenance::{Damage, check_export};
+    use trust_engine::log::{Damage, check_export};
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(Options::memory()).unwrap();
     let tickets: Vec<_> = (0..600)
@@ -600,7 +600,7 @@ fn an_export_with_more_or_other_lines_than_were_signed_is_not_clean() {
         let out = folder.path().join("out");
         engine.log().export(&out).unwrap();
         change(&out);
-        trust_engine::provenance::check_export(&out, &key, None).unwrap()
+        trust_engine::log::check_export(&out, &key, None).unwrap()
     };
     assert!(check(&|_| ()).is_clean());
     let lines = |out: &std::path::Path, change: &dyn Fn(Vec<String>) -> Vec<String>| {

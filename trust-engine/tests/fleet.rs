@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use pollster::block_on;
 use support::{Schema, sql};
 use trust_engine::blocking::Engine;
-use trust_engine::provenance::{Report, SignedCheckpoint};
+use trust_engine::log::Report;
+use trust_engine::provenance::SignedCheckpoint;
 use trust_engine::storage::{self, Change};
 use trust_engine::{
     AgentChange, AgentId, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,

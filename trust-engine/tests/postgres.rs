@@ -101,7 +101,7 @@ fn engines_that_start_together_make_one_schema() {
 
 #[test]
 fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
-    use trust_engine::ceiling::{CounterKey, Window};
+    use trust_engine::ceiling::{CounterKey, LeaseAnswer, LeaseRequest, Window};
     let schema = Schema::new();
     let key = CounterKey::fleet("API");
     let window = Window::new(trust_engine::WindowKind::Fixed, 86_400 * 365);
@@ -112,7 +112,7 @@ fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
                 let counters = block_on(storage::postgres(&database)).unwrap().1;
                 let mut sum = 0;
                 for _ in 0..100 {
-                    let ask = storage::Ask {
+                    let request = LeaseRequest {
                         key: key.clone(),
                         window,
                         limit: 300,
@@ -123,12 +123,12 @@ fn two_authorities_on_one_database_never_grant_more_than_the_ceiling() {
                     };
                     let (answer, answered) = std::sync::mpsc::channel();
                     counters.lease(
-                        [ask].into_iter().collect(),
+                        [request].into_iter().collect(),
                         Box::new(move |leased| answer.send(leased).unwrap()),
                     );
                     match answered.recv().unwrap().unwrap() {
-                        storage::Leased::Granted(grants) => sum += grants[0].amount,
-                        storage::Leased::Refused { .. } => {}
+                        LeaseAnswer::Granted(grants) => sum += grants[0].amount,
+                        LeaseAnswer::Refused { .. } => {}
                     }
                 }
                 sum

@@ -18,8 +18,8 @@ use pollster::block_on;
 use server::Server;
 use support::Schema;
 use trust_engine::blocking::Engine;
-use trust_engine::ceiling::{CounterKey, Window};
-use trust_engine::storage::{self, Answer, Ask, Asks, Change, Charged, CounterStore, Leased, Redis, Unspent};
+use trust_engine::ceiling::{Charged, CounterKey, LeaseAnswer, LeaseRequest, LeaseRequests, Unspent, Window};
+use trust_engine::storage::{self, Change, CounterStore, LeaseCallback, Redis};
 use trust_engine::{
     AgentId, CeilingRequest, Clock, ErrorKind, GateRequest, NewAgent, Options, OrganizationId, Result,
     SystemClock, TimeRange, WindowKind,
@@ -46,8 +46,8 @@ impl CounterStore for Durable {
         Ok(Some("test".into()))
     }
 
-    fn lease(&self, asks: Asks, answer: Answer) {
-        self.0.lease(asks, answer);
+    fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
+        self.0.lease(requests, answer);
     }
 
     fn give_back(&self, unspent: Unspent) {
@@ -72,18 +72,19 @@ fn key() -> CounterKey {
     CounterKey::fleet("API")
 }
 
-fn lease(counters: &Arc<dyn CounterStore>, limit: u64, need: u64, spare: u64) -> Result<Leased> {
+fn lease(counters: &Arc<dyn CounterStore>, limit: u64, need: u64, spare: u64) -> Result<LeaseAnswer> {
     let (answer, answered) = channel();
-    let ask = Ask { key: key(), window: window(), limit, need, spare, ahead: true, unspent: None };
-    counters.lease(Asks::from_iter([ask]), Box::new(move |leased| answer.send(leased).unwrap()));
+    let request =
+        LeaseRequest { key: key(), window: window(), limit, need, spare, ahead: true, unspent: None };
+    counters.lease(LeaseRequests::from_iter([request]), Box::new(move |leased| answer.send(leased).unwrap()));
     answered.recv_timeout(Duration::from_secs(30)).unwrap()
 }
 
 /// What is granted; 0 if it is refused.
 fn granted(counters: &Arc<dyn CounterStore>, limit: u64, need: u64) -> u64 {
     match lease(counters, limit, need, 0).unwrap() {
-        Leased::Granted(grants) => grants.iter().map(|grant| grant.amount).sum(),
-        Leased::Refused { .. } => 0,
+        LeaseAnswer::Granted(grants) => grants.iter().map(|grant| grant.amount).sum(),
+        LeaseAnswer::Refused { .. } => 0,
     }
 }
 
@@ -116,9 +117,9 @@ fn the_counters_keep_the_contract_in_front_of_postgresql() {
 }
 
 #[test]
-fn the_counters_keep_the_contract_in_redis_alone() {
+fn the_counters_keep_the_contract_in_redis_best_effort() {
     storage::counter_conformance::run(|clock| {
-        block_on(storage::redis_alone_at(&server::shared().best_effort(), clock)).unwrap().0
+        block_on(storage::redis_best_effort_at(&server::shared().best_effort(), clock)).unwrap().0
     });
     writeln!(std::io::stderr(), "conformance of counters: ran on redis alone ({})", server::url()).unwrap();
 }
@@ -158,9 +159,10 @@ fn calls_that_wait_together_share_scripts_and_each_has_its_own_answer() {
         for n in 1..=AGENTS {
             let (key, answer) = (CounterKey::fleet(&format!("R{n}")), answer.clone());
             let limit = 10 * n;
-            let ask = Ask { key, window: window(), limit, need, spare: 0, ahead: true, unspent: None };
+            let request =
+                LeaseRequest { key, window: window(), limit, need, spare: 0, ahead: true, unspent: None };
             counters.lease(
-                Asks::from_iter([ask]),
+                LeaseRequests::from_iter([request]),
                 Box::new(move |leased| answer.send((n, leased.unwrap())).unwrap()),
             );
         }
@@ -172,8 +174,10 @@ fn calls_that_wait_together_share_scripts_and_each_has_its_own_answer() {
     // The ceiling of each is another, so an answer that reached another asker would be seen.
     for (n, leased) in lease_all(2000) {
         match leased {
-            Leased::Granted(grants) => assert!(10 * n > 2000 && grants[0].amount == 2000, "{n}: {grants:?}"),
-            Leased::Refused { charged, .. } => assert_eq!((10 * n <= 2000, charged), (true, 1), "{n}"),
+            LeaseAnswer::Granted(grants) => {
+                assert!(10 * n > 2000 && grants[0].amount == 2000, "{n}: {grants:?}")
+            }
+            LeaseAnswer::Refused { charged, .. } => assert_eq!((10 * n <= 2000, charged), (true, 1), "{n}"),
         }
     }
     let calls = scripts() - before;
@@ -189,12 +193,14 @@ fn a_permission_that_is_lost_gives_nothing_back_twice() {
     let (first, second) = (CounterKey::fleet("FIRST"), CounterKey::fleet("SECOND"));
     let lease = |key: &CounterKey, window, unspent| {
         let (answer, answered) = channel();
-        let ask = Ask { key: key.clone(), window, limit: 800, need: 1, spare: 0, ahead: true, unspent };
-        counters.lease(Asks::from_iter([ask]), Box::new(move |leased| answer.send(leased).unwrap()));
+        let request =
+            LeaseRequest { key: key.clone(), window, limit: 800, need: 1, spare: 0, ahead: true, unspent };
+        counters
+            .lease(LeaseRequests::from_iter([request]), Box::new(move |leased| answer.send(leased).unwrap()));
         answered
     };
-    let granted = |leased: Result<Leased>| match leased.unwrap() {
-        Leased::Granted(grants) => grants[0],
+    let granted = |leased: Result<LeaseAnswer>| match leased.unwrap() {
+        LeaseAnswer::Granted(grants) => grants[0],
         refused => panic!("{refused:?}"),
     };
     let held = granted(lease(&first, window(), None).recv().unwrap());
@@ -222,7 +228,7 @@ fn what_comes_back_is_used_by_the_other_engine() {
     let server = Server::start(&[]);
     let durable = durable();
     let (one, other) = (over(&server.settings(), &durable), over(&server.settings(), &durable));
-    let Leased::Granted(grants) = lease(&one, 1000, 10, 60).unwrap() else { panic!("refused") };
+    let LeaseAnswer::Granted(grants) = lease(&one, 1000, 10, 60).unwrap() else { panic!("refused") };
     let before = block_on(durable.charged(&[(key(), window())])).unwrap()[0].amount;
     let unspent = grants[0].amount - 10;
     one.give_back(Unspent { key: key(), window: window(), slice: grants[0].slice, amount: unspent });
@@ -538,11 +544,11 @@ fn engines_on_postgresql_and_redis_admit_a_ceiling_exactly() {
     let check = CeilingRequest::new("agent_001", "API_CALLS", 1);
     let admitted: usize = std::thread::scope(|scope| {
         let (engines, check) = (&engines, &check);
-        let ask = |thread: usize| {
+        let request = |thread: usize| {
             let engine = &engines[thread % 2];
             scope.spawn(move || (0..150).filter(|_| engine.check_ceiling(check).unwrap().allowed()).count())
         };
-        let threads: Vec<_> = (0..8).map(ask).collect();
+        let threads: Vec<_> = (0..8).map(request).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert!(admitted <= 500, "{admitted} of 500");
@@ -562,7 +568,7 @@ fn engines_on_postgresql_and_redis_admit_a_ceiling_exactly() {
 }
 
 #[test]
-fn engines_with_a_store_each_share_ceilings_in_redis_alone() {
+fn engines_with_a_store_each_share_ceilings_in_redis_best_effort() {
     let redis = server::shared();
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let open = |at: usize, redis: Redis| Engine::open(Options::embedded(folders[at].path()).redis(redis));

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
-use trust_engine::provenance::{Damage, Report, check_store};
+use trust_engine::log::{Damage, Report, check_store};
 use trust_engine::{Decision, NewRecord, Options, RecordType, VerifierKey, blocking::Engine, storage};
 
 const ENTRIES: u64 = 300;
@@ -228,7 +228,7 @@ fn a_log_rolled_back_to_an_older_copy_is_found_by_a_kept_checkpoint() {
     engine.log().export(&out).unwrap();
     engine.log().record(record()).unwrap();
     let kept = engine.log().checkpoint().unwrap().unwrap();
-    let report = trust_engine::provenance::check_export(&out, &engine.verifier_key(), Some(&kept)).unwrap();
+    let report = trust_engine::log::check_export(&out, &engine.verifier_key(), Some(&kept)).unwrap();
     assert_first(&report, 2, Damage::RolledBack);
     assert!(engine.log().verify(Some(&kept)).unwrap().is_clean());
 }

@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::AgentStatus;
+use crate::policy::{ExcessClaim, Policy};
+use crate::subject::{EffectiveTier, Subject, refused_as_unregistered};
+
 /// Why a check was admitted or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -70,5 +74,19 @@ impl CeilingCode {
 impl fmt::Display for CeilingCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Why a subject may use nothing at all.
+pub(crate) fn refusal(policy: &Policy, subject: &Subject<'_>, tier: EffectiveTier) -> Option<CeilingCode> {
+    match subject.standing.map(|standing| standing.status) {
+        Some(AgentStatus::Revoked) => Some(CeilingCode::AgentRevoked),
+        Some(AgentStatus::Suspended) => Some(CeilingCode::AgentSuspended),
+        None if refused_as_unregistered(policy, subject) => Some(CeilingCode::AgentUnregistered),
+        _ if tier.excess && policy.document().agents.excess_claim == ExcessClaim::Deny => {
+            Some(CeilingCode::ExcessClaim)
+        }
+        _ if tier.rank.is_none() => Some(CeilingCode::UnknownTier),
+        _ => None,
     }
 }

@@ -1,39 +1,35 @@
-//! Capability ceilings: is this agent within what it may use?
+//! Capability ceilings, the arithmetic: windows and slices, accounts and the ledger over them, leases and the slot that
+//! spends one. Nothing here waits, reads a clock by itself or knows where counters are kept.
 //!
 //! An authority ([`CounterStore`](crate::storage::CounterStore)) charges amounts to accounts and grants them as leases;
 //! an engine spends its leases by one compare-and-swap and asks again when they run short. What is granted is charged
 //! first, so nothing that gets lost can overspend a ceiling.
 
 mod account;
-mod bank;
-mod check;
 mod code;
 mod key;
-mod lines;
+mod lease;
+mod ledger;
 mod measure;
-mod meter;
-mod quota;
 mod rate;
 mod request;
 mod slot;
 #[cfg(any(test, feature = "embedded", feature = "postgres", feature = "redis"))]
 mod stored;
 mod sync;
+mod terms;
 mod window;
 
-pub(crate) use account::{Account, SetBack};
-pub(crate) use bank::Bank;
-pub(crate) use check::{Attempt, Charge, Fetch, Outcome, attempt};
+pub(crate) use account::Account;
 pub use code::CeilingCode;
+pub(crate) use code::refusal;
 pub use key::{CounterKey, Level};
-pub(crate) use lines::{Line, Rates, row_of};
+pub use lease::{Charged, Grant, LeaseAnswer, LeaseRequest, LeaseRequests, Refusal, Unspent};
+pub(crate) use ledger::{AccountSource, Ledger};
 pub use measure::Measure;
-pub(crate) use measure::Terms;
-pub(crate) use meter::Meter;
-pub(crate) use quota::{AgentQuota, refusal};
-pub(crate) use rate::Rate;
+pub(crate) use rate::{Consumed, Rate};
 pub use request::{CeilingRequest, MAX_RESOURCES};
 pub(crate) use request::{check_amount, check_resource};
-#[cfg(feature = "redis")]
-pub(crate) use slot::MAX_AMOUNT;
+pub(crate) use slot::{Held, MAX_AMOUNT, Slot};
+pub(crate) use terms::{Terms, row_of, tiers};
 pub use window::Window;

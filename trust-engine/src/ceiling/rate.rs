@@ -18,7 +18,7 @@ pub(crate) struct Rate {
 
 /// What was taken from a rate, and when the bucket would have been full again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Poured {
+pub(crate) struct Consumed {
     cost: i64,
     full_at: i64,
 }
@@ -34,7 +34,7 @@ impl Rate {
 
     /// Takes `amount` at a time in microseconds, or says in how many microseconds it could be taken (`None`: never,
     /// it is more than a burst).
-    pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<Poured, Option<i64>> {
+    pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<Consumed, Option<i64>> {
         let now = steady.saturating_mul(1000);
         let (cost, burst) = (self.nanos(amount), self.nanos(self.limit.burst));
         if amount > self.limit.burst {
@@ -48,16 +48,16 @@ impl Rate {
                 return Err(Some(over / 1000 + 1));
             }
             match self.full_at.compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(Poured { cost, full_at: next }),
+                Ok(_) => return Ok(Consumed { cost, full_at: next }),
                 Err(other) => full_at = other,
             }
         }
     }
 
     /// Puts back what was taken, as far as it has not flowed in again since.
-    pub(crate) fn undo(&self, poured: Poured) {
+    pub(crate) fn undo(&self, consumed: Consumed) {
         let now = self.clock.coarse().steady.saturating_mul(1000);
-        let missing = poured.full_at.saturating_sub(now).clamp(0, poured.cost);
+        let missing = consumed.full_at.saturating_sub(now).clamp(0, consumed.cost);
         self.full_at.fetch_sub(missing, Ordering::Relaxed);
     }
 

@@ -4,13 +4,12 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::slot::MAX_AMOUNT;
+use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_optional_line};
 use crate::error::{Error, Result};
-use crate::ids::{MAX_ID_BYTES, OrganizationId, check_line};
+use crate::ids::OrganizationId;
 
 /// Most resources in one request.
 pub const MAX_RESOURCES: usize = 16;
-/// Longest resource name in a request, in bytes.
-const MAX_NAME_BYTES: usize = 64;
 
 /// May this agent use this much?
 ///
@@ -110,17 +109,9 @@ impl CeilingRequest {
                 return Err(Error::invalid("resourceType", format!("{resource:?} is asked for twice")));
             }
         }
-        let optional = [
-            ("tier", &self.tier, MAX_NAME_BYTES),
-            ("caller", &self.caller, MAX_ID_BYTES),
-            ("requestId", &self.request_id, MAX_ID_BYTES),
-        ];
-        for (field, value, max) in optional {
-            if let Some(value) = value {
-                check_line(field, value, max)?;
-            }
-        }
-        Ok(())
+        check_optional_line("tier", self.claimed_tier(), MAX_NAME_BYTES)?;
+        check_optional_line("caller", self.caller_name(), MAX_ID_BYTES)?;
+        check_optional_line("requestId", self.id(), MAX_ID_BYTES)
     }
 
     pub(crate) fn agent_name(&self) -> &str {

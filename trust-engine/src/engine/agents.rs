@@ -1,27 +1,16 @@
-//! Agents of one organization, and the cache that decisions read them from.
+//! The agents of one organization.
 
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
-use parking_lot::Mutex;
-use quick_cache::sync::Cache as QuickCache;
 use serde_json::json;
 
-use super::{Content, Engine};
+use super::instance::{Content, Engine};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Receipt, RecordType};
 use crate::storage::StateChange;
-
-/// Longest time that a decision may rest on an agent's cached state where others may change it, if nobody looked for
-/// changes meanwhile. Changes made through the same engine are seen at once.
-const MAX_AGE_SHARED: Duration = Duration::from_secs(1);
-/// The same for a store that nobody else can write to.
-const MAX_AGE_OWN: Duration = Duration::from_secs(3600);
 
 /// An agent as it was committed, and the receipt of the record that says so.
 #[derive(Clone, Debug)]
@@ -39,11 +28,14 @@ pub struct Agents<'a> {
     organization: OrganizationId,
 }
 
-impl<'a> Agents<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, organization: OrganizationId::default() }
+impl Engine {
+    /// Agents of the organization `default`; [`Agents::of`] for others.
+    pub fn agents(&self) -> Agents<'_> {
+        Agents { engine: self, organization: OrganizationId::default() }
     }
+}
 
+impl Agents<'_> {
     /// The agents of another organization.
     #[must_use]
     pub fn of(mut self, organization: OrganizationId) -> Self {
@@ -154,8 +146,8 @@ impl<'a> Agents<'a> {
         let agent = Arc::new(after);
         let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
         // The next decision reads it back.
-        let landed = move || cache.forget(&changed.organization, &changed.id);
-        let receipt = self.engine.commit(draft, change, landed).await?;
+        let forget = move || cache.forget(&changed.organization, &changed.id);
+        let receipt = self.engine.commit(draft, change, forget).await?;
         Ok(AgentReceipt { agent, receipt })
     }
 
@@ -190,112 +182,5 @@ impl Engine {
         let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
         cache.loaded(organization, id, agent.clone(), now, seen);
         Ok((agent, cache.max_age))
-    }
-}
-
-type Key = (OrganizationId, AgentId);
-
-/// Agents that decisions asked for lately, also those that are not registered.
-pub(super) struct Cache {
-    known: QuickCache<Key, Known>,
-    max_age: Duration,
-    /// Until then nothing that is known has changed for longer than decisions may rest on it, because someone looked.
-    followed_until: AtomicI64,
-    /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
-    /// not come in after it.
-    changes: Mutex<u64>,
-    /// Count changes too, of a part of the agents each, for whoever keeps what follows from an agent's state.
-    marks: [AtomicU64; MARKS],
-    hasher: RandomState,
-}
-
-const MARKS: usize = 256;
-
-#[derive(Clone)]
-struct Known {
-    agent: Option<Arc<Agent>>,
-    /// In microseconds of the steady clock, as everything here.
-    good_until: i64,
-}
-
-impl Cache {
-    /// `shared`: whether others may change agents too.
-    pub(super) fn new(capacity: usize, shared: bool) -> Self {
-        let max_age = if shared { MAX_AGE_SHARED } else { MAX_AGE_OWN };
-        let marks = [const { AtomicU64::new(0) }; MARKS];
-        Self {
-            known: QuickCache::new(capacity),
-            max_age,
-            followed_until: AtomicI64::new(i64::MIN),
-            changes: Mutex::new(0),
-            marks,
-            hasher: RandomState::default(),
-        }
-    }
-
-    /// Which mark an agent's changes move.
-    pub(super) fn mark_of(&self, organization: &OrganizationId, id: &AgentId) -> usize {
-        self.hasher.hash_one((organization, id)) as usize % MARKS
-    }
-
-    /// Differs from an earlier reading if the agent may have changed since.
-    pub(super) fn mark(&self, place: usize) -> u64 {
-        self.marks.get(place).map_or(0, |mark| mark.load(Ordering::Acquire))
-    }
-
-    fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: i64) -> Option<Known> {
-        let known = self.known.get(&(organization.clone(), id.clone()))?;
-        (now < known.good_until || self.is_followed(now)).then_some(known)
-    }
-
-    /// Everything that others changed before `looked` has been forgotten.
-    pub(super) fn followed(&self, looked: i64) {
-        let until = looked.saturating_add(self.max_age.as_micros() as i64);
-        self.followed_until.fetch_max(until, Ordering::Release);
-    }
-
-    /// Whether what is known need not be read again, however old it is.
-    #[inline]
-    pub(super) fn is_followed(&self, now: i64) -> bool {
-        now < self.followed_until.load(Ordering::Acquire)
-    }
-
-    fn changes(&self) -> u64 {
-        *self.changes.lock()
-    }
-
-    fn loaded(
-        &self,
-        organization: &OrganizationId,
-        id: &AgentId,
-        agent: Option<Arc<Agent>>,
-        now: i64,
-        seen: u64,
-    ) {
-        let good_until = now.saturating_add(self.max_age.as_micros() as i64);
-        let changes = self.changes.lock();
-        if *changes == seen {
-            self.known.insert((organization.clone(), id.clone()), Known { agent, good_until });
-        }
-    }
-
-    /// Lets every agent be read again.
-    pub(super) fn forget_all(&self) {
-        let mut changes = self.changes.lock();
-        *changes += 1;
-        self.known.clear();
-        for mark in &self.marks {
-            mark.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    /// Lets an agent be read again.
-    pub(super) fn forget(&self, organization: &OrganizationId, id: &AgentId) {
-        let mut changes = self.changes.lock();
-        *changes += 1;
-        self.known.remove(&(organization.clone(), id.clone()));
-        if let Some(mark) = self.marks.get(self.mark_of(organization, id)) {
-            mark.fetch_add(1, Ordering::Release);
-        }
     }
 }

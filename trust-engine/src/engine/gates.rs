@@ -7,25 +7,17 @@ use std::sync::Arc;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::instance::{Content, Engine, at_once};
 use super::payload::GatePayload;
-use super::{Content, Engine, at_once};
+use super::recorded::Recorded;
 use crate::agent::Agent;
+use crate::clock::new_id;
 use crate::error::Result;
 use crate::gate::{Evaluation, GateRequest, Subject, evaluate};
 use crate::ids::AgentId;
+use crate::log::{Draft, ParentOf, Submission, Ticket, VerdictStat};
 use crate::policy::{Decision, Durability, Policy, RecordingMode};
-use crate::provenance::{Counted, Draft, ParentOf, Receipt, RecordType, Submission, Ticket};
-
-/// Whether a verdict is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// It is committed; the verdict has its receipt.
-    Committed,
-    /// It waits for its commit.
-    Pending,
-    /// The policy does not record it.
-    Not,
-}
+use crate::provenance::{Receipt, RecordType};
 
 /// A gate's verdict and its record.
 #[derive(Clone, Debug)]
@@ -116,14 +108,14 @@ impl Engine {
         Ok((verdict, ticket))
     }
 
-    /// The verdict and what is to be recorded of it. `given`: the caller has the verdict before it is committed.
+    /// The verdict and what is to be recorded of it. `answered_early`: the caller has the verdict before it is committed.
     fn judge(
         &self,
         policy: Arc<Policy>,
         request: &GateRequest,
         id: AgentId,
         agent: Option<Arc<Agent>>,
-        given: bool,
+        answered_early: bool,
     ) -> Result<(Verdict, Option<Submission>, Ticket)> {
         let now = self.now();
         let agent = agent.as_deref();
@@ -131,13 +123,13 @@ impl Engine {
         // Only an assertion is recorded as one.
         let authority = authority.filter(|_| request.claimed_tier().is_some());
         let evaluation = evaluate(&policy, &Subject::of(agent).asserted_by(authority), request, now);
-        let counted = Counted::Gate(evaluation.decision(), evaluation.tier().unwrap_or("unknown").into());
+        let counted = VerdictStat::Gate(evaluation.decision(), evaluation.tier().unwrap_or("unknown").into());
         let organization = request.organization_id();
         if !evaluation.excess_claim() && !self.is_recorded(&policy, evaluation.decision()) {
             // As for those that are recorded: an engine that was fenced decides by an outdated policy.
             self.0.sequencer.check_state()?;
             self.0.sequencer.count_unrecorded(organization, now, &counted, 1);
-            let id = crate::clock::new_id(now, &*self.0.entropy);
+            let id = new_id(now, &*self.0.entropy);
             let verdict = Verdict { evaluation, id, recorded: Recorded::Not, receipt: None };
             return Ok((verdict, None, Ticket::unrecorded()));
         }
@@ -157,7 +149,7 @@ impl Engine {
         let signal =
             evaluation.excess_claim().then(|| self.excess_claim(&draft, claimed, evaluation.tier(), caller));
         let drafts = std::iter::once(draft).chain(signal).collect();
-        let (submission, ticket) = Submission::new(drafts, None, given);
+        let (submission, ticket) = Submission::new(drafts, None, answered_early);
         let verdict = Verdict { evaluation, id, recorded: Recorded::Pending, receipt: None };
         Ok((verdict, Some(submission), ticket))
     }

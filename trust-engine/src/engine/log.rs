@@ -2,16 +2,16 @@
 
 use uuid::Uuid;
 
-use super::merge::scan_all;
-use super::query::{Page, Query};
-use super::{Content, Engine};
+use super::instance::{Content, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::provenance::{
-    Entry, Exported, Hash, InclusionProof, NewRecord, Parent, ParentOf, ProofPlan, Receipt, Record, Report,
-    SignedCheckpoint, Submission, check_shards, check_store, export,
+use crate::log::{
+    Exported, Page, ParentOf, Query, Report, Submission, check_shards, check_store, export, scan_all,
 };
-use crate::storage::{Shard, ShardRange, StoredRecord, uncovered};
+use crate::provenance::{
+    Hash, InclusionProof, NewRecord, Parent, ProofPlan, Receipt, Record, SignedCheckpoint,
+};
+use crate::storage::{DecodedRecord, Shard, ShardRange, uncovered};
 
 /// Most ancestors in a chain.
 const MAX_CHAIN: usize = 100;
@@ -26,11 +26,14 @@ pub struct Log<'a> {
     shard: Option<Shard>,
 }
 
-impl<'a> Log<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, organization: Some(OrganizationId::default()), shard: None }
+impl Engine {
+    /// The log, as the organization `default` sees it; [`Log::of`] and [`Log::fleet_wide`] for others.
+    pub fn log(&self) -> Log<'_> {
+        Log { engine: self, organization: Some(OrganizationId::default()), shard: None }
     }
+}
 
+impl Log<'_> {
     /// The log as another organization sees it.
     #[must_use]
     pub fn of(mut self, organization: OrganizationId) -> Self {
@@ -99,10 +102,10 @@ impl<'a> Log<'a> {
             Error::new(ErrorKind::NotFound, issue).with("field", "parentId")
         };
         let stored = self.engine.0.store.record_by_id(id).await?.ok_or_else(missing)?;
-        if Entry::parse(&stored.entry)?.organization != *organization {
+        if stored.entry.organization != *organization {
             return Err(missing());
         }
-        Ok(Parent { id, leaf: Hash::leaf(&stored.entry) })
+        Ok(Parent { id, leaf: Hash::leaf(&stored.bytes) })
     }
 
     /// Reads a record.
@@ -114,20 +117,19 @@ impl<'a> Log<'a> {
     }
 
     async fn try_get(&self, id: Uuid) -> Result<Record> {
-        let (entry, stored) = self.stored(id).await?;
+        let stored = self.stored(id).await?;
         let index = stored.index;
-        let found = self.engine.0.covers.complete(&*self.engine.0.store, vec![(entry, stored)]).await?;
+        let found = self.engine.0.checkpoints.complete(&*self.engine.0.store, vec![stored]).await?;
         found.into_iter().next().ok_or_else(|| uncovered(index))
     }
 
-    async fn stored(&self, id: Uuid) -> Result<(Entry, StoredRecord)> {
+    async fn stored(&self, id: Uuid) -> Result<DecodedRecord> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no record {id}")).with("id", id);
         let stored = self.engine.0.store.record_by_id(id).await?.ok_or_else(missing)?;
-        let entry = Entry::parse(&stored.entry)?;
-        if self.organization.as_ref().is_some_and(|organization| *organization != entry.organization) {
+        if self.organization.as_ref().is_some_and(|organization| *organization != stored.entry.organization) {
             return Err(missing());
         }
-        Ok((entry, stored))
+        Ok(stored)
     }
 
     /// Searches the log.
@@ -158,7 +160,7 @@ impl<'a> Log<'a> {
         };
         let (found, rest) =
             scan_all(store, &search.filter, ranges, search.newest_first, search.limit).await?;
-        let records = self.engine.0.covers.complete(store, found).await?;
+        let records = self.engine.0.checkpoints.complete(store, found).await?;
         Ok(Page { records, next: search.cursor(rest)? })
     }
 
@@ -177,26 +179,26 @@ impl<'a> Log<'a> {
         }
         let store = &*self.engine.0.store;
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no record {id}")).with("id", id);
-        let mut line: Vec<(Entry, StoredRecord)> = Vec::new();
-        for stored in store.ancestry(id, depth + 1).await? {
-            let entry = Entry::parse(&stored.entry)?;
+        let mut chain: Vec<DecodedRecord> = Vec::new();
+        for record in store.ancestry(id, depth + 1).await? {
+            let entry = &record.entry;
             if self.organization.as_ref().is_some_and(|organization| *organization != entry.organization) {
                 break;
             }
-            let named = line.last().and_then(|(child, _)| child.parent);
-            if named.is_some_and(|parent| Hash::leaf(&stored.entry) != parent.leaf) {
+            let named = chain.last().and_then(|child| child.entry.parent);
+            if named.is_some_and(|parent| Hash::leaf(&record.bytes) != parent.leaf) {
                 let issue = format!("record {} is not the one that its child names as its parent", entry.id);
                 return Err(Error::new(ErrorKind::Corrupt, issue).with("id", entry.id));
             }
-            line.push((entry, stored));
+            chain.push(record);
         }
-        match line.last() {
+        match chain.last() {
             None => Err(missing()),
-            Some((last, _)) if last.parent.is_some() && line.len() <= depth => {
+            Some(last) if last.entry.parent.is_some() && chain.len() <= depth => {
                 let issue = "an ancestor that its child names is not in the log";
-                Err(Error::new(ErrorKind::Corrupt, issue).with("id", last.id))
+                Err(Error::new(ErrorKind::Corrupt, issue).with("id", last.entry.id))
             }
-            Some(_) => self.engine.0.covers.complete(store, line).await,
+            Some(_) => self.engine.0.checkpoints.complete(store, chain).await,
         }
     }
 
@@ -206,7 +208,7 @@ impl<'a> Log<'a> {
     }
 
     async fn try_prove(&self, id: Uuid) -> Result<InclusionProof> {
-        let (_, stored) = self.stored(id).await?;
+        let stored = self.stored(id).await?;
         let store = &self.engine.0.store;
         let head = store.head(stored.shard).await?;
         let damaged = || Error::new(ErrorKind::Corrupt, "the tree's hashes do not add up to a proof");

@@ -3,18 +3,20 @@
 #[cfg(feature = "embedded")]
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use super::covers::Covers;
-use super::options::Place;
-use super::{Engine, InForce, Inner, Options, agents, ceilings, watch};
+use super::agent_cache::AgentCache;
+use super::ceilings;
+use super::current_policy::{CurrentPolicy, compile_stored};
+use super::instance::{Engine, Inner};
+use super::options::{Backend, Options};
 use crate::clock::{SystemEntropy, new_id};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::OrganizationId;
+use crate::ids::{AgentId, OrganizationId};
+use crate::log::{CheckpointCache, Followed, Follower, FollowerSettings, Sequencer, Settings};
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
-use crate::provenance::{Ed25519Signer, Entry, RecordType, Sequencer, Settings, Signer};
+use crate::provenance::{Ed25519Signer, RecordType, Signer};
 use crate::storage::{self, CounterStore, Relay, Store, StoredPolicy};
 
 /// Attempts to bring a policy into force while others bring theirs.
@@ -66,39 +68,34 @@ impl Engine {
             Some(policy) => Some(policy),
             None => first.map(Policy::compile).transpose()?,
         };
-        let edition = Arc::new(AtomicU64::new(0));
         let (counters, relay) = in_front(&options, options.counters.clone().or(counters)).await?;
         let ceilings = counters.map(|counters| {
             let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
             ceilings::State::new(counters, options.cached_agents, sequencer, clock)
         });
-        let agents = Arc::new(agents::Cache::new(options.cached_agents, store.is_shared()));
-        let in_force = InForce { version, policy: Arc::new(in_force) };
-        let policy_in_force = Arc::new(arc_swap::ArcSwap::from_pointee(in_force));
-        let covers = Arc::<Covers>::default();
-        let watch = store.is_shared().then(|| {
-            watch::Watch::start(watch::Work {
+        let agents = Arc::new(AgentCache::new(options.cached_agents, store.is_shared()));
+        let policy = Arc::new(CurrentPolicy::new(version, Arc::new(in_force)));
+        let checkpoints = Arc::<CheckpointCache>::default();
+        let follower = store.is_shared().then(|| {
+            Follower::start(FollowerSettings {
                 store: Arc::clone(&store),
                 sequencer: Arc::clone(&sequencer),
-                policy: Arc::clone(&policy_in_force),
-                edition: Arc::clone(&edition),
-                agents: Arc::clone(&agents),
-                covers: Arc::clone(&covers),
+                checkpoints: Arc::clone(&checkpoints),
                 relay: relay.clone(),
+                followed: Arc::new(Caches { agents: Arc::clone(&agents), policy: Arc::clone(&policy) }),
                 clock: Arc::clone(&options.clock),
                 owner,
             })
         });
         let engine = Self(Arc::new(Inner {
             ceilings,
-            watch: watch.transpose()?,
+            follower: follower.transpose()?,
             sequencer,
             store,
             relay,
-            policy: policy_in_force,
-            edition,
+            policy,
             agents,
-            covers,
+            checkpoints,
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,
@@ -110,14 +107,42 @@ impl Engine {
     }
 }
 
+/// The state that the follower keeps up with the store.
+struct Caches {
+    agents: Arc<AgentCache>,
+    policy: Arc<CurrentPolicy>,
+}
+
+impl Followed for Caches {
+    fn agent_changed(&self, organization: &OrganizationId, id: &AgentId) {
+        self.agents.forget(organization, id);
+    }
+
+    fn any_agent_changed(&self) {
+        self.agents.forget_all();
+    }
+
+    fn verified(&self, looked: i64) {
+        self.agents.verified(looked);
+    }
+
+    fn policy_version(&self) -> u64 {
+        self.policy.version()
+    }
+
+    fn policy_changed(&self, stored: &StoredPolicy) -> Result<()> {
+        self.policy.supersede(stored.version, Arc::new(compile_stored(stored)?));
+        Ok(())
+    }
+}
+
 /// Brings a policy into force, if no other engine that opens at the same time has done it.
 async fn install(engine: &Engine, policy: Arc<Policy>) -> Result<()> {
     let mut attempts = 0..INSTALL_ATTEMPTS;
     loop {
         let stored = engine.0.store.policy().await?;
         if let Some(stored) = stored.as_ref().filter(|stored| stored.policy_hash() == policy.hash()) {
-            let now = InForce { version: stored.version, policy };
-            Arc::new(now).supersede(&engine.0.policy, &engine.0.edition);
+            engine.0.policy.supersede(stored.version, policy);
             return Ok(());
         }
         match engine.policy().install(Arc::clone(&policy), stored, "open").await {
@@ -137,7 +162,7 @@ async fn in_front(
     let (counters, relay) = match counters {
         // Shared counters are better than best effort, which is refused beside them.
         Some(durable) if !redis.best_effort || !durable.is_local() => storage::redis(redis, durable).await?,
-        _ => storage::redis_alone(redis).await?,
+        _ => storage::redis_best_effort(redis).await?,
     };
     Ok((Some(counters), Some(relay)))
 }
@@ -188,7 +213,7 @@ async fn last_recorded(store: &dyn Store) -> Result<Option<(u64, PolicyHash)>> {
         let Some(record) = last else { continue };
         let body = record.payload.as_ref().and_then(|payload| payload.json().ok()).unwrap_or_default();
         let version = body.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if let Some(hash) = Entry::parse(&record.entry)?.policy
+        if let Some(hash) = record.entry.policy
             && newest.is_none_or(|(known, _)| version >= known)
         {
             newest = Some((version, hash));
@@ -197,23 +222,12 @@ async fn last_recorded(store: &dyn Store) -> Result<Option<(u64, PolicyHash)>> {
     Ok(newest)
 }
 
-pub(super) fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
-    let damaged = |issue: String| Error::new(ErrorKind::Corrupt, issue).with("version", stored.version);
-    let document: PolicyDocument = serde_json::from_str(&stored.document)
-        .map_err(|error| damaged(format!("the stored policy cannot be read: {error}")))?;
-    let policy = Policy::compile(document)?;
-    if policy.hash() != stored.policy_hash() {
-        return Err(damaged("the stored policy has another hash than is stored with it".into()));
-    }
-    Ok(policy)
-}
-
 /// The store, its counters, its signer and the deployment's name.
 type Resolved = (Arc<dyn Store>, Option<Arc<dyn CounterStore>>, Arc<dyn Signer>, String);
 
 async fn resolve(options: &Options) -> Result<Resolved> {
-    match &options.place {
-        Place::Memory => {
+    match &options.backend {
+        Backend::Memory => {
             let signer = options
                 .signer
                 .clone()
@@ -222,20 +236,20 @@ async fn resolve(options: &Options) -> Result<Resolved> {
             let counters = storage::memory_counters(Arc::clone(&options.clock));
             Ok((storage::memory(), Some(counters), signer, deployment))
         }
-        Place::Custom(store) => {
+        Backend::Custom(store) => {
             let (signer, deployment) = given(options)?;
             Ok((Arc::clone(store), None, signer, deployment))
         }
         #[cfg(feature = "postgres")]
-        Place::Postgres(database) => {
+        Backend::Postgres(database) => {
             let (signer, deployment) = given(options)?;
             let (store, counters) = storage::postgres(database).await?;
             Ok((store, Some(counters), signer, deployment))
         }
         #[cfg(feature = "embedded")]
-        Place::Embedded(folder) => resolve_embedded(options, folder).await,
+        Backend::Embedded(folder) => resolve_embedded(options, folder).await,
         #[cfg(not(feature = "embedded"))]
-        Place::Embedded(_) => Err(Error::invalid("store", "needs the feature `embedded`")),
+        Backend::Embedded(_) => Err(Error::invalid("store", "needs the feature `embedded`")),
     }
 }
 

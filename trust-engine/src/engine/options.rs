@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bounds::{MAX_ID_BYTES, check_line};
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::error::{Error, Result};
-use crate::ids::{MAX_ID_BYTES, check_line};
 use crate::policy::PolicyDocument;
 use crate::provenance::Signer;
 use crate::storage::{CounterStore, Shard, Store};
@@ -20,7 +20,7 @@ const MAX_CACHED_AGENTS: usize = 1 << 24;
 /// What an engine is opened with: a store, and settings that all have defaults.
 #[derive(Clone)]
 pub struct Options {
-    pub(crate) place: Place,
+    pub(crate) backend: Backend,
     pub(crate) counters: Option<Arc<dyn CounterStore>>,
     #[cfg(feature = "redis")]
     pub(crate) redis: Option<crate::storage::Redis>,
@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum Backend {
     Memory,
     #[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "needs the feature"))]
     Embedded(PathBuf),
@@ -49,9 +49,9 @@ pub(crate) enum Place {
 }
 
 impl Options {
-    fn at(place: Place) -> Self {
+    fn at(backend: Backend) -> Self {
         Self {
-            place,
+            backend,
             counters: None,
             #[cfg(feature = "redis")]
             redis: None,
@@ -72,7 +72,7 @@ impl Options {
 
     /// A store in memory, with a key that is thrown away with it.
     pub fn memory() -> Self {
-        Self::at(Place::Memory)
+        Self::at(Backend::Memory)
     }
 
     /// The embedded store in `folder`, which is made if it is not there.
@@ -81,19 +81,19 @@ impl Options {
     /// [`signer`](Self::signer) gives one.
     #[cfg(feature = "embedded")]
     pub fn embedded(folder: impl Into<PathBuf>) -> Self {
-        Self::at(Place::Embedded(folder.into()))
+        Self::at(Backend::Embedded(folder.into()))
     }
 
     /// A PostgreSQL database, by its URL or with settings. It needs a [`signer`](Self::signer) and a
     /// [`deployment`](Self::deployment) name.
     #[cfg(feature = "postgres")]
     pub fn postgres(database: impl Into<crate::storage::Postgres>) -> Self {
-        Self::at(Place::Postgres(database.into()))
+        Self::at(Backend::Postgres(database.into()))
     }
 
     /// Any other store. It needs a signer and a deployment name, and [`counters`](Self::counters) for ceilings.
     pub fn store(store: Arc<dyn Store>) -> Self {
-        Self::at(Place::Custom(store))
+        Self::at(Backend::Custom(store))
     }
 
     /// Who counts what ceilings limit; by default the store's own counters.
@@ -215,7 +215,7 @@ impl Options {
             value if (1..=max).contains(&value) => Ok(()),
             value => Err(Error::invalid(field, format!("is {value}; it must be 1 to {max}"))),
         };
-        if matches!(&self.place, Place::Embedded(folder) if folder.as_os_str().is_empty()) {
+        if matches!(&self.backend, Backend::Embedded(folder) if folder.as_os_str().is_empty()) {
             return Err(Error::invalid("folder", "is empty"));
         }
         within("queue", self.queue, MAX_QUEUE)?;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Content, Engine, InForce};
+use super::instance::{Content, Engine};
+use crate::bounds::{MAX_ID_BYTES, check_line};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{MAX_ID_BYTES, OrganizationId, check_line};
+use crate::ids::OrganizationId;
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 use crate::provenance::{Hash, MAX_PAYLOAD_BYTES, Receipt, RecordType};
 use crate::storage::{StateChange, StoredPolicy};
@@ -38,11 +39,14 @@ pub struct Policies<'a> {
     engine: &'a Engine,
 }
 
-impl<'a> Policies<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine }
+impl Engine {
+    /// The policy in force and its history.
+    pub fn policy(&self) -> Policies<'_> {
+        Policies { engine: self }
     }
+}
 
+impl Policies<'_> {
     /// The policy that decisions are made by now.
     pub fn current(&self) -> Arc<Policy> {
         self.engine.snapshot()
@@ -102,10 +106,9 @@ impl<'a> Policies<'a> {
         };
         let draft = self.engine.draft(content, now);
         let change = StateChange::Policy { expected, policy: Box::new(stored) };
-        let new = Arc::new(InForce { version: expected + 1, policy });
-        let (current, edition) = (Arc::clone(&self.engine.0.policy), Arc::clone(&self.engine.0.edition));
-        let landed = move || new.supersede(&current, &edition);
-        self.engine.commit(draft, change, landed).await
+        let current = Arc::clone(&self.engine.0.policy);
+        let supersede = move || current.supersede(expected + 1, policy);
+        self.engine.commit(draft, change, supersede).await
     }
 
     /// Versions that were in force, newest first, below `below`, at most `limit` (1 to 1,000).

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Engine;
+use super::instance::Engine;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
-use crate::storage::{Counters, STATS_BUCKET_SECONDS};
+use crate::storage::{STATS_BUCKET_SECONDS, StatCounts};
 
 /// The last hour, day…; counted in buckets of five minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// Counts from a bucket on: those that engines share, where they do, or the store's.
-    async fn counts(&self, organization: Option<&OrganizationId>, start: i64) -> Result<Counters> {
+    async fn counts(&self, organization: Option<&OrganizationId>, start: i64) -> Result<StatCounts> {
         let name = format!("{start}:{}", organization.map_or("", OrganizationId::as_str));
         let relay = self.0.relay.as_ref();
         if let Some(relay) = relay

@@ -3,19 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
-use crate::ids::{AgentId, MAX_ID_BYTES, OrganizationId, check_line};
+use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_object, check_optional_line};
+use crate::error::Result;
+use crate::ids::{AgentId, OrganizationId};
 
-/// Longest role or tier name in a request, in bytes.
-pub const MAX_NAME_BYTES: usize = 64;
 /// Longest resource in bytes.
 pub const MAX_RESOURCE_BYTES: usize = 1024;
 /// Longest action or environment in bytes.
 pub const MAX_ACTION_BYTES: usize = 256;
-/// Largest metadata in bytes of JSON.
-pub const MAX_METADATA_BYTES: usize = 16 * 1024;
-/// Deepest metadata; an object in the metadata object is depth 2.
-pub const MAX_METADATA_DEPTH: usize = 8;
 
 /// May this agent take this role here?
 ///
@@ -122,15 +117,11 @@ impl GateRequest {
     pub(crate) fn check(&self) -> Result<AgentId> {
         let agent = AgentId::parse(&self.agent_id)?;
         check_line("role", &self.role, MAX_NAME_BYTES)?;
-        let optional = |field, text: &Option<String>, max| match text {
-            Some(text) => check_line(field, text, max),
-            None => Ok(()),
-        };
-        optional("tier", &self.tier, MAX_NAME_BYTES)?;
-        optional("caller", &self.caller, MAX_ID_BYTES)?;
-        optional("context.resourceId", &self.context.resource_id, MAX_RESOURCE_BYTES)?;
-        optional("context.action", &self.context.action, MAX_ACTION_BYTES)?;
-        optional("context.environment", &self.context.environment, MAX_ACTION_BYTES)?;
+        check_optional_line("tier", self.claimed_tier(), MAX_NAME_BYTES)?;
+        check_optional_line("caller", self.caller_name(), MAX_ID_BYTES)?;
+        check_optional_line("context.resourceId", self.resource_name(), MAX_RESOURCE_BYTES)?;
+        check_optional_line("context.action", self.action_name(), MAX_ACTION_BYTES)?;
+        check_optional_line("context.environment", self.environment_name(), MAX_ACTION_BYTES)?;
         if let Some(metadata) = &self.context.metadata {
             check_object("context.metadata", metadata)?;
         }
@@ -160,36 +151,4 @@ impl GateRequest {
     pub(crate) fn environment_name(&self) -> Option<&str> {
         self.context.environment.as_deref()
     }
-}
-
-/// Checks depth and size of caller-supplied JSON without recursion and without serialising it.
-pub(crate) fn check_object(field: &'static str, object: &serde_json::Map<String, Value>) -> Result<()> {
-    let keys = |map: &serde_json::Map<String, Value>| map.keys().map(|key| key.len() + 4).sum::<usize>();
-    let mut bytes = keys(object) + 2;
-    let mut pending: Vec<(usize, &Value)> = object.values().map(|value| (2, value)).collect();
-    while let Some((depth, value)) = pending.pop() {
-        bytes = bytes.saturating_add(match value {
-            Value::String(text) => text.len() + 2,
-            Value::Number(_) => 8,
-            _ => 4,
-        });
-        match value {
-            Value::Object(_) | Value::Array(_) if depth > MAX_METADATA_DEPTH => {
-                return Err(Error::invalid(
-                    field,
-                    format!("is nested deeper than {MAX_METADATA_DEPTH} levels"),
-                ));
-            }
-            Value::Object(map) => {
-                bytes = bytes.saturating_add(keys(map));
-                pending.extend(map.values().map(|value| (depth + 1, value)));
-            }
-            Value::Array(list) => pending.extend(list.iter().map(|value| (depth + 1, value))),
-            _ => {}
-        }
-        if bytes > MAX_METADATA_BYTES {
-            return Err(Error::invalid(field, format!("is larger than {MAX_METADATA_BYTES} bytes of JSON")));
-        }
-    }
-    Ok(())
 }

@@ -9,9 +9,9 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use super::decision::{Evaluation, ReasonCode};
-use crate::policy::Decision;
-use crate::policy::Rule;
+use super::evaluation::Evaluation;
+use super::reason::ReasonCode;
+use crate::policy::{Decision, Hits, Rule, TimeWindow};
 
 /// The steps of one evaluation.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,7 @@ pub enum Wanted<'a> {
     /// Any of these (all of these, for attestations).
     Values(&'a [String]),
     /// A time window.
-    Window(&'a crate::policy::TimeWindow),
+    Window(&'a TimeWindow),
 }
 
 /// The last layer: may the agent act at all?
@@ -77,11 +77,14 @@ pub struct RuntimeStep {
     pub refusal: Option<ReasonCode>,
 }
 
-impl<'a> Trace<'a> {
-    pub(super) fn new(of: &'a Evaluation) -> Self {
-        Self { of }
+impl Evaluation {
+    /// Every step of the decision.
+    pub fn trace(&self) -> Trace<'_> {
+        Trace { of: self }
     }
+}
 
+impl<'a> Trace<'a> {
     /// The kernel's step.
     pub fn kernel(&self) -> KernelStep<'a> {
         KernelStep {
@@ -186,8 +189,7 @@ impl<'a> RuleStep<'a> {
         let index = of.policy.rules();
         let tested = of.tested.iter().find(|test| test.rule == at);
         let hits = of.hits;
-        let indexed =
-            move |pick: fn(&crate::policy::Hits) -> _| hits.map(|hits| index.contains(pick(&hits), at));
+        let indexed = move |pick: fn(&Hits) -> _| hits.map(|hits| index.contains(pick(&hits), at));
         let values = |condition, held, wanted: &'a Option<Vec<String>>| {
             wanted.as_ref().map(|wanted| ConditionStep { condition, held, wanted: Wanted::Values(wanted) })
         };

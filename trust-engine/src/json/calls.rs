@@ -7,10 +7,11 @@ use super::answer::{Answer, CeilingAnswer, GateAnswer};
 use super::body::{self, CeilingBody, GateBody, RecordBody};
 use super::record::RecordAnswer;
 use super::{Caller, MAX_REQUEST_ID_BYTES};
-use crate::engine::{Engine, Log, Query, TimeRange};
+use crate::bounds::check_line;
+use crate::engine::{Engine, Log, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::check_line;
-use crate::provenance::{Record, Ticket};
+use crate::log::{Query, Ticket};
+use crate::provenance::Record;
 
 /// Pages without anything for the caller that are passed over before an empty one is given.
 const MAX_SKIPPED_PAGES: usize = 50;

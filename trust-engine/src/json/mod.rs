@@ -12,8 +12,9 @@ mod error;
 mod record;
 mod strict;
 
+use crate::bounds::{MAX_ID_BYTES, check_line};
 use crate::error::Result;
-use crate::ids::{MAX_ID_BYTES, OrganizationId, check_line};
+use crate::ids::OrganizationId;
 
 pub use answer::Answer;
 pub use calls::JsonCalls;

@@ -4,8 +4,10 @@
 //! They are generous for policies that people write and small enough that a policy of the largest size still
 //! compiles and decides quickly. Lengths are counted in characters, so that they mean the same in every language.
 
-use super::document::POLICY_FORMAT;
 use super::wording::{grouped, quoted};
+
+/// The format number this crate reads and writes in `policyFormat`.
+pub const POLICY_FORMAT: u32 = 1;
 
 /// The shape of a name.
 pub(crate) const NAME_PATTERN: &str = "^[A-Za-z][A-Za-z0-9_.:-]{0,63}$";

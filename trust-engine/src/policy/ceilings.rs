@@ -1,86 +1,7 @@
-//! Which row of the document limits a use: looked up by place, never searched for.
-//!
-//! Tiers and resources are places in the document's lists; what is found is the place of a row, so that the rows
-//! stay in the document and are there once.
-
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
+//! The rows of a compiled policy that limit a use.
 
 use super::compile::Policy;
-use super::document::{
-    AgentCeiling, FamilyCeiling, FleetCeiling, OrganizationCeiling, PolicyDocument, RateLimit,
-};
-
-/// The places of the rows, by what they are looked up with.
-#[derive(Debug)]
-pub(super) struct CeilingIndex {
-    resources: HashMap<Box<str>, usize, RandomState>,
-    agent: ByTier,
-    family: Vec<Option<usize>>,
-    organization: Vec<ByOrganization>,
-    fleet: Vec<Option<usize>>,
-    rate: ByTier,
-}
-
-/// Rows by tier, then by resource.
-type ByTier = Vec<Vec<Option<usize>>>;
-
-/// The rows of one resource.
-#[derive(Clone, Debug, Default)]
-struct ByOrganization {
-    named: HashMap<Box<str>, usize, RandomState>,
-    every: Option<usize>,
-}
-
-impl CeilingIndex {
-    /// Names are resolved by `tier` and by the document's own resources; a checked document has no others.
-    pub(super) fn build(document: &PolicyDocument, tier: impl Fn(&str) -> Option<usize>) -> Self {
-        let names = document.resources.iter().enumerate();
-        let resources: HashMap<Box<str>, usize, RandomState> =
-            names.map(|(at, name)| (name.as_str().into(), at)).collect();
-        let rows = &document.ceilings;
-        let width = document.resources.len();
-        let by_resource = |names: &mut dyn Iterator<Item = &String>| {
-            let mut places = vec![None; width];
-            for (row, name) in names.enumerate() {
-                let place = resources.get(name.as_str()).and_then(|at| places.get_mut(*at));
-                if let Some(place) = place {
-                    *place = Some(row);
-                }
-            }
-            places
-        };
-        let by_tier = |names: &mut dyn Iterator<Item = (&String, &String)>| {
-            let mut places: ByTier = vec![vec![None; width]; document.tiers.len()];
-            for (row, (tier_name, name)) in names.enumerate() {
-                let tier = tier(tier_name).and_then(|rank| places.get_mut(rank));
-                let place = resources.get(name.as_str()).and_then(|at| tier?.get_mut(*at));
-                if let Some(place) = place {
-                    *place = Some(row);
-                }
-            }
-            places
-        };
-        let mut organization = vec![ByOrganization::default(); width];
-        for (row, ceiling) in rows.organization.iter().enumerate() {
-            let at = resources.get(ceiling.resource.as_str());
-            let Some(places) = at.and_then(|at| organization.get_mut(*at)) else { continue };
-            match &ceiling.organization {
-                Some(name) => drop(places.named.insert(name.as_str().into(), row)),
-                None => places.every = Some(row),
-            }
-        }
-        Self {
-            agent: by_tier(&mut rows.agent.iter().map(|row| (&row.tier, &row.resource))),
-            family: by_resource(&mut rows.family.iter().map(|row| &row.resource)),
-            organization,
-            fleet: by_resource(&mut rows.fleet.iter().map(|row| &row.resource)),
-            rate: by_tier(&mut rows.rate.iter().map(|row| (&row.tier, &row.resource))),
-            resources,
-        }
-    }
-}
+use super::document::{AgentCeiling, FamilyCeiling, FleetCeiling, OrganizationCeiling, RateLimit};
 
 impl Policy {
     /// The place of a resource in the document.
@@ -129,6 +50,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::PolicyDocument;
 
     /// Every row has another limit, so that it can be told from all others.
     fn policy() -> Policy {

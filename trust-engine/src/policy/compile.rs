@@ -7,7 +7,7 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 
-use super::ceilings::CeilingIndex;
+use super::ceiling_index::CeilingIndex;
 use super::document::PolicyDocument;
 use super::error::PolicyErrors;
 use super::index::RuleIndex;

@@ -9,9 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds;
 
-/// The format number this crate reads and writes in `policyFormat`.
-pub const POLICY_FORMAT: u32 = 1;
-
 /// A whole policy, with every default made explicit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

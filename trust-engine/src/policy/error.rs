@@ -3,12 +3,13 @@
 //! A document read from text has locations; one built in Rust has only paths. Rendered, an error is one line that an
 //! editor can jump to.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::source::Location;
+use super::location::Location;
+use crate::error::{Error, ErrorKind};
 
 /// One mistake in a policy document.
 ///
@@ -58,7 +59,7 @@ impl fmt::Display for PolicyError {
     }
 }
 
-impl Error for PolicyError {}
+impl StdError for PolicyError {}
 
 /// All mistakes of one document, at least one, in the order of the text.
 ///
@@ -114,7 +115,13 @@ impl fmt::Display for PolicyErrors {
     }
 }
 
-impl Error for PolicyErrors {}
+impl StdError for PolicyErrors {}
+
+impl From<PolicyErrors> for Error {
+    fn from(errors: PolicyErrors) -> Self {
+        Self::new(ErrorKind::InvalidPolicy, errors.to_string()).caused_by(errors)
+    }
+}
 
 impl IntoIterator for PolicyErrors {
     type Item = PolicyError;

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::daily_window::DailyWindow;
 use super::document::{Conditions, Rule};
 use super::glob::Glob;
-use super::window::Window;
 
 /// Names a set of rules in a [`RuleIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) struct Hits {
 pub(crate) struct Residual {
     pub(crate) globs: Vec<Glob>,
     pub(crate) attestations: Vec<String>,
-    pub(crate) time: Option<Window>,
+    pub(crate) time: Option<DailyWindow>,
 }
 
 /// The request's side of the look-up.
@@ -246,7 +246,7 @@ impl Residual {
     fn of(when: &Conditions, globs: Vec<Glob>) -> Option<Self> {
         let globs: Vec<_> = globs.into_iter().filter(|glob| matches!(glob, Glob::General(_))).collect();
         let attestations = when.attestations.clone().unwrap_or_default();
-        let time = when.time.as_ref().and_then(Window::compile);
+        let time = when.time.as_ref().and_then(DailyWindow::compile);
         (!globs.is_empty() || !attestations.is_empty() || time.is_some()).then_some(Self {
             globs,
             attestations,

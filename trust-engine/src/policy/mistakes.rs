@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::error::{PolicyError, PolicyErrors};
+use super::location::Location;
 use super::path::{Path, Steps};
-use super::source::{Location, Node};
+use super::source::Node;
 use super::wording::{listed, nearest, quoted};
 
 /// How many suggestions are looked for in one document; comparing names is what costs time, and nobody reads more.

@@ -1,28 +1,30 @@
 //! Policies: from what people write to what decides.
 
 mod bounds;
+mod ceiling_index;
 mod ceilings;
 mod check;
 mod compile;
+mod daily_window;
 mod decode;
 mod document;
 mod error;
 mod glob;
 mod index;
+mod location;
 mod mistakes;
 mod parse;
 mod path;
 mod presets;
 mod source;
-mod window;
 mod wording;
 
+pub use bounds::POLICY_FORMAT;
 pub use compile::{Policy, PolicyHash};
 pub use document::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
-    ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT,
-    PolicyDocument, Precision, RateLimit, Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow,
-    Unregistered, WindowKind,
+    ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, PolicyDocument, Precision,
+    RateLimit, Recording, RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
 pub use error::{PolicyError, PolicyErrors};
 pub(crate) use index::{Hits, Lookup, Residual};

@@ -40,7 +40,7 @@ impl VerifierKey {
     }
 
     /// The same public key under another name of the same kind.
-    pub(super) fn named(&self, name: &str) -> Self {
+    pub(crate) fn named(&self, name: &str) -> Self {
         Self::bind(name, self.key)
     }
 

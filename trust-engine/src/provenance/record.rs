@@ -12,30 +12,14 @@ use super::hash::Hash;
 use super::note::{NoteSignature, SignedNote};
 use super::payload::Payload;
 use super::{Checkpoint, VerifierKey};
+use crate::bounds::{check_line, check_object, check_reason};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gate::check_object;
-use crate::ids::{AgentId, check_line};
+use crate::ids::AgentId;
 use crate::policy::Decision;
 
-/// Longest reason in bytes.
-const MAX_REASON_BYTES: usize = 4096;
 /// Longest reason code of a caller's record in bytes.
 const MAX_REASON_CODE_BYTES: usize = 64;
-
-/// Checks a reason: at most 4,096 bytes, no control characters but newline and tab.
-pub(crate) fn check_reason(reason: &str) -> Result<()> {
-    if reason.len() > MAX_REASON_BYTES {
-        let issue = format!("has {} bytes; at most {MAX_REASON_BYTES} are allowed", reason.len());
-        return Err(Error::invalid("reason", issue));
-    }
-    match reason.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t')) {
-        Some((at, c)) => {
-            Err(Error::invalid("reason", format!("has the control character {c:?} at byte {at}")))
-        }
-        None => Ok(()),
-    }
-}
 
 /// A record that a host writes itself: what it decided on its own, or what followed from a decision.
 ///

@@ -11,14 +11,21 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollster::block_on;
 use uuid::Uuid;
 
-use super::*;
-use crate::ErrorKind;
-use crate::agent::{AgentStatus, Creation};
-use crate::provenance::{Frontier, Parent};
+use super::{
+    Append, Batch, Committed, Filter, HashRun, Head, Scan, ShardRange, StatCounts, StateChange, StatsDelta,
+    Store, StoredPolicy,
+};
+use crate::agent::{Agent, AgentStatus, Creation};
+use crate::clock::Timestamp;
+use crate::error::ErrorKind;
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::Decision;
+use crate::provenance::{Entry, Frontier, Hash, HashRange, Parent, Payload, RecordType};
 
 /// Runs the whole suite.
 pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
@@ -184,7 +191,7 @@ fn ancestry_goes_up_to_the_first_of_a_line(store: &dyn Store) {
     }
     let up = |from: usize, limit| -> Vec<Vec<u8>> {
         let found = block_on(store.ancestry(line[from].id, limit)).unwrap();
-        found.into_iter().map(|record| record.entry).collect()
+        found.into_iter().map(|record| record.bytes).collect()
     };
     let wanted = |range: std::ops::Range<usize>| -> Vec<Vec<u8>> {
         line[range].iter().rev().map(Entry::to_bytes).collect()
@@ -204,9 +211,9 @@ fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
     assert_eq!(records.len(), 3);
     for (index, (record, entry)) in records.iter().zip(&entries).enumerate() {
         assert_eq!(record.index, index as u64);
-        assert_eq!(record.entry, entry.to_bytes());
+        assert_eq!(record.bytes, entry.to_bytes());
         assert_eq!(record.payload.as_ref(), Some(&payload(entry.id.as_u128())));
-        assert_eq!(block_on(store.record_by_id(entry.id)).unwrap().as_ref(), Some(record));
+        assert_eq!(block_on(store.record_by_id(entry.id)).unwrap(), Some(record.clone().decode().unwrap()));
     }
     assert_eq!(block_on(store.record_by_id(Uuid::from_u128(999))).unwrap(), None);
     assert_eq!(block_on(store.records(0, 1, 1)).unwrap(), records[1..2]);
@@ -291,7 +298,7 @@ fn statistics_add_up(store: &dyn Store) {
         let (mut batch, _) = log.batch(&[]);
         batch.head = batch.previous.clone();
         let organization = OrganizationId::parse(organization).unwrap();
-        batch.stats = vec![StatsDelta { organization, bucket, counters: [(name.to_owned(), count)].into() }];
+        batch.stats = vec![StatsDelta { organization, bucket, counts: [(name.to_owned(), count)].into() }];
         assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
     add("o", 300, "x", 1);
@@ -305,7 +312,7 @@ fn statistics_add_up(store: &dyn Store) {
     assert_eq!(sum(Some(&o), 0, 900), [("x".to_owned(), 3), ("y".to_owned(), 5)].into());
     assert_eq!(sum(Some(&o), 300, 600), [("x".to_owned(), 3)].into());
     assert_eq!(sum(None, 0, i64::MAX).get("x"), Some(&13));
-    assert_eq!(sum(Some(&o), 900, 1200), Counters::new());
+    assert_eq!(sum(Some(&o), 900, 1200), StatCounts::new());
 }
 
 fn hashes_are_whole_or_an_error(store: &dyn Store) {
@@ -402,7 +409,7 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
                     let scan = Scan { filter: filter.clone(), range, newest_first, limit };
                     let page = block_on(store.scan(&scan)).unwrap();
                     assert!(page.records.len() <= limit);
-                    found.extend(page.records.into_iter().map(|record| record.entry));
+                    found.extend(page.records.into_iter().map(|record| record.bytes));
                     rest = page.rest;
                 }
                 assert_eq!(found, wanted, "{filter:?} newest_first={newest_first} limit={limit}");

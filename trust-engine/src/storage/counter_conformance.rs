@@ -17,8 +17,8 @@ use std::time::Duration;
 use pollster::block_on;
 use smallvec::smallvec;
 
-use super::counters::*;
-use crate::ceiling::{CounterKey, Window};
+use super::CounterStore;
+use crate::ceiling::{CounterKey, Grant, LeaseAnswer, LeaseRequest, LeaseRequests, Refusal, Unspent, Window};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::WindowKind;
@@ -60,28 +60,28 @@ fn key(resource: &str) -> CounterKey {
     CounterKey::agent(&OrganizationId::default(), &agent, resource)
 }
 
-fn ask(limit: u64, need: u64) -> Ask {
-    Ask { key: key("API"), window: hour(), limit, need, spare: 0, ahead: true, unspent: None }
+fn request(limit: u64, need: u64) -> LeaseRequest {
+    LeaseRequest { key: key("API"), window: hour(), limit, need, spare: 0, ahead: true, unspent: None }
 }
 
 impl Bench {
-    fn lease(&self, asks: Asks) -> Leased {
+    fn lease(&self, requests: LeaseRequests) -> LeaseAnswer {
         let (answer, answered) = channel();
-        self.store.lease(asks, Box::new(move |leased| answer.send(leased).unwrap()));
+        self.store.lease(requests, Box::new(move |leased| answer.send(leased).unwrap()));
         answered.recv_timeout(Duration::from_secs(10)).unwrap().unwrap()
     }
 
-    fn grant(&self, ask: Ask) -> Grant {
-        match self.lease(smallvec![ask]) {
-            Leased::Granted(grants) if grants.len() == 1 => grants[0],
+    fn grant(&self, request: LeaseRequest) -> Grant {
+        match self.lease(smallvec![request]) {
+            LeaseAnswer::Granted(grants) if grants.len() == 1 => grants[0],
             other => panic!("not granted: {other:?}"),
         }
     }
 
     /// What is charged, and why nothing was granted.
-    fn refusal(&self, asks: Asks) -> (usize, Refusal, u64) {
-        match self.lease(asks) {
-            Leased::Refused { place, refusal, charged, .. } => (place, refusal, charged),
+    fn refusal(&self, requests: LeaseRequests) -> (usize, Refusal, u64) {
+        match self.lease(requests) {
+            LeaseAnswer::Refused { place, refusal, charged, .. } => (place, refusal, charged),
             other => panic!("not refused: {other:?}"),
         }
     }
@@ -93,30 +93,34 @@ impl Bench {
 
 fn what_is_needed_is_granted_and_an_eighth_of_the_rest_at_most(bench: &Bench) {
     assert_eq!(bench.charged("API", hour()), 0);
-    let grant = bench.grant(Ask { spare: 1_000_000, ..ask(1000, 200) });
+    let grant = bench.grant(LeaseRequest { spare: 1_000_000, ..request(1000, 200) });
     assert_eq!((grant.amount, grant.charged), (300, 300));
     assert_eq!(grant.valid_for, Duration::from_secs(3600));
     assert_eq!(grant.slice, hour().slice(start()));
-    assert_eq!(bench.grant(Ask { spare: 3, ..ask(1000, 1) }).amount, 4);
-    assert_eq!(bench.grant(Ask { spare: 9, ..ask(1000, 696) }).amount, 696, "nothing is left to spare");
-    assert_eq!(bench.refusal(smallvec![ask(1000, 1)]), (0, Refusal::Exhausted, 1000));
+    assert_eq!(bench.grant(LeaseRequest { spare: 3, ..request(1000, 1) }).amount, 4);
+    assert_eq!(
+        bench.grant(LeaseRequest { spare: 9, ..request(1000, 696) }).amount,
+        696,
+        "nothing is left to spare"
+    );
+    assert_eq!(bench.refusal(smallvec![request(1000, 1)]), (0, Refusal::Exhausted, 1000));
     assert_eq!(bench.charged("API", hour()), 1000);
 }
 
 fn all_asks_are_granted_or_none(bench: &Bench) {
-    let other = |limit, need| Ask { key: key("CPU"), ..ask(limit, need) };
+    let other = |limit, need| LeaseRequest { key: key("CPU"), ..request(limit, need) };
     assert!(
-        matches!(bench.lease(smallvec![ask(10, 6), other(10, 6)]), Leased::Granted(grants) if grants.len() == 2)
+        matches!(bench.lease(smallvec![request(10, 6), other(10, 6)]), LeaseAnswer::Granted(grants) if grants.len() == 2)
     );
-    assert_eq!(bench.refusal(smallvec![ask(10, 4), other(10, 5)]), (1, Refusal::Exhausted, 6));
+    assert_eq!(bench.refusal(smallvec![request(10, 4), other(10, 5)]), (1, Refusal::Exhausted, 6));
     assert_eq!((bench.charged("API", hour()), bench.charged("CPU", hour())), (6, 6));
 }
 
 fn unspent_amounts_come_back_also_when_nothing_is_granted(bench: &Bench) {
-    let slice = bench.grant(ask(100, 90)).slice;
-    let back = Ask { unspent: Some((slice, 50)), ..ask(100, 60) };
+    let slice = bench.grant(request(100, 90)).slice;
+    let back = LeaseRequest { unspent: Some((slice, 50)), ..request(100, 60) };
     assert_eq!(bench.grant(back).charged, 100);
-    let back = Ask { unspent: Some((slice, 30)), ..ask(100, 31) };
+    let back = LeaseRequest { unspent: Some((slice, 30)), ..request(100, 31) };
     assert_eq!(bench.refusal(smallvec![back]), (0, Refusal::Exhausted, 70));
     assert_eq!(bench.charged("API", hour()), 70);
     bench.store.give_back(Unspent { key: key("API"), window: hour(), slice, amount: 20 });
@@ -126,7 +130,7 @@ fn unspent_amounts_come_back_also_when_nothing_is_granted(bench: &Bench) {
 }
 
 fn what_is_given_back_twice_or_late_changes_nothing(bench: &Bench) {
-    let slice = bench.grant(ask(100, 90)).slice;
+    let slice = bench.grant(request(100, 90)).slice;
     let unspent = |key, window, slice| Unspent { key, window, slice, amount: 90 };
     bench.store.give_back(unspent(key("CPU"), hour(), slice));
     bench.store.give_back(unspent(key("API"), hour(), slice - 1));
@@ -134,45 +138,48 @@ fn what_is_given_back_twice_or_late_changes_nothing(bench: &Bench) {
     bench.store.give_back(unspent(key("API"), Window::new(WindowKind::Fixed, 60), slice));
     assert_eq!((bench.charged("API", hour()), bench.charged("CPU", hour())), (90, 0));
     bench.clock.advance(Duration::from_secs(3600));
-    assert_eq!(bench.grant(ask(100, 10)).charged, 10);
+    assert_eq!(bench.grant(request(100, 10)).charged, 10);
     bench.store.give_back(unspent(key("API"), hour(), slice));
-    let late = Ask { unspent: Some((slice, 10)), ..ask(100, 10) };
+    let late = LeaseRequest { unspent: Some((slice, 10)), ..request(100, 10) };
     assert_eq!(bench.grant(late).charged, 20);
 }
 
 fn a_clock_set_back_is_refused(bench: &Bench) {
     bench.clock.advance(Duration::from_secs(3600));
-    bench.grant(ask(100, 10));
+    bench.grant(request(100, 10));
     bench.clock.set(start().plus(Duration::from_micros(3_599_999_999)));
-    assert_eq!(bench.refusal(smallvec![ask(100, 1)]), (0, Refusal::ClockSetBack, 10));
+    assert_eq!(bench.refusal(smallvec![request(100, 1)]), (0, Refusal::ClockSetBack, 10));
     bench.clock.set(start().plus(Duration::from_secs(3600)));
-    assert_eq!(bench.grant(ask(100, 1)).charged, 11);
+    assert_eq!(bench.grant(request(100, 1)).charged, 11);
 }
 
 fn charges_count_until_their_slice_has_left_the_window(bench: &Bench) {
     let minute = Window::new(WindowKind::Sliding, 60);
-    let ask = |need| Ask { window: minute, ..ask(100, need) };
-    bench.grant(ask(60));
+    let in_minute = |need| LeaseRequest { window: minute, ..request(100, need) };
+    bench.grant(in_minute(60));
     bench.clock.advance(Duration::from_secs(30));
-    bench.grant(ask(40));
+    bench.grant(in_minute(40));
     // 60 seconds and a slice after its beginning the first charge is gone, and not a microsecond earlier.
     bench.clock.set(start().plus(Duration::from_micros(63_749_999)));
-    assert_eq!(bench.refusal(smallvec![ask(1)]).2, 100);
+    assert_eq!(bench.refusal(smallvec![in_minute(1)]).2, 100);
     bench.clock.set(start().plus(Duration::from_micros(63_750_000)));
-    assert_eq!(bench.grant(ask(60)).charged, 100);
-    assert_eq!(bench.refusal(smallvec![ask(1)]).2, 100);
+    assert_eq!(bench.grant(in_minute(60)).charged, 100);
+    assert_eq!(bench.refusal(smallvec![in_minute(1)]).2, 100);
 }
 
 fn another_window_carries_over_what_counts(bench: &Bench) {
-    bench.grant(ask(100, 70));
+    bench.grant(request(100, 70));
     let day = Window::new(WindowKind::Fixed, 86_400);
-    assert_eq!(bench.grant(Ask { window: day, ..ask(100, 30) }).charged, 100);
+    assert_eq!(bench.grant(LeaseRequest { window: day, ..request(100, 30) }).charged, 100);
     bench.clock.advance(Duration::from_secs(3600));
-    assert_eq!(bench.refusal(smallvec![Ask { window: day, ..ask(100, 1) }]).2, 100);
+    assert_eq!(bench.refusal(smallvec![LeaseRequest { window: day, ..request(100, 1) }]).2, 100);
 }
 
 fn a_ceiling_below_what_is_charged_leaves_nothing(bench: &Bench) {
-    bench.grant(ask(100, 70));
-    assert_eq!(bench.refusal(smallvec![Ask { spare: 10, ..ask(50, 1) }]), (0, Refusal::Exhausted, 70));
-    assert_eq!(bench.grant(ask(80, 10)).charged, 80);
+    bench.grant(request(100, 70));
+    assert_eq!(
+        bench.refusal(smallvec![LeaseRequest { spare: 10, ..request(50, 1) }]),
+        (0, Refusal::Exhausted, 70)
+    );
+    assert_eq!(bench.grant(request(80, 10)).charged, 80);
 }

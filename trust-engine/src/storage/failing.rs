@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Answer, Asks, Batch, Charged, Committed, CounterStore, Counters, Head, Scan, Scanned, Shard, Store,
-    StoredPolicy, StoredRecord, Unspent,
+    Batch, Committed, CounterStore, DecodedRecord, Head, LeaseCallback, Scan, Scanned, Shard, StatCounts,
+    Store, StoredPolicy, StoredRecord,
 };
 use crate::agent::Agent;
-use crate::ceiling::{CounterKey, Window};
+use crate::ceiling::{Charged, CounterKey, LeaseRequests, Unspent, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Hash, HashRange};
@@ -137,7 +137,7 @@ impl Store for FailingStore {
         self.inner.records(shard, start, limit).await
     }
 
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
         self.inner.record_by_id(id).await
     }
 
@@ -173,7 +173,7 @@ impl Store for FailingStore {
         self.inner.policies(below, limit).await
     }
 
-    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {
         self.inner.stats(organization, from, to).await
     }
 }
@@ -182,7 +182,7 @@ impl Store for FailingStore {
 pub struct FailingCounters {
     inner: Arc<dyn CounterStore>,
     leases: Mutex<VecDeque<Fault>>,
-    waiting: Mutex<Option<Vec<(Asks, Answer)>>>,
+    waiting: Mutex<Option<Vec<(LeaseRequests, LeaseCallback)>>>,
     charged_read: Mutex<Option<Hook>>,
 }
 
@@ -211,7 +211,7 @@ impl FailingCounters {
     /// Passes on what was kept.
     pub fn deliver(&self) {
         let waiting = self.waiting.lock().take().unwrap_or_default();
-        waiting.into_iter().for_each(|(asks, answer)| self.inner.lease(asks, answer));
+        waiting.into_iter().for_each(|(requests, answer)| self.inner.lease(requests, answer));
     }
 }
 
@@ -226,16 +226,16 @@ impl CounterStore for FailingCounters {
         false
     }
 
-    fn lease(&self, asks: Asks, answer: Answer) {
+    fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
         let fault = self.leases.lock().pop_front().unwrap_or(Fault::None);
         match fault {
             Fault::None => {
                 if let Some(waiting) = &mut *self.waiting.lock() {
-                    return waiting.push((asks, answer));
+                    return waiting.push((requests, answer));
                 }
-                self.inner.lease(asks, answer);
+                self.inner.lease(requests, answer);
             }
-            Fault::AnswerLost => self.inner.lease(asks, Box::new(|_| answer(Err(injected())))),
+            Fault::AnswerLost => self.inner.lease(requests, Box::new(|_| answer(Err(injected())))),
             Fault::Lost | Fault::Unreachable => answer(Err(injected())),
         }
     }

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::Store;
-use super::kv::{Kv, KvStore, Pair, Puts, Table};
+use super::kv::{Kv, KvStore, Pair, Table, WriteBatch};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An empty store in memory; nothing of it survives the process.
@@ -64,7 +64,7 @@ impl Kv for MemoryKv {
         })
     }
 
-    fn write(&self, puts: &Puts) -> Result<()> {
+    fn write(&self, puts: &WriteBatch) -> Result<()> {
         // A reader may see a batch half-way; the store orders the puts so that it never matters.
         for (table, key, value) in puts.iter() {
             self.table(table)?.write().insert(SmallVec::from_slice(key), value.into());

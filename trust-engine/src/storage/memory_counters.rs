@@ -1,19 +1,18 @@
-//! Counters in memory: exact within one process, forgotten with it.
+//! StatCounts in memory: exact within one process, forgotten with it.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::counters::{Answer, Asks, Charged, CounterStore, Unspent};
-use super::ledger::{Ledger, Older};
-use crate::ceiling::{Account, CounterKey, Window};
+use super::counters::{CounterStore, LeaseCallback};
+use crate::ceiling::{Account, AccountSource, Charged, CounterKey, LeaseRequests, Ledger, Unspent, Window};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
 
-/// Counters that nothing of survives the process.
+/// StatCounts that nothing of survives the process.
 pub fn memory_counters(clock: Arc<dyn Clock>) -> Arc<dyn CounterStore> {
-    Arc::new(MemoryCounters { clock, book: Mutex::default() })
+    Arc::new(MemoryCounters { clock, accounts: Mutex::default() })
 }
 
 /// Accounts from which on those that are over are looked for.
@@ -21,11 +20,11 @@ const FIRST_SWEEP: usize = 4096;
 
 struct MemoryCounters {
     clock: Arc<dyn Clock>,
-    book: Mutex<Book>,
+    accounts: Mutex<Accounts>,
 }
 
 #[derive(Default)]
-struct Book {
+struct Accounts {
     ledger: Ledger,
     forgotten: Forgotten,
     next_sweep: usize,
@@ -35,7 +34,7 @@ struct Book {
 #[derive(Clone, Copy, Default)]
 struct Forgotten(Timestamp);
 
-impl Older for Forgotten {
+impl AccountSource for Forgotten {
     fn load(&self, _: &CounterKey) -> Result<Option<Account>> {
         Ok(None)
     }
@@ -45,7 +44,7 @@ impl Older for Forgotten {
     }
 }
 
-impl Book {
+impl Accounts {
     /// Drops what does not count any more, each time the accounts have doubled.
     fn sweep(&mut self, now: Timestamp) {
         if self.ledger.len() < self.next_sweep.max(FIRST_SWEEP) {
@@ -67,31 +66,32 @@ impl CounterStore for MemoryCounters {
         true
     }
 
-    fn lease(&self, asks: Asks, answer: Answer) {
+    fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
         let leased = {
-            let mut book = self.book.lock();
+            let mut accounts = self.accounts.lock();
             // Under the lock: a time that was read before another check's would look like a clock set back.
             let now = self.clock.now();
-            let older = book.forgotten;
-            let leased = book.ledger.lease(&asks, now, &older);
-            book.sweep(now);
+            let older = accounts.forgotten;
+            let leased = accounts.ledger.lease(&requests, now, &older);
+            accounts.sweep(now);
             leased
         };
         answer(leased);
     }
 
     fn give_back(&self, unspent: Unspent) {
-        let mut book = self.book.lock();
-        let older = book.forgotten;
+        let mut accounts = self.accounts.lock();
+        let older = accounts.forgotten;
         // Without anything to load it cannot fail.
-        let _ = book.ledger.give_back(&unspent, &older);
+        let _ = accounts.ledger.give_back(&unspent, &older);
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        let book = self.book.lock();
+        let accounts = self.accounts.lock();
         let now = self.clock.now();
-        let of =
-            |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &book.forgotten);
+        let of = |(key, window): &(CounterKey, Window)| {
+            accounts.ledger.charged(key, *window, now, &accounts.forgotten)
+        };
         counters.iter().map(of).collect()
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollster::block_on;
-use trust_engine::provenance::{Entry, Hash, SignedCheckpoint, Signer as _, check_shards};
+use trust_engine::log::check_shards;
+use trust_engine::provenance::{Entry, Hash, SignedCheckpoint, Signer as _};
 use trust_engine::storage::{Head, Store};
 use trust_engine::{AgentId, OrganizationId, VerifierKey};
 
@@ -66,8 +67,8 @@ impl Log {
                 let Some(last) = records.last() else { break };
                 next = last.index + 1;
                 for record in &records {
-                    let id = Entry::parse(&record.entry).unwrap().id;
-                    entries.insert((record.shard, record.index), (id, Hash::leaf(&record.entry).to_string()));
+                    let id = Entry::parse(&record.bytes).unwrap().id;
+                    entries.insert((record.shard, record.index), (id, Hash::leaf(&record.bytes).to_string()));
                 }
             }
             let mut size = 0;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use serde_json::json;
 use trust_engine::blocking::Engine;
-use trust_engine::provenance::{check_export, push_bundled, split_bundle};
+use trust_engine::log::check_export;
+use trust_engine::provenance::{push_bundled, split_bundle};
 use trust_engine::{
     AgentChange, AgentStatus, CeilingRequest, GateRequest, NewAgent, Options, PolicyDocument, TimeRange,
     Verdict, verify,

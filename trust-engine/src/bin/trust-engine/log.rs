@@ -6,7 +6,8 @@ use clap::Subcommand;
 use pollster::block_on;
 use serde_json::json;
 use trust_engine::blocking::Engine;
-use trust_engine::provenance::{Report, SignedCheckpoint, check_export, check_store, export};
+use trust_engine::log::{Report, check_export, check_store, export};
+use trust_engine::provenance::SignedCheckpoint;
 use trust_engine::{Options, VerifierKey, storage};
 use uuid::Uuid;
 
@@ -91,7 +92,7 @@ fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool)
 }
 
 fn to_json(report: &Report) -> serde_json::Value {
-    let finding = |finding: &trust_engine::provenance::Finding| json!({ "index": finding.index, "damage": finding.damage.to_string(), "detail": finding.detail });
+    let finding = |finding: &trust_engine::log::Finding| json!({ "index": finding.index, "damage": finding.damage.to_string(), "detail": finding.detail });
     json!({
         "origin": report.origin,
         "clean": report.is_clean(),

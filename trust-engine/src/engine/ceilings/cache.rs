@@ -8,23 +8,24 @@ use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
-use super::counts::{Counts, Unrecorded};
-use crate::ceiling::{AgentQuota, Bank, CounterKey, Rate, Rates};
+use crate::ceiling::{CounterKey, Rate};
 use crate::clock::{Clock, Moment};
+use crate::log::{UnrecordedChecks, UnrecordedCounts};
 use crate::policy::RateLimit;
+use crate::quota::{AgentQuota, LeasePool, Rates};
 use crate::storage::CounterStore;
 
-/// Whom a quota is for, and by what tier: organization, agent and claim one after the other. In place for ids of common
+/// The agent that a quota is for, and the claim of its tier: organization, agent and claim one after the other. In place for ids of common
 /// length, because another place in memory is what a look-up among many agents costs most.
 #[derive(Clone)]
-struct Key {
+struct QuotaKey {
     bytes: SmallVec<[u8; 64]>,
     /// Where the organization ends, and where the agent does.
     ends: (u16, u16),
     kind: Claim,
 }
 
-/// Whose word the tier is.
+/// The kind of claim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Claim {
     None,
@@ -32,9 +33,9 @@ enum Claim {
     Asserted,
 }
 
-impl Key {
-    fn new(asker: &Asker<'_>) -> Self {
-        let (organization, agent, claim, kind) = asker.parts();
+impl QuotaKey {
+    fn new(key: &QuotaKeyRef<'_>) -> Self {
+        let (organization, agent, claim, kind) = key.parts();
         // Ids and tiers are far shorter than what 16 bits count.
         let ends = (organization.len() as u16, (organization.len() + agent.len()) as u16);
         let mut bytes = SmallVec::from_slice(organization);
@@ -51,17 +52,17 @@ impl Key {
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for QuotaKey {
     fn eq(&self, other: &Self) -> bool {
         same(self.parts(), other.parts())
     }
 }
 
-impl Eq for Key {}
+impl Eq for QuotaKey {}
 
 /// The same, borrowed.
 #[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
+pub(super) struct QuotaKeyRef<'a> {
     pub(super) organization: &'a str,
     pub(super) agent: &'a str,
     pub(super) claim: Option<&'a str>,
@@ -69,14 +70,14 @@ pub(super) struct Asker<'a> {
     pub(super) asserted: bool,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> QuotaKeyRef<'a> {
     /// An agent by the tier that it holds.
     pub(super) fn holder(organization: &'a str, agent: &'a str) -> Self {
         Self { organization, agent, claim: None, asserted: false }
     }
 }
 
-impl Asker<'_> {
+impl QuotaKeyRef<'_> {
     fn parts(&self) -> Parts<'_> {
         let kind = match (self.claim, self.asserted) {
             (None, _) => Claim::None,
@@ -88,20 +89,20 @@ impl Asker<'_> {
     }
 }
 
-impl Hash for Key {
+impl Hash for QuotaKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.parts().hash(state);
     }
 }
 
-impl Hash for Asker<'_> {
+impl Hash for QuotaKeyRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.parts().hash(state);
     }
 }
 
-impl Equivalent<Key> for Asker<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<QuotaKey> for QuotaKeyRef<'_> {
+    fn equivalent(&self, key: &QuotaKey) -> bool {
         same(self.parts(), key.parts())
     }
 }
@@ -115,40 +116,40 @@ fn same(a: Parts<'_>, b: Parts<'_>) -> bool {
 }
 
 /// An agent's quota, and up to when it may be relied on.
-pub(super) struct Entry {
+pub(super) struct CachedQuota {
     pub(super) quota: AgentQuota,
-    /// Which of the agents' marks it watches, and the mark when the agent was read.
-    pub(super) mark_place: usize,
-    pub(super) mark: AtomicU64,
-    /// The engine's edition when the policy was read.
-    pub(super) edition: AtomicU64,
+    /// The part of the agents that it watches, and that part's generation when the agent was read.
+    pub(super) agents_part: usize,
+    pub(super) agents_generation: AtomicU64,
+    /// The policy's generation when the policy was read.
+    pub(super) policy_generation: AtomicU64,
     /// When the agent must be read again, on the steady clock.
     pub(super) fresh_until: AtomicI64,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Arc<UnrecordedCounts>,
     /// Whether admissions are not recorded.
     pub(super) unrecorded: bool,
 }
 
-impl Entry {
+impl CachedQuota {
     pub(super) fn is_fresh(
         &self,
-        edition: u64,
-        mark: u64,
+        policy_generation: u64,
+        agents_generation: u64,
         now: Moment,
-        followed: impl FnOnce() -> bool,
+        agents_verified: impl FnOnce() -> bool,
     ) -> bool {
-        self.edition.load(Ordering::Relaxed) == edition
-            && self.mark.load(Ordering::Relaxed) == mark
-            && (now.steady < self.fresh_until.load(Ordering::Relaxed) || followed())
+        self.policy_generation.load(Ordering::Relaxed) == policy_generation
+            && self.agents_generation.load(Ordering::Relaxed) == agents_generation
+            && (now.steady < self.fresh_until.load(Ordering::Relaxed) || agents_verified())
     }
 }
 
 pub(super) struct QuotaCache {
-    known: Cache<Key, Arc<Entry>>,
+    known: Cache<QuotaKey, Arc<CachedQuota>>,
     rates: Cache<(CounterKey, Box<str>), Arc<Rate>>,
     clock: Arc<dyn Clock>,
-    pub(super) bank: Arc<Bank>,
-    pub(super) unrecorded: Arc<Unrecorded>,
+    pub(super) pool: Arc<LeasePool>,
+    pub(super) unrecorded: Arc<UnrecordedChecks>,
 }
 
 impl QuotaCache {
@@ -157,22 +158,22 @@ impl QuotaCache {
             known: Cache::new(capacity),
             rates: Cache::new(capacity),
             clock,
-            bank: Arc::new(Bank::new(store)),
+            pool: Arc::new(LeasePool::new(store)),
             unrecorded: Arc::default(),
         }
     }
 
-    pub(super) fn get(&self, asker: &Asker<'_>) -> Option<Arc<Entry>> {
-        self.known.get(asker)
+    pub(super) fn get(&self, key: &QuotaKeyRef<'_>) -> Option<Arc<CachedQuota>> {
+        self.known.get(key)
     }
 
-    pub(super) fn insert(&self, asker: &Asker<'_>, entry: Arc<Entry>) {
-        self.known.insert(Key::new(asker), entry);
+    pub(super) fn insert(&self, key: &QuotaKeyRef<'_>, quota: Arc<CachedQuota>) {
+        self.known.insert(QuotaKey::new(key), quota);
     }
 
     /// Gives back everything.
     pub(super) fn drain(&self) {
-        self.bank.sweep(None);
+        self.pool.sweep(None);
     }
 }
 

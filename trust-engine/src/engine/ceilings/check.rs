@@ -1,4 +1,4 @@
-//! The checks: entry, attempt, lease, record.
+//! The checks: cached, attempt, lease, record.
 
 use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
@@ -7,50 +7,78 @@ use futures_channel::oneshot;
 use pollster::block_on;
 use smallvec::SmallVec;
 
-use super::super::{Engine, at_once};
-use super::cache::Entry;
+use super::cache::CachedQuota;
 use super::recent::Seen;
+use super::state::State;
 use super::verdict::CeilingVerdict;
-use crate::ceiling::{
-    Attempt, CeilingCode, CeilingRequest, Charge, Fetch, Line, Measure, Meter, Outcome, attempt,
-};
+use crate::ceiling::{CeilingCode, CeilingRequest, LeaseRequests, Measure};
 use crate::clock::Moment;
+use crate::engine::instance::{Engine, at_once};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::{CeilingStat, Ticket};
 use crate::policy::Durability;
-use crate::provenance::{CeilingCount, Ticket};
-use crate::storage::Asks;
+use crate::quota::{Attempt, Charge, Fetch, Meter, Outcome, ResourceLimits, attempt};
 
 /// How a request was decided, what was taken for it, and when.
-pub(super) type Decided = (Arc<Entry>, Outcome, Charge<Arc<Meter>>, Moment);
+pub(super) type Decided = (Arc<CachedQuota>, Outcome, Charge<Arc<Meter>>, Moment);
 
 impl Engine {
-    pub(super) async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
+    /// Checks amounts against an agent's ceilings, and charges all of them or none. Unless the policy says otherwise a
+    /// refusal is committed before this returns, and an admission is on its way into the log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for values out of bounds,
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) for a request id that was used for another request. Any
+    /// other error means that there is no verdict: treat it as a refusal.
+    pub async fn check_ceiling(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
+        self.try_check(request).await.map_err(|error| error.during("check ceiling"))
+    }
+
+    /// Checks amounts without ever waiting for another machine: with what the engine holds it answers at once, and a
+    /// local store is asked in place (the embedded one writes a lease durably first). The ticket waits for the record's
+    /// commit; dropping it changes nothing.
+    ///
+    /// # Errors
+    /// As [`check_ceiling`](Self::check_ceiling), and [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if a
+    /// remote store has to be asked: what it grants beyond the need will be there when the check is made again. Where
+    /// nothing is leased ahead (`EXACT` rows, or near the ceiling) it would never be admitted so.
+    pub fn check_ceiling_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
+        self.try_check_now(request).map_err(|error| error.during("check ceiling"))
+    }
+
+    pub(super) fn state(&self) -> Result<&State> {
+        self.0.ceilings.as_ref().ok_or_else(|| {
+            Error::invalid("counters", "are missing: an engine on a store of its own needs Options::counters")
+        })
+    }
+
+    async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         request.check()?;
-        let mark = match self.seen(request)? {
+        let pending = match self.seen(request)? {
             Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict).await),
-            Some(Seen::New(mark)) => Some(mark),
+            Some(Seen::New(pending)) => Some(pending),
             None => None,
         };
-        let (entry, outcome, charge, now) = self.decide(request).await?;
-        let wait = waits(&entry, outcome.code);
+        let (cached, outcome, charge, now) = self.decide(request).await?;
+        let wait = waits(&cached, outcome.code);
         let inputs = || Cow::Borrowed(request);
-        let (mut verdict, submission, ticket) = self.conclude(&entry, inputs, outcome, now, !wait)?;
+        let (mut verdict, submission, ticket) = self.conclude(&cached, inputs, outcome, now, !wait)?;
         let wait = wait && submission.is_some();
         // Dropped before it is submitted where nobody waits: the writer then takes its time.
         let ticket = wait.then_some(ticket);
         // An answer that waits for its record is remembered when that is committed, whoever still waits.
-        let (early, late) = if wait { (None, mark) } else { (mark, None) };
+        let (early, late) = if wait { (None, pending) } else { (pending, None) };
         if let Some(mut submission) = submission {
-            if let Some(mark) = late.filter(|_| verdict.allowed()) {
+            if let Some(pending) = late.filter(|_| verdict.allowed()) {
                 let (request, verdict) = (request.clone(), verdict.clone());
-                submission = submission.on_landing(move || mark.admitted(&request, &verdict));
+                submission = submission.on_commit(move || pending.admitted(&request, &verdict));
             }
             self.0.sequencer.submit(submission).await?;
         }
         if verdict.allowed() {
             charge.keep();
-            if let Some(mark) = early {
-                mark.admitted(request, &verdict);
+            if let Some(pending) = early {
+                pending.admitted(request, &verdict);
             }
         }
         if let Some(ticket) = ticket {
@@ -59,23 +87,23 @@ impl Engine {
         Ok(verdict)
     }
 
-    pub(super) fn try_check_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
+    fn try_check_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
         request.check()?;
-        let mark = match self.seen(request)? {
+        let pending = match self.seen(request)? {
             Some(Seen::Before(verdict)) => return Ok((verdict, Ticket::unrecorded())),
-            Some(Seen::New(mark)) => Some(mark),
+            Some(Seen::New(pending)) => Some(pending),
             None => None,
         };
-        let (entry, now) = self.entry_now(&self.asker(request))?;
-        if let (None, Some((resource, amount))) = (&mark, request.only_amount())
-            && let Some(measure) = self.take_short(&entry, resource, amount, now)?
+        let (cached, now) = self.quota_now(&self.key_of(request))?;
+        if let (None, Some((resource, amount))) = (&pending, request.only_amount())
+            && let Some(measure) = self.take_short(&cached, resource, amount, now)?
         {
             return Ok((CeilingVerdict::admitted(amount, measure, now.wall), Ticket::unrecorded()));
         }
         let (verdict, ticket) =
-            self.check_entry(&entry, request.amounts(), || Cow::Borrowed(request), now)?;
-        if let Some(mark) = mark.filter(|_| verdict.allowed()) {
-            mark.admitted(request, &verdict);
+            self.check_quota(&cached, request.amounts(), || Cow::Borrowed(request), now)?;
+        if let Some(pending) = pending.filter(|_| verdict.allowed()) {
+            pending.admitted(request, &verdict);
         }
         Ok((verdict, ticket))
     }
@@ -98,24 +126,24 @@ impl Engine {
 
     /// Checks and records without waiting for another machine. `inputs` are for the record, if there is one.
     #[inline]
-    pub(super) fn check_entry<'a>(
+    pub(super) fn check_quota<'a>(
         &self,
-        entry: &Entry,
+        cached: &CachedQuota,
         amounts: impl Iterator<Item = (&'a str, u64)>,
         inputs: impl FnOnce() -> Cow<'a, CeilingRequest>,
         now: Moment,
     ) -> Result<(CeilingVerdict, Ticket)> {
-        match self.attempt(entry, amounts, now)? {
-            Attempt::Done(outcome, charge) => self.give(entry, inputs, outcome, charge, now),
-            Attempt::Short(fetch, asks) => {
-                let fetching = self.fetch(fetch, asks);
-                let (outcome, charge) = match self.state()?.quotas.bank.store().is_local() {
+        match self.attempt(cached, amounts, now)? {
+            Attempt::Done(outcome, charge) => self.give(cached, inputs, outcome, charge, now),
+            Attempt::Short(fetch, requests) => {
+                let fetching = self.fetch(fetch, requests);
+                let (outcome, charge) = match self.state()?.quotas.pool.store().is_local() {
                     true => block_on(fetching)?,
                     false => {
                         at_once(fetching, "the counters have to be asked; use check_ceiling, or try again")?
                     }
                 };
-                self.give(entry, inputs, or_open(entry, outcome), charge, now)
+                self.give(cached, inputs, or_open(cached, outcome), charge, now)
             }
         }
     }
@@ -124,23 +152,26 @@ impl Engine {
     #[inline(always)]
     pub(super) fn take_short(
         &self,
-        entry: &Entry,
+        cached: &CachedQuota,
         resource: &str,
         amount: u64,
         now: Moment,
     ) -> Result<Option<Measure>> {
-        if !entry.unrecorded {
+        if !cached.unrecorded {
             return Ok(None);
         }
         let state = self.state()?;
         self.0.sequencer.check_state()?;
-        let Ok(line) = entry.quota.line(resource, &state.quotas.bank, &state.quotas) else { return Ok(None) };
-        let Some((_, measure)) = line.only_meter().and_then(|(meter, terms)| meter.take(terms, amount, now))
+        let Ok(limits) = cached.quota.limits(resource, &state.quotas.pool, &state.quotas) else {
+            return Ok(None);
+        };
+        let Some((_, measure)) =
+            limits.only_meter().and_then(|(meter, terms)| meter.take(terms, amount, now))
         else {
             return Ok(None);
         };
-        let count = if measure.near_limit() { CeilingCount::Near } else { CeilingCount::Admitted };
-        if entry.counts.add(entry.mark_place, count) {
+        let count = if measure.near_limit() { CeilingStat::Near } else { CeilingStat::Admitted };
+        if cached.counts.add(cached.agents_part, count) {
             state.sweeper.wake();
         }
         Ok(Some(measure))
@@ -149,13 +180,13 @@ impl Engine {
     #[inline]
     fn give<'a, M: Borrow<Arc<Meter>>>(
         &self,
-        entry: &Entry,
+        cached: &CachedQuota,
         inputs: impl FnOnce() -> Cow<'a, CeilingRequest>,
         outcome: Outcome,
         charge: Charge<M>,
         now: Moment,
     ) -> Result<(CeilingVerdict, Ticket)> {
-        let (verdict, submission, ticket) = self.conclude(entry, inputs, outcome, now, true)?;
+        let (verdict, submission, ticket) = self.conclude(cached, inputs, outcome, now, true)?;
         if let Some(submission) = submission {
             self.0.sequencer.try_submit(submission)?;
         }
@@ -167,30 +198,30 @@ impl Engine {
 
     /// Decides, and waits for the authority if it must. What was taken goes back unless it is kept.
     pub(super) async fn decide(&self, request: &CeilingRequest) -> Result<Decided> {
-        let (entry, now) = self.entry(&self.asker(request)).await?;
-        let (outcome, charge) = match self.attempt(&entry, request.amounts(), now)? {
+        let (cached, now) = self.quota_for(&self.key_of(request)).await?;
+        let (outcome, charge) = match self.attempt(&cached, request.amounts(), now)? {
             Attempt::Done(outcome, charge) => (outcome, charge.into_owned()),
-            Attempt::Short(fetch, asks) => {
-                let (outcome, charge) = self.fetch(fetch, asks).await?;
-                (or_open(&entry, outcome), charge)
+            Attempt::Short(fetch, requests) => {
+                let (outcome, charge) = self.fetch(fetch, requests).await?;
+                (or_open(&cached, outcome), charge)
             }
         };
-        Ok((entry, outcome, charge, now))
+        Ok((cached, outcome, charge, now))
     }
 
     /// Takes what the engine holds.
     #[inline]
     fn attempt<'a, 'e>(
         &self,
-        entry: &'e Entry,
+        cached: &'e CachedQuota,
         amounts: impl Iterator<Item = (&'a str, u64)>,
         now: Moment,
     ) -> Result<Attempt<'e>> {
         let quotas = &self.state()?.quotas;
-        let mut wanted: SmallVec<[(&Line, u64); 1]> = SmallVec::new();
+        let mut wanted: SmallVec<[(&ResourceLimits, u64); 1]> = SmallVec::new();
         for (resource, amount) in amounts {
-            match entry.quota.line(resource, &quotas.bank, quotas) {
-                Ok(line) => wanted.push((line, amount)),
+            match cached.quota.limits(resource, &quotas.pool, quotas) {
+                Ok(limits) => wanted.push((limits, amount)),
                 Err(code) => return Ok(Attempt::Done(Outcome::new(code), Charge::new())),
             }
         }
@@ -199,7 +230,11 @@ impl Engine {
 
     /// Asks the authority. Its answer reaches the slots even if nobody waits for it any more; then what was needed goes
     /// back.
-    async fn fetch(&self, fetch: Box<Fetch>, asks: Asks) -> Result<(Outcome, Charge<Arc<Meter>>)> {
+    async fn fetch(
+        &self,
+        fetch: Box<Fetch>,
+        requests: LeaseRequests,
+    ) -> Result<(Outcome, Charge<Arc<Meter>>)> {
         let state = self.state()?;
         let (settled, answer) = oneshot::channel();
         let sweeper = state.sweeper.signal();
@@ -208,21 +243,21 @@ impl Engine {
             drop(settled.send(outcome));
             sweeper.wake();
         });
-        state.quotas.bank.store().lease(asks, Box::new(move |leased| fetch.settle(leased, done)));
+        state.quotas.pool.store().lease(requests, Box::new(move |leased| fetch.settle(leased, done)));
         answer.await.map_err(|_| Error::new(ErrorKind::Closed, "the counters were closed"))
     }
 }
 
 /// Whether the answer waits for the record's commit.
-pub(super) fn waits(entry: &Entry, code: CeilingCode) -> bool {
-    let recording = &entry.quota.policy.document().recording.ceilings;
+pub(super) fn waits(cached: &CachedQuota, code: CeilingCode) -> bool {
+    let recording = &cached.quota.policy.document().recording.ceilings;
     let durability = if code.admits() { recording.durability } else { recording.refusals };
     durability == Durability::Commit
 }
 
 /// Admits what no authority answered, where the policy says so.
-fn or_open(entry: &Entry, mut outcome: Outcome) -> Outcome {
-    if outcome.code == CeilingCode::StoreUnavailable && entry.quota.policy.document().ceilings.fail_open {
+fn or_open(cached: &CachedQuota, mut outcome: Outcome) -> Outcome {
+    if outcome.code == CeilingCode::StoreUnavailable && cached.quota.policy.document().ceilings.fail_open {
         outcome.code = CeilingCode::FailOpen;
     }
     outcome

@@ -1,22 +1,34 @@
-//! Finding the quota of whoever asks, and noticing when it does not hold any more.
+//! Finding the quota of a request's agent, noticing when it does not hold any more, and reading how far it has come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::super::{Engine, at_once};
-use super::cache::{Asker, Entry};
-use crate::ceiling::{AgentQuota, CeilingRequest};
+use super::cache::{CachedQuota, QuotaKeyRef};
+use super::verdict::CeilingVerdict;
+use crate::agent::Agent;
+use crate::ceiling::{CeilingCode, CeilingRequest, Measure, Terms};
 use crate::clock::Moment;
+use crate::engine::instance::{Engine, at_once};
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::RecordingMode;
+use crate::quota::{AgentQuota, Meter, Outcome};
+
+/// How far an agent has come with one resource, at one level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CeilingUsage {
+    /// The resource.
+    pub resource: String,
+    /// The counter's state.
+    pub measure: Measure,
+}
 
 impl Engine {
     /// Whom a request is for.
-    pub(super) fn asker<'a>(&self, request: &'a CeilingRequest) -> Asker<'a> {
+    pub(super) fn key_of<'a>(&self, request: &'a CeilingRequest) -> QuotaKeyRef<'a> {
         let claim = request.claimed_tier();
         let authority = request.caller_name().is_some_and(|caller| self.0.authorities.contains(caller));
-        Asker {
+        QuotaKeyRef {
             organization: request.organization_id().as_str(),
             agent: request.agent_name(),
             claim,
@@ -26,78 +38,125 @@ impl Engine {
 
     /// The quota that is known and still to be relied on.
     #[inline]
-    pub(super) fn known(&self, asker: &Asker<'_>, now: Moment) -> Result<Option<Arc<Entry>>> {
-        let entry = self.state()?.quotas.get(asker);
-        Ok(entry.filter(|entry| self.is_fresh(entry, now)))
+    pub(super) fn known(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Option<Arc<CachedQuota>>> {
+        let cached = self.state()?.quotas.get(key);
+        Ok(cached.filter(|cached| self.is_fresh(cached, now)))
     }
 
     #[inline]
-    pub(super) fn is_fresh(&self, entry: &Entry, now: Moment) -> bool {
-        let edition = self.0.edition.load(Ordering::Acquire);
+    pub(super) fn is_fresh(&self, cached: &CachedQuota, now: Moment) -> bool {
         let agents = &self.0.agents;
-        entry.is_fresh(edition, agents.mark(entry.mark_place), now, || agents.is_followed(now.steady))
+        let (of_policy, of_agents) = (self.0.policy.generation(), agents.generation(cached.agents_part));
+        cached.is_fresh(of_policy, of_agents, now, || agents.is_verified(now.steady))
     }
 
     /// The quota of whoever asks, and the time from which it may be used.
-    pub(super) async fn entry(&self, asker: &Asker<'_>) -> Result<(Arc<Entry>, Moment)> {
+    pub(super) async fn quota_for(&self, key: &QuotaKeyRef<'_>) -> Result<(Arc<CachedQuota>, Moment)> {
         let now = self.0.clock.coarse();
-        if let Some(entry) = self.known(asker, now)? {
-            return Ok((entry, now));
+        if let Some(cached) = self.known(key, now)? {
+            return Ok((cached, now));
         }
-        let entry = self.find(asker, now).await?;
+        let cached = self.find(key, now).await?;
         // Finding may have taken its time, and a lease must not be spent by an old clock.
-        Ok((entry, self.0.clock.coarse()))
+        Ok((cached, self.0.clock.coarse()))
     }
 
     /// The same without waiting for another machine.
     #[inline]
-    pub(super) fn entry_now(&self, asker: &Asker<'_>) -> Result<(Arc<Entry>, Moment)> {
+    pub(super) fn quota_now(&self, key: &QuotaKeyRef<'_>) -> Result<(Arc<CachedQuota>, Moment)> {
         let now = self.0.clock.coarse();
-        match self.known(asker, now)? {
-            Some(entry) => Ok((entry, now)),
+        match self.known(key, now)? {
+            Some(cached) => Ok((cached, now)),
             None => at_once(
-                self.entry(asker),
+                self.quota_for(key),
                 "the agent is not cached and its store is remote; use check_ceiling",
             ),
         }
     }
 
     /// Reads agent and policy again, and gives the quota that follows from them.
-    pub(super) async fn find(&self, asker: &Asker<'_>, now: Moment) -> Result<Arc<Entry>> {
+    pub(super) async fn find(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Arc<CachedQuota>> {
         let state = self.state()?;
-        let organization = OrganizationId::parse(asker.organization)?;
-        let id = AgentId::parse(asker.agent)?;
+        let organization = OrganizationId::parse(key.organization)?;
+        let id = AgentId::parse(key.agent)?;
         // Read before what they stand for, so that a change in between is noticed.
-        let edition = self.0.edition.load(Ordering::Acquire);
-        let mark_place = self.0.agents.mark_of(&organization, &id);
-        let mark = self.0.agents.mark(mark_place);
+        let policy_generation = self.0.policy.generation();
+        let agents_part = self.0.agents.part_of(&organization, &id);
+        let agents_generation = self.0.agents.generation(agents_part);
         let policy = self.snapshot();
         let (agent, good_for) = self.agent_for(&organization, &id).await?;
         let fresh_until = now.plus(good_for).steady;
-        if let Some(old) = state.quotas.get(asker) {
-            let version = |agent: &Option<Arc<crate::Agent>>| agent.as_ref().map(|agent| agent.version);
+        if let Some(old) = state.quotas.get(key) {
+            let version = |agent: &Option<Arc<Agent>>| agent.as_ref().map(|agent| agent.version);
             if Arc::ptr_eq(&old.quota.policy, &policy) && version(&old.quota.agent) == version(&agent) {
-                old.edition.store(edition, Ordering::Relaxed);
-                old.mark.store(mark, Ordering::Relaxed);
+                old.policy_generation.store(policy_generation, Ordering::Relaxed);
+                old.agents_generation.store(agents_generation, Ordering::Relaxed);
                 old.fresh_until.store(fresh_until, Ordering::Relaxed);
                 return Ok(old);
             }
             old.quota.drain();
         }
         let counts = state.quotas.unrecorded.of(&organization);
-        let quota = AgentQuota::new(policy, organization, id, agent, asker.claim, asker.asserted);
+        let quota = AgentQuota::new(policy, organization, id, agent, key.claim, key.asserted);
         let mode = quota.policy.document().recording.ceilings.mode;
         let unrecorded = mode == RecordingMode::None && !quota.tier.excess;
-        let entry = Arc::new(Entry {
+        let cached = Arc::new(CachedQuota {
             quota,
-            mark_place,
-            mark: AtomicU64::new(mark),
-            edition: AtomicU64::new(edition),
+            agents_part,
+            agents_generation: AtomicU64::new(agents_generation),
+            policy_generation: AtomicU64::new(policy_generation),
             fresh_until: AtomicI64::new(fresh_until),
             counts,
             unrecorded,
         });
-        state.quotas.insert(asker, Arc::clone(&entry));
-        Ok(entry)
+        state.quotas.insert(key, Arc::clone(&cached));
+        Ok(cached)
+    }
+
+    pub(super) async fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
+        request.check()?;
+        let state = self.state()?;
+        let now = self.0.clock.coarse();
+        let cached = self.find(&self.key_of(request), now).await?;
+        let mut counters = Vec::new();
+        for (place, (resource, amount)) in (0..).zip(request.amounts()) {
+            match cached.quota.limits(resource, &state.quotas.pool, &state.quotas) {
+                Ok(limits) => counters.extend(limits.meters.iter().map(|counter| (place, amount, counter))),
+                Err(code) => return Ok(CeilingVerdict::new(Outcome::new(code), now.wall)),
+            }
+        }
+        let keys: Vec<_> = counters.iter().map(|(_, _, (meter, _))| meter.counter()).collect();
+        let used = state.quotas.pool.used(&keys).await?;
+        let mut outcome = Outcome::new(CeilingCode::WithinCeiling);
+        for ((place, amount, (meter, terms)), used) in counters.into_iter().zip(used) {
+            let measure = terms.measure(meter.window(), used.amount, used.slice);
+            if measure.remaining() < amount {
+                outcome = Outcome::new(CeilingCode::CeilingExceeded);
+                outcome.measures.push((place, amount, measure));
+                break;
+            }
+            outcome.measures.push((place, amount, measure));
+        }
+        Ok(CeilingVerdict::new(outcome, now.wall))
+    }
+
+    pub(super) async fn usage(&self, organization: &str, agent: &str) -> Result<Vec<CeilingUsage>> {
+        let state = self.state()?;
+        let now = self.0.clock.coarse();
+        let key = QuotaKeyRef::holder(organization, agent);
+        let cached = self.find(&key, now).await?;
+        let mut counters: Vec<(&str, &(Arc<Meter>, Terms))> = Vec::new();
+        for resource in &cached.quota.policy.document().resources {
+            if let Some(limits) = cached.quota.limits_of(resource, &state.quotas.pool, &state.quotas) {
+                counters.extend(limits.meters.iter().map(|counter| (resource.as_str(), counter)));
+            }
+        }
+        let keys: Vec<_> = counters.iter().map(|(_, (meter, _))| meter.counter()).collect();
+        let used = state.quotas.pool.used(&keys).await?;
+        let usage = counters.into_iter().zip(used).map(|((resource, (meter, terms)), used)| CeilingUsage {
+            resource: resource.to_owned(),
+            measure: terms.measure(meter.window(), used.amount, used.slice),
+        });
+        Ok(usage.collect())
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::super::Engine;
-use super::cache::{Asker, Entry};
+use super::cache::{CachedQuota, QuotaKeyRef};
 use super::verdict::CeilingVerdict;
 use crate::ceiling::{CeilingRequest, check_amount, check_resource};
 use crate::clock::Moment;
+use crate::engine::instance::Engine;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 
@@ -30,17 +30,17 @@ pub struct Quota {
     organization: OrganizationId,
     agent: AgentId,
     /// The quota that was found first, for as long as it is good: the way to it is short.
-    first: Arc<Entry>,
+    first: Arc<CachedQuota>,
     /// The one in force, once agent or policy have changed.
-    later: ArcSwap<Entry>,
+    later: ArcSwap<CachedQuota>,
 }
 
 impl Quota {
     pub(super) fn open(engine: &Engine, organization: &str, agent: &str) -> Result<Self> {
         let (organization, agent) = (OrganizationId::parse(organization)?, AgentId::parse(agent)?);
-        let (entry, _) = engine.entry_now(&Asker::holder(organization.as_str(), agent.as_str()))?;
-        let later = ArcSwap::new(Arc::clone(&entry));
-        Ok(Self { engine: engine.clone(), organization, agent, first: entry, later })
+        let (cached, _) = engine.quota_now(&QuotaKeyRef::holder(organization.as_str(), agent.as_str()))?;
+        let later = ArcSwap::new(Arc::clone(&cached));
+        Ok(Self { engine: engine.clone(), organization, agent, first: cached, later })
     }
 
     /// Checks an amount at the agent's held tier and charges it, as
@@ -63,10 +63,10 @@ impl Quota {
         if self.engine.is_fresh(&later, now) {
             return self.engine.take_from(&later, resource, amount, now);
         }
-        let asker = Asker::holder(self.organization.as_str(), self.agent.as_str());
-        let (entry, now) = self.engine.entry_now(&asker)?;
-        self.later.store(Arc::clone(&entry));
-        self.engine.take_from(&entry, resource, amount, now)
+        let key = QuotaKeyRef::holder(self.organization.as_str(), self.agent.as_str());
+        let (cached, now) = self.engine.quota_now(&key)?;
+        self.later.store(Arc::clone(&cached));
+        self.engine.take_from(&cached, resource, amount, now)
     }
 }
 
@@ -81,21 +81,27 @@ impl Engine {
     ) -> Result<CeilingVerdict> {
         check_amount(amount)?;
         // A quota that is known has a name that was checked.
-        let (entry, now) = self.entry_now(&Asker::holder(organization, agent))?;
-        self.take_from(&entry, resource, amount, now)
+        let (cached, now) = self.quota_now(&QuotaKeyRef::holder(organization, agent))?;
+        self.take_from(&cached, resource, amount, now)
     }
 
     #[inline(always)]
-    fn take_from(&self, entry: &Entry, resource: &str, amount: u64, now: Moment) -> Result<CeilingVerdict> {
-        if let Some(measure) = self.take_short(entry, resource, amount, now)? {
+    fn take_from(
+        &self,
+        cached: &CachedQuota,
+        resource: &str,
+        amount: u64,
+        now: Moment,
+    ) -> Result<CeilingVerdict> {
+        if let Some(measure) = self.take_short(cached, resource, amount, now)? {
             return Ok(CeilingVerdict::admitted(amount, measure, now.wall));
         }
         let inputs = || {
-            let request = CeilingRequest::new(entry.quota.id.as_str(), resource, amount);
-            Cow::Owned(request.organization(entry.quota.organization.clone()))
+            let request = CeilingRequest::new(cached.quota.id.as_str(), resource, amount);
+            Cow::Owned(request.organization(cached.quota.organization.clone()))
         };
         check_resource(resource)?;
-        Ok(self.check_entry(entry, std::iter::once((resource, amount)), inputs, now)?.0)
+        Ok(self.check_quota(cached, std::iter::once((resource, amount)), inputs, now)?.0)
     }
 }
 

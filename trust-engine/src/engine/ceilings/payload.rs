@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::payload::{ENGINE, EngineVersion, Facts, Recomputable};
 use super::verdict::CeilingVerdict;
-use crate::ceiling::{AgentQuota, CeilingCode, CeilingRequest, Level, refusal, row_of};
+use crate::ceiling::{CeilingCode, CeilingRequest, Level, Measure, refusal, row_of};
 use crate::clock::Timestamp;
+use crate::engine::payload::{ENGINE, EngineVersion, Facts, Recomputable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::policy::{Policy, WindowKind};
+use crate::quota::AgentQuota;
 use crate::subject::{EffectiveTier, Subject};
 
 /// Payload of a CEILING record.
@@ -51,7 +52,7 @@ impl<'a> CeilingPayload<'a> {
         quota: &'a AgentQuota,
         authority: Option<&str>,
     ) -> Result<Vec<u8>> {
-        let snapshot = |(place, amount, measure): &(u32, u64, crate::ceiling::Measure)| {
+        let snapshot = |(place, amount, measure): &(u32, u64, Measure)| {
             let charged = if verdict.allowed() { *amount } else { 0 };
             Some(Snapshot {
                 resource_type: request.amounts().nth(*place as usize)?.0.into(),

@@ -15,10 +15,10 @@ use crate::error::{Error, ErrorKind, Result};
 const CAPACITY: usize = 65_536;
 
 #[derive(Default)]
-pub(super) struct Recent(Mutex<Book>);
+pub(super) struct RecentRequests(Mutex<KnownRequests>);
 
 #[derive(Default)]
-struct Book {
+struct KnownRequests {
     known: HashMap<Arc<str>, Known, RandomState>,
     /// In the order in which they were admitted, with the count of admissions then: an id may be admitted again.
     order: VecDeque<(u64, Arc<str>)>,
@@ -39,19 +39,19 @@ struct Admitted {
 
 /// What is known of a request.
 pub(super) enum Seen {
-    /// Nothing; it is open until the mark is dropped.
-    New(Mark),
+    /// Nothing; it is open until the pending request is dropped.
+    New(PendingRequest),
     /// It was admitted.
     Before(CeilingVerdict),
 }
 
 /// A request that is being decided under its id.
-pub(super) struct Mark {
-    recent: Arc<Recent>,
+pub(super) struct PendingRequest {
+    recent: Arc<RecentRequests>,
     key: Arc<str>,
 }
 
-impl Recent {
+impl RecentRequests {
     pub(super) fn begin(
         self: &Arc<Self>,
         id: &str,
@@ -60,8 +60,8 @@ impl Recent {
     ) -> Result<Seen> {
         // No id contains a zero.
         let key: Arc<str> = format!("{}\0{}\0{id}", request.organization_id(), request.agent_name()).into();
-        let mut book = self.0.lock();
-        match book.known.get(&key) {
+        let mut requests = self.0.lock();
+        match requests.known.get(&key) {
             None => {}
             Some(Known::Open) => {
                 let issue = format!("a request with the id {id:?} is being decided; ask again");
@@ -76,34 +76,34 @@ impl Recent {
             }
             Some(Known::Admitted(_)) => {}
         }
-        book.known.insert(Arc::clone(&key), Known::Open);
-        Ok(Seen::New(Mark { recent: Arc::clone(self), key }))
+        requests.known.insert(Arc::clone(&key), Known::Open);
+        Ok(Seen::New(PendingRequest { recent: Arc::clone(self), key }))
     }
 }
 
-impl Mark {
+impl PendingRequest {
     /// The request was admitted; a retry gets the same verdict.
     pub(super) fn admitted(self, request: &CeilingRequest, verdict: &CeilingVerdict) {
-        let mut book = self.recent.0.lock();
-        book.admissions += 1;
-        let admission = book.admissions;
+        let mut requests = self.recent.0.lock();
+        requests.admissions += 1;
+        let admission = requests.admissions;
         let known = Admitted { admission, request: request.clone(), verdict: verdict.clone() };
-        book.known.insert(Arc::clone(&self.key), Known::Admitted(Box::new(known)));
-        book.order.push_back((admission, Arc::clone(&self.key)));
-        if book.order.len() > CAPACITY
-            && let Some((oldest, key)) = book.order.pop_front()
-            && matches!(book.known.get(&key), Some(Known::Admitted(known)) if known.admission == oldest)
+        requests.known.insert(Arc::clone(&self.key), Known::Admitted(Box::new(known)));
+        requests.order.push_back((admission, Arc::clone(&self.key)));
+        if requests.order.len() > CAPACITY
+            && let Some((oldest, key)) = requests.order.pop_front()
+            && matches!(requests.known.get(&key), Some(Known::Admitted(known)) if known.admission == oldest)
         {
-            book.known.remove(&key);
+            requests.known.remove(&key);
         }
     }
 }
 
-impl Drop for Mark {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
-        let mut book = self.recent.0.lock();
-        if matches!(book.known.get(&self.key), Some(Known::Open)) {
-            book.known.remove(&self.key);
+        let mut requests = self.recent.0.lock();
+        if matches!(requests.known.get(&self.key), Some(Known::Open)) {
+            requests.known.remove(&self.key);
         }
     }
 }

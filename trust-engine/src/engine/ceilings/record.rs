@@ -2,43 +2,45 @@
 
 use std::borrow::Cow;
 
-use super::super::{Content, Engine};
-use super::cache::Entry;
+use super::cache::CachedQuota;
 use super::payload::CeilingPayload;
 use super::verdict::{CeilingVerdict, Record};
-use crate::ceiling::{AgentQuota, CeilingCode, CeilingRequest, Outcome};
+use crate::ceiling::{CeilingCode, CeilingRequest};
 use crate::clock::Moment;
+use crate::engine::instance::{Content, Engine};
 use crate::error::Result;
+use crate::log::{Draft, Submission, Ticket, VerdictStat};
 use crate::policy::Decision;
-use crate::provenance::{Counted, Draft, RecordType, Submission, Ticket};
+use crate::provenance::RecordType;
+use crate::quota::{AgentQuota, Outcome};
 
 /// A verdict, what is to be recorded of it, and the ticket that waits for that.
 pub(super) type Concluded = (CeilingVerdict, Option<Submission>, Ticket);
 
 impl Engine {
-    /// The verdict and what is to be recorded of it. `given`: the caller has the verdict before it is committed.
+    /// The verdict and what is to be recorded of it. `answered_early`: the caller has the verdict before it is committed.
     #[inline]
     pub(super) fn conclude<'a>(
         &self,
-        entry: &Entry,
+        cached: &CachedQuota,
         inputs: impl FnOnce() -> Cow<'a, CeilingRequest>,
         outcome: Outcome,
         now: Moment,
-        given: bool,
+        answered_early: bool,
     ) -> Result<Concluded> {
         let mut verdict = CeilingVerdict::new(outcome, now.wall);
-        let quota = &entry.quota;
+        let quota = &cached.quota;
         let recording = &quota.policy.document().recording.ceilings;
         let always = quota.tier.excess || verdict.code == CeilingCode::FailOpen;
         if !always && !self.is_sampled(recording.mode, recording.sample_per_thousand, verdict.allowed()) {
             // As for those that are recorded: an engine that was fenced decides by an outdated policy.
             self.0.sequencer.check_state()?;
-            if entry.counts.add(entry.mark_place, verdict.count()) {
+            if cached.counts.add(cached.agents_part, verdict.stat()) {
                 self.state()?.sweeper.wake();
             }
             return Ok((verdict, None, Ticket::unrecorded()));
         }
-        let (submission, ticket) = self.recording(quota, &inputs(), &mut verdict, given)?;
+        let (submission, ticket) = self.recording(quota, &inputs(), &mut verdict, answered_early)?;
         Ok((verdict, Some(submission), ticket))
     }
 
@@ -47,7 +49,7 @@ impl Engine {
         quota: &AgentQuota,
         request: &CeilingRequest,
         verdict: &mut CeilingVerdict,
-        given: bool,
+        answered_early: bool,
     ) -> Result<(Submission, Ticket)> {
         let now = self.now();
         verdict.evaluated_at = now;
@@ -59,12 +61,12 @@ impl Engine {
             Some(verdict.decision()),
             CeilingPayload::bytes(verdict, request, quota, authority)?,
         );
-        draft.counted = Some(Counted::Ceiling(verdict.count()));
+        draft.counted = Some(VerdictStat::Ceiling(verdict.stat()));
         verdict.record = Some(Box::new(Record { id: draft.id, receipt: None }));
         let (claimed, caller) = (request.claimed_tier(), request.caller_name());
         let signal = quota.tier.excess.then(|| self.excess_claim(&draft, claimed, quota.tier_name(), caller));
         let drafts = std::iter::once(draft).chain(signal).collect();
-        Ok(Submission::new(drafts, None, given))
+        Ok(Submission::new(drafts, None, answered_early))
     }
 
     pub(super) fn ceiling_draft(

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::Engine;
-use super::cache::Entry;
+use super::cache::CachedQuota;
 use super::check::waits;
 use super::verdict::CeilingVerdict;
-use crate::ceiling::{CeilingRequest, Charge, Meter};
+use crate::ceiling::CeilingRequest;
+use crate::engine::instance::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::{ParentOf, Submission, Ticket};
 use crate::policy::Decision;
-use crate::provenance::{Parent, ParentOf, Receipt, Submission, Ticket};
+use crate::provenance::{Parent, Receipt};
+use crate::quota::{Charge, Meter};
 
 /// Amounts that are charged and may turn out not to be needed.
 ///
@@ -21,7 +23,7 @@ use crate::provenance::{Parent, ParentOf, Receipt, Submission, Ticket};
 /// by, as they do when the process dies.
 pub struct Reservation {
     engine: Engine,
-    entry: Arc<Entry>,
+    cached: Arc<CachedQuota>,
     request: CeilingRequest,
     verdict: CeilingVerdict,
     /// `None` once it is settled.
@@ -38,10 +40,10 @@ pub(super) async fn reserve(
     if request.id().is_some() {
         return Err(Error::invalid("requestId", "is not taken by reservations, which cannot be given twice"));
     }
-    let (entry, outcome, charge, now) = engine.decide(request).await?;
-    let wait = waits(&entry, outcome.code);
+    let (cached, outcome, charge, now) = engine.decide(request).await?;
+    let wait = waits(&cached, outcome.code);
     let (mut verdict, submission, ticket) =
-        engine.conclude(&entry, || Cow::Borrowed(request), outcome, now, !wait)?;
+        engine.conclude(&cached, || Cow::Borrowed(request), outcome, now, !wait)?;
     let recorded = submission.is_some();
     if let Some(submission) = submission {
         engine.0.sequencer.submit(submission).await?;
@@ -54,7 +56,7 @@ pub(super) async fn reserve(
     }
     let reservation = charge.into_inner().map(|charge| Reservation {
         engine: engine.clone(),
-        entry,
+        cached,
         request: request.clone(),
         verdict: verdict.clone(),
         charge: Some(charge),
@@ -143,7 +145,7 @@ impl Reservation {
             "used": used,
         });
         let payload = body.to_string().into_bytes();
-        let mut draft = self.engine.ceiling_draft(&self.entry.quota, code, Some(Decision::Allow), payload);
+        let mut draft = self.engine.ceiling_draft(&self.cached.quota, code, Some(Decision::Allow), payload);
         if let Some(receipt) = self.verdict.receipt() {
             draft.parent = ParentOf::Record(Parent { id, leaf: receipt.leaf_hash() });
         }

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::counts::Unrecorded;
-use crate::ceiling::Bank;
 use crate::clock::Clock;
-use crate::provenance::Sequencer;
+use crate::log::{Sequencer, UnrecordedChecks};
+use crate::quota::LeasePool;
 
 /// Pause between two rounds while leases are held.
 const ROUND: Duration = Duration::from_millis(100);
@@ -23,8 +22,8 @@ const ROUNDS_PER_LOCAL_SWEEP: u32 = 100;
 
 /// What the sweeper works on.
 pub(super) struct Work {
-    pub(super) bank: Arc<Bank>,
-    pub(super) unrecorded: Arc<Unrecorded>,
+    pub(super) pool: Arc<LeasePool>,
+    pub(super) unrecorded: Arc<UnrecordedChecks>,
     pub(super) sequencer: Arc<Sequencer>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -107,8 +106,8 @@ fn run(work: &Work, signal: &Signal) {
             signal.idle.store(true, Ordering::SeqCst);
             work.unrecorded.flush(&work.sequencer, work.clock.now());
         }
-        let due = !work.bank.store().is_local() || round.is_multiple_of(ROUNDS_PER_LOCAL_SWEEP);
-        let holds = !due || work.bank.sweep(Some(work.clock.coarse()));
+        let due = !work.pool.store().is_local() || round.is_multiple_of(ROUNDS_PER_LOCAL_SWEEP);
+        let holds = !due || work.pool.sweep(Some(work.clock.coarse()));
         if holds {
             signal.idle.store(false, Ordering::SeqCst);
         }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::super::Recorded;
-use crate::ceiling::{CeilingCode, Level, Measure, Outcome};
+use crate::ceiling::{CeilingCode, Level, Measure};
 use crate::clock::Timestamp;
+use crate::engine::recorded::Recorded;
+use crate::log::CeilingStat;
 use crate::policy::Decision;
-use crate::provenance::{CeilingCount, Receipt};
+use crate::provenance::Receipt;
+use crate::quota::Outcome;
 
 /// Whether an amount may be used, and how far the counters have come.
 #[derive(Clone, Debug)]
@@ -173,12 +175,12 @@ impl CeilingVerdict {
     }
 
     #[inline]
-    pub(super) fn count(&self) -> CeilingCount {
+    pub(super) fn stat(&self) -> CeilingStat {
         match self.code {
-            _ if self.allowed() && self.near_limit() => CeilingCount::Near,
-            _ if self.allowed() => CeilingCount::Admitted,
-            CeilingCode::CeilingExceeded => CeilingCount::Exceeded,
-            _ => CeilingCount::Refused,
+            _ if self.allowed() && self.near_limit() => CeilingStat::Near,
+            _ if self.allowed() => CeilingStat::Admitted,
+            CeilingCode::CeilingExceeded => CeilingStat::Exceeded,
+            _ => CeilingStat::Refused,
         }
     }
 }

@@ -15,11 +15,11 @@ struct Row<'a> {
     subject: Option<&'a str>,
     resource: &'a str,
     limit: u64,
-    window: Window,
+    window: WindowShape,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-struct Window {
+struct WindowShape {
     seconds: u32,
     kind: WindowKind,
 }
@@ -52,7 +52,7 @@ pub(super) fn check(
         subject: Some(&row.tier),
         resource: &row.resource,
         limit: row.limit,
-        window: Window { seconds: row.window_seconds, kind: row.window },
+        window: WindowShape { seconds: row.window_seconds, kind: row.window },
     });
     level(agent, "tier", resources, &agent_path, mistakes);
 
@@ -60,7 +60,7 @@ pub(super) fn check(
         subject: None,
         resource: &row.resource,
         limit: row.limit,
-        window: Window { seconds: row.window_seconds, kind: row.window },
+        window: WindowShape { seconds: row.window_seconds, kind: row.window },
     });
     level(family, "", resources, &path.field("family"), mistakes);
 
@@ -75,7 +75,7 @@ pub(super) fn check(
         subject: row.organization.as_deref(),
         resource: &row.resource,
         limit: row.limit,
-        window: Window { seconds: row.window_seconds, kind: row.window },
+        window: WindowShape { seconds: row.window_seconds, kind: row.window },
     });
     level(organization, "organization", resources, &organization_path, mistakes);
 
@@ -83,7 +83,7 @@ pub(super) fn check(
         subject: None,
         resource: &row.resource,
         limit: row.limit,
-        window: Window { seconds: row.window_seconds, kind: row.window },
+        window: WindowShape { seconds: row.window_seconds, kind: row.window },
     });
     level(fleet, "", resources, &path.field("fleet"), mistakes);
 
@@ -99,7 +99,7 @@ fn level<'a>(
     mistakes: &mut Mistakes,
 ) {
     let mut keys: HashMap<(Option<&str>, &str), usize> = HashMap::new();
-    let mut windows: HashMap<&str, (usize, Window)> = HashMap::new();
+    let mut windows: HashMap<&str, (usize, WindowShape)> = HashMap::new();
     for (position, row) in rows.enumerate() {
         let place = path.item(position);
         resources.resolve(row.resource, &place.field("resource"), mistakes);
@@ -143,7 +143,7 @@ fn key(row: &Row<'_>, subject: &str) -> String {
     }
 }
 
-impl Window {
+impl WindowShape {
     fn description(self) -> String {
         let kind = match self.kind {
             WindowKind::Fixed => "FIXED",

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use jiff::tz::TimeZone;
 
 use super::super::bounds;
+use super::super::daily_window::minute_of_day;
 use super::super::document::{Conditions, Day, Decision, Rule, TimeWindow};
 use super::super::mistakes::Mistakes;
 use super::super::path::Path;
-use super::super::window::minute_of_day;
 use super::super::wording::quoted;
 use super::{Names, count, description, text};
 

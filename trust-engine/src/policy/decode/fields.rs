@@ -11,9 +11,10 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, IntoDeserializer};
 
 use super::super::bounds::Range;
+use super::super::location::Location;
 use super::super::mistakes::Mistakes;
 use super::super::path::Path;
-use super::super::source::{Key, Kind, Location, Node};
+use super::super::source::{Key, Kind, Node};
 use super::super::wording::{nearest, quoted};
 
 /// A value to read; `None` stands for one whose absence is reported already.

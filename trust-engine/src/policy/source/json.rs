@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use super::super::error::PolicyError;
-use super::{Budget, Key, Kind, Location, Node, decimal};
+use super::super::location::Location;
+use super::{Budget, Key, Kind, Node, decimal};
 
 type Result<T> = std::result::Result<T, PolicyError>;
 

@@ -10,6 +10,7 @@ mod yaml;
 use std::collections::HashSet;
 
 use super::error::{PolicyError, PolicyErrors};
+use super::location::Location;
 use super::path::{Step, Steps};
 use super::wording::{grouped, quoted};
 
@@ -19,13 +20,6 @@ const TEXT_BYTES: usize = 1 << 20;
 const DEPTH: usize = 32;
 /// Most values, of all kinds together.
 const NODES: usize = 100_000;
-
-/// A place in the text: both from 1, the column in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Location {
-    pub(crate) line: u32,
-    pub(crate) column: u32,
-}
 
 /// A value and where it begins.
 #[derive(Debug, PartialEq)]

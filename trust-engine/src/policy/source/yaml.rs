@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 
 use super::super::error::PolicyError;
-use super::{Budget, Integer, Key, Kind, Location, Node, decimal};
+use super::super::location::Location;
+use super::{Budget, Integer, Key, Kind, Node, decimal};
 
 const ANCHORS: &str =
     "anchors and aliases (`&`, `*`) are not part of the policy language; write the value out";

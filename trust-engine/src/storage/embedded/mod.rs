@@ -10,10 +10,10 @@
 //! ```
 
 mod files;
+mod high_water_mark;
 pub(crate) mod key_file;
 mod manifest;
-mod mark;
-mod parts;
+mod overflow;
 mod tables;
 
 use std::fs;
@@ -71,7 +71,7 @@ fn open(folder: &Path) -> Result<tables::Tables> {
         // not go on where it was making a database.
         discard(&folder.join(DATABASE)).map_err(at)?;
     }
-    let mark = mark::MarkFile::open(&folder.join(MARK), !begun).map_err(at)?;
+    let mark = high_water_mark::HighWaterMarkFile::open(&folder.join(MARK), !begun).map_err(at)?;
     let tables = tables::Tables::open(&folder.join(DATABASE), mark, lock).map_err(at)?;
     if !begun {
         let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");

@@ -13,10 +13,10 @@ use fjall::config::FilterPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::RwLock;
 
-use super::mark::MarkFile;
-use super::{manifest, parts};
+use super::high_water_mark::HighWaterMarkFile;
+use super::{manifest, overflow};
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::kv::{Kv, Mark, Pair, Puts, Table};
+use crate::storage::kv::{HighWaterMark, Kv, Pair, Table, WriteBatch};
 
 const MIB: u64 = 1024 * 1024;
 /// Memory that rows may take before they are in the tables' files: more than all active memtables can hold.
@@ -27,7 +27,7 @@ pub(super) struct Tables {
     open: RwLock<Option<Open>>,
     /// Set by a failed write, until the database was opened again.
     failed: AtomicBool,
-    mark: MarkFile,
+    mark: HighWaterMarkFile,
     /// Counts commits, so that marks take turns.
     commits: AtomicU64,
     /// Held as long as the store is open.
@@ -41,7 +41,7 @@ struct Open {
 }
 
 impl Tables {
-    pub(super) fn open(path: &Path, mark: MarkFile, lock: File) -> Result<Self> {
+    pub(super) fn open(path: &Path, mark: HighWaterMarkFile, lock: File) -> Result<Self> {
         let open = RwLock::new(Some(guarded(|| Open::new(path))?));
         let (failed, commits) = (AtomicBool::new(false), AtomicU64::new(0));
         Ok(Self { path: path.to_owned(), open, failed, mark, commits, _lock: lock })
@@ -101,7 +101,7 @@ impl Open {
     }
 
     fn join(&self, table: Table, key: &[u8], value: Vec<u8>) -> Result<Vec<u8>> {
-        parts::join(table, key, value, |part| self.get(Table::Parts, part))
+        overflow::join(table, key, value, |part| self.get(Table::Overflow, part))
     }
 }
 
@@ -145,15 +145,15 @@ impl Kv for Tables {
         })
     }
 
-    fn write(&self, puts: &Puts) -> Result<()> {
+    fn write(&self, rows: &WriteBatch) -> Result<()> {
         let result = self.with(|open| {
             open.wait_for_flushes();
             let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
-            for (table, key, value) in puts.iter() {
-                let (value, rest) = parts::split(table, key, value);
+            for (table, key, value) in rows.iter() {
+                let (value, rest) = overflow::split(table, key, value);
                 batch.insert(open.table(table)?, key, value);
                 for (key, part) in rest {
-                    batch.insert(open.table(Table::Parts)?, key, part);
+                    batch.insert(open.table(Table::Overflow)?, key, part);
                 }
             }
             batch.commit().map_err(|error| translate(error, "the store cannot be written"))
@@ -164,11 +164,11 @@ impl Kv for Tables {
         result
     }
 
-    fn set_mark(&self, mark: &Mark) -> Result<()> {
+    fn set_high_water_mark(&self, mark: &HighWaterMark) -> Result<()> {
         self.mark.write(mark, self.commits.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn mark(&self) -> Result<Option<Mark>> {
+    fn high_water_mark(&self) -> Result<Option<HighWaterMark>> {
         self.mark.read()
     }
 
@@ -204,7 +204,7 @@ fn options(table: Table) -> KeyspaceCreateOptions {
             options.filter_policy(FilterPolicy::disabled())
         }
         // Whoever looks here knows that the key exists; the last level needs no filter.
-        Table::Entries | Table::Payloads | Table::Hashes | Table::Parts => {
+        Table::Entries | Table::Payloads | Table::Hashes | Table::Overflow => {
             options.expect_point_read_hits(true)
         }
         _ => options,

@@ -1,4 +1,4 @@
-//! Counters over an ordered key–value engine: a grant is answered when its account is durable.
+//! StatCounts over an ordered key–value engine: a grant is answered when its account is durable.
 //!
 //! Accounts are read from the engine and kept in memory only until what was charged to them is durable, so memory is
 //! bounded by what waits. One thread writes whatever gathered while the last write ran: a thousand checks that wait
@@ -15,12 +15,14 @@ use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 
-use super::{Kv, Puts, Table};
-use crate::ceiling::{Account, CounterKey, Window};
+use super::{Kv, Table, WriteBatch};
+use crate::ceiling::{
+    Account, AccountSource, Charged, CounterKey, Grant, LeaseAnswer, LeaseRequest, LeaseRequests, Ledger,
+    Unspent, Window,
+};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Unspent};
-use crate::storage::ledger::{Ledger, Older};
+use crate::storage::counters::{CounterStore, LeaseCallback};
 
 /// Accounts that only something was given back to wait for a write in company, up to this many.
 const MAX_IDLE: usize = 4096;
@@ -37,30 +39,30 @@ pub(in crate::storage) struct KvCounters<K: Kv> {
 struct Shared<K> {
     kv: Arc<K>,
     clock: Arc<dyn Clock>,
-    book: Mutex<Book>,
+    pending: Mutex<Pending>,
     work: Condvar,
 }
 
 /// A grant that is not durable yet.
-struct Waiting {
-    answer: Answer,
-    asks: Asks,
+struct WaitingGrant {
+    answer: LeaseCallback,
+    requests: LeaseRequests,
     grants: SmallVec<[Grant; 1]>,
 }
 
 #[derive(Default)]
-struct Book {
+struct Pending {
     /// Accounts that differ from what is durable.
     ledger: Ledger,
     /// Grants that wait for it.
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingGrant>,
     flushes: Vec<oneshot::Sender<Result<()>>>,
     /// Set by a failed write until one succeeds.
     down: bool,
     closed: bool,
 }
 
-impl<K: Kv> Older for K {
+impl<K: Kv> AccountSource for K {
     fn load(&self, key: &CounterKey) -> Result<Option<Account>> {
         self.get(Table::Counters, key.as_bytes())?.map(|bytes| Account::parse(&bytes)).transpose()
     }
@@ -68,7 +70,7 @@ impl<K: Kv> Older for K {
 
 impl<K: Kv> KvCounters<K> {
     pub(in crate::storage) fn open(kv: Arc<K>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let shared = Arc::new(Shared { kv, clock, book: Mutex::default(), work: Condvar::new() });
+        let shared = Arc::new(Shared { kv, clock, pending: Mutex::default(), work: Condvar::new() });
         let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("trust-engine-counters".into())
@@ -88,20 +90,20 @@ impl<K: Kv> CounterStore for KvCounters<K> {
         true
     }
 
-    fn lease(&self, asks: Asks, answer: Answer) {
+    fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
         let refused = {
-            let mut book = self.shared.book.lock();
-            match book.check() {
-                Ok(()) => match book.ledger.lease(&asks, self.shared.clock.now(), &*self.shared.kv) {
-                    Ok(Leased::Granted(grants)) => {
-                        book.waiting.push(Waiting { answer, asks, grants });
+            let mut pending = self.shared.pending.lock();
+            match pending.check() {
+                Ok(()) => match pending.ledger.lease(&requests, self.shared.clock.now(), &*self.shared.kv) {
+                    Ok(LeaseAnswer::Granted(grants)) => {
+                        pending.waiting.push(WaitingGrant { answer, requests, grants });
                         self.shared.work.notify_one();
                         return;
                     }
                     refused => refused,
                 },
                 Err(error) => {
-                    book.take_back_unspent(&asks, &*self.shared.kv);
+                    pending.take_back_unspent(&requests, &*self.shared.kv);
                     Err(error)
                 }
             }
@@ -110,28 +112,29 @@ impl<K: Kv> CounterStore for KvCounters<K> {
     }
 
     fn give_back(&self, unspent: Unspent) {
-        let mut book = self.shared.book.lock();
+        let mut pending = self.shared.pending.lock();
         // What cannot be read stays charged.
-        let _ = book.ledger.give_back(&unspent, &*self.shared.kv);
-        if book.ledger.len() >= MAX_IDLE {
+        let _ = pending.ledger.give_back(&unspent, &*self.shared.kv);
+        if pending.ledger.len() >= MAX_IDLE {
             self.shared.work.notify_one();
         }
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        let book = self.shared.book.lock();
+        let pending = self.shared.pending.lock();
         let now = self.shared.clock.now();
-        let of =
-            |(key, window): &(CounterKey, Window)| book.ledger.charged(key, *window, now, &*self.shared.kv);
+        let of = |(key, window): &(CounterKey, Window)| {
+            pending.ledger.charged(key, *window, now, &*self.shared.kv)
+        };
         counters.iter().map(of).collect()
     }
 
     async fn flush(&self) -> Result<()> {
         let (done, flushed) = oneshot::channel();
         {
-            let mut book = self.shared.book.lock();
-            book.check()?;
-            book.flushes.push(done);
+            let mut pending = self.shared.pending.lock();
+            pending.check()?;
+            pending.flushes.push(done);
             self.shared.work.notify_one();
         }
         flushed.await.unwrap_or_else(|_| Err(closed()))
@@ -140,7 +143,7 @@ impl<K: Kv> CounterStore for KvCounters<K> {
 
 impl<K: Kv> Drop for KvCounters<K> {
     fn drop(&mut self) {
-        self.shared.book.lock().closed = true;
+        self.shared.pending.lock().closed = true;
         self.shared.work.notify_one();
         let thread = self.thread.lock().take();
         // The last owner may be an answer that runs on the thread itself.
@@ -150,7 +153,7 @@ impl<K: Kv> Drop for KvCounters<K> {
     }
 }
 
-impl Book {
+impl Pending {
     fn check(&self) -> Result<()> {
         if self.closed {
             return Err(closed());
@@ -167,8 +170,8 @@ impl Book {
     }
 
     /// What cannot be granted now is not lost with what was to be given back for it.
-    fn take_back_unspent(&mut self, asks: &Asks, older: &impl Older) {
-        for Ask { key, window, unspent, .. } in asks {
+    fn take_back_unspent(&mut self, requests: &LeaseRequests, older: &impl AccountSource) {
+        for LeaseRequest { key, window, unspent, .. } in requests {
             if let Some((slice, amount)) = *unspent {
                 let unspent = Unspent { key: key.clone(), window: *window, slice, amount };
                 // What cannot be read stays charged.
@@ -178,9 +181,9 @@ impl Book {
     }
 
     /// A grant that was not handed out was certainly not used, even if it should be durable.
-    fn take_back_grants(&mut self, waiting: &Waiting, older: &impl Older) {
-        for (ask, grant) in waiting.asks.iter().zip(&waiting.grants) {
-            let (key, window) = (ask.key.clone(), ask.window);
+    fn take_back_grants(&mut self, waiting: &WaitingGrant, older: &impl AccountSource) {
+        for (request, grant) in waiting.requests.iter().zip(&waiting.grants) {
+            let (key, window) = (request.key.clone(), request.window);
             let unspent = Unspent { key, window, slice: grant.slice, amount: grant.amount };
             let _ = self.ledger.give_back(&unspent, older);
         }
@@ -199,20 +202,21 @@ fn closed() -> Error {
 impl<K: Kv> Shared<K> {
     fn run(&self) {
         loop {
-            let mut book = self.book.lock();
-            while !book.has_work() {
-                self.work.wait(&mut book);
+            let mut pending = self.pending.lock();
+            while !pending.has_work() {
+                self.work.wait(&mut pending);
             }
-            let (waiting, flushes) = (std::mem::take(&mut book.waiting), std::mem::take(&mut book.flushes));
-            let closed = book.closed;
-            let down = book.down;
+            let (waiting, flushes) =
+                (std::mem::take(&mut pending.waiting), std::mem::take(&mut pending.flushes));
+            let closed = pending.closed;
+            let down = pending.down;
             let accounts: Vec<(CounterKey, Account)> =
-                book.ledger.rows().map(|(key, account)| (key.clone(), account.clone())).collect();
-            drop(book);
+                pending.ledger.rows().map(|(key, account)| (key.clone(), account.clone())).collect();
+            drop(pending);
             let written = if down { self.kv.recover() } else { Ok(()) }.and_then(|()| self.write(&accounts));
             self.wrote(accounts, &written, &waiting);
-            for Waiting { answer, grants, .. } in waiting {
-                answer(written.clone().map(|()| Leased::Granted(grants)));
+            for WaitingGrant { answer, grants, .. } in waiting {
+                answer(written.clone().map(|()| LeaseAnswer::Granted(grants)));
             }
             for flush in flushes {
                 // Whoever waited may have given up.
@@ -222,9 +226,9 @@ impl<K: Kv> Shared<K> {
                 return;
             }
             if written.is_err() {
-                let mut book = self.book.lock();
-                if !book.closed {
-                    self.work.wait_for(&mut book, RETRY);
+                let mut pending = self.pending.lock();
+                if !pending.closed {
+                    self.work.wait_for(&mut pending, RETRY);
                 }
             }
         }
@@ -234,23 +238,23 @@ impl<K: Kv> Shared<K> {
         if accounts.is_empty() {
             return Ok(());
         }
-        let mut puts = Puts::with_capacity(accounts.len(), accounts.len() * 96);
+        let mut rows = WriteBatch::with_capacity(accounts.len(), accounts.len() * 96);
         for (key, account) in accounts {
-            puts.put(Table::Counters, &[key.as_bytes()], &[&account.to_bytes()]);
+            rows.put(Table::Counters, &[key.as_bytes()], &[&account.to_bytes()]);
         }
-        self.kv.write(&puts)
+        self.kv.write(&rows)
     }
 
     /// Forgets the accounts that are durable as they are.
-    fn wrote(&self, accounts: Vec<(CounterKey, Account)>, written: &Result<()>, waiting: &[Waiting]) {
-        let mut book = self.book.lock();
-        book.down = written.is_err();
-        if book.down {
-            waiting.iter().for_each(|waiting| book.take_back_grants(waiting, &*self.kv));
+    fn wrote(&self, accounts: Vec<(CounterKey, Account)>, written: &Result<()>, waiting: &[WaitingGrant]) {
+        let mut pending = self.pending.lock();
+        pending.down = written.is_err();
+        if pending.down {
+            waiting.iter().for_each(|waiting| pending.take_back_grants(waiting, &*self.kv));
             return;
         }
         let durable: HashMap<_, _, RandomState> = accounts.into_iter().collect();
-        book.ledger.retain(|key, account| durable.get(key) != Some(account));
+        pending.ledger.retain(|key, account| durable.get(key) != Some(account));
     }
 }
 
@@ -289,11 +293,11 @@ mod tests {
         fn range(&self, _: Table, _: &[u8], _: &[u8], _: bool, _: usize) -> Result<Vec<Pair>> {
             Ok(Vec::new())
         }
-        fn write(&self, puts: &Puts) -> Result<()> {
+        fn write(&self, rows: &WriteBatch) -> Result<()> {
             let _gate = self.gate.lock();
             self.recover()?;
             self.writes.fetch_add(1, Ordering::SeqCst);
-            self.rows.lock().extend(puts.iter().map(|(_, key, value)| (key.to_vec(), value.to_vec())));
+            self.rows.lock().extend(rows.iter().map(|(_, key, value)| (key.to_vec(), value.to_vec())));
             Ok(())
         }
         fn recover(&self) -> Result<()> {
@@ -317,15 +321,22 @@ mod tests {
         CounterKey::agent(&OrganizationId::default(), &AgentId::parse(agent).unwrap(), "API")
     }
 
-    fn lease(counters: &KvCounters<Disk>, agent: &str, need: u64) -> Receiver<Result<Leased>> {
+    fn lease(counters: &KvCounters<Disk>, agent: &str, need: u64) -> Receiver<Result<LeaseAnswer>> {
         let (answer, answered) = channel();
-        let ask =
-            Ask { key: key(agent), window: window(), limit: 10, need, spare: 0, ahead: true, unspent: None };
-        counters.lease(smallvec![ask], Box::new(move |leased| answer.send(leased).unwrap()));
+        let request = LeaseRequest {
+            key: key(agent),
+            window: window(),
+            limit: 10,
+            need,
+            spare: 0,
+            ahead: true,
+            unspent: None,
+        };
+        counters.lease(smallvec![request], Box::new(move |leased| answer.send(leased).unwrap()));
         answered
     }
 
-    fn answer(answered: &Receiver<Result<Leased>>) -> Result<Leased> {
+    fn answer(answered: &Receiver<Result<LeaseAnswer>>) -> Result<LeaseAnswer> {
         answered.recv_timeout(Duration::from_secs(10)).unwrap()
     }
 
@@ -338,10 +349,10 @@ mod tests {
         let others: Vec<_> = (0..1000).map(|n| lease(&counters, &format!("b{n}"), 1)).collect();
         assert!(first.try_recv().is_err(), "it was answered before it was written");
         let refused = answer(&lease(&counters, "a", 10)).unwrap();
-        assert!(matches!(refused, Leased::Refused { charged: 1, .. }), "a refusal waits for nothing");
+        assert!(matches!(refused, LeaseAnswer::Refused { charged: 1, .. }), "a refusal waits for nothing");
         drop(gate);
-        assert!(matches!(answer(&first), Ok(Leased::Granted(_))));
-        others.iter().for_each(|other| assert!(matches!(answer(other), Ok(Leased::Granted(_)))));
+        assert!(matches!(answer(&first), Ok(LeaseAnswer::Granted(_))));
+        others.iter().for_each(|other| assert!(matches!(answer(other), Ok(LeaseAnswer::Granted(_)))));
         assert!(disk.writes.load(Ordering::SeqCst) <= 3, "{:?} writes", disk.writes);
     }
 
@@ -361,7 +372,7 @@ mod tests {
                 Err(_) => assert!(started.elapsed() < Duration::from_secs(10), "it does not recover"),
             }
         };
-        assert!(matches!(granted, Leased::Granted(_)), "{granted:?}");
+        assert!(matches!(granted, LeaseAnswer::Granted(_)), "{granted:?}");
         drop(counters);
         assert_eq!(disk.load(&key("a")).unwrap().unwrap().used(), 10);
     }
@@ -370,7 +381,9 @@ mod tests {
     fn what_was_given_back_is_durable_after_a_clean_end() {
         let disk = Arc::new(Disk::default());
         let counters = counters(&disk);
-        let Ok(Leased::Granted(grants)) = answer(&lease(&counters, "a", 10)) else { panic!("not granted") };
+        let Ok(LeaseAnswer::Granted(grants)) = answer(&lease(&counters, "a", 10)) else {
+            panic!("not granted")
+        };
         let slice = grants.first().unwrap().slice;
         counters.give_back(Unspent { key: key("a"), window: window(), slice, amount: 7 });
         drop(counters);
@@ -383,8 +396,8 @@ mod tests {
         let counters = counters(&disk);
         let waiting: Vec<_> = (0..5000).map(|n| lease(&counters, &format!("a{n}"), 1)).collect();
         waiting.iter().for_each(|other| drop(answer(other).unwrap()));
-        assert!(counters.shared.book.lock().ledger.len() < 5000);
+        assert!(counters.shared.pending.lock().ledger.len() < 5000);
         pollster::block_on(counters.flush()).unwrap();
-        assert_eq!(counters.shared.book.lock().ledger.len(), 0);
+        assert_eq!(counters.shared.pending.lock().ledger.len(), 0);
     }
 }

@@ -3,13 +3,13 @@
 use uuid::Uuid;
 
 use super::store::KvStore;
-use super::{Kv, Pair, Puts, Table, keys};
+use super::{Kv, Pair, Table, WriteBatch, keys};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::policy::Decision;
 use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType, TILE_WIDTH};
-use crate::storage::{Append, Batch, Filter, Scan, Scanned, ShardRange, StoredRecord};
+use crate::storage::{Append, Batch, DecodedRecord, Filter, Scan, Scanned, ShardRange, StoredRecord};
 
 /// Index rows that one scan looks at before it gives back a short page.
 const SCAN_BUDGET: usize = 50_000;
@@ -20,41 +20,41 @@ const ROW_BYTES: usize = 256;
 
 impl<K: Kv> KvStore<K> {
     /// Entries come first and indexes after them, so that a reader never meets an index row without its entry.
-    pub(super) fn log_puts(batch: &Batch) -> Puts {
+    pub(super) fn log_rows(batch: &Batch) -> WriteBatch {
         let size = |append: &Append| append.bytes.len() + append.payload.bytes.len() + ROW_BYTES;
         let bytes: usize = batch.appends.iter().map(size).sum();
-        let mut puts = Puts::with_capacity(batch.appends.len() * 8 + 16, bytes + 4096);
+        let mut rows = WriteBatch::with_capacity(batch.appends.len() * 8 + 16, bytes + 4096);
         let indexed = || (batch.previous.size..).zip(&batch.appends);
         for (index, append) in indexed() {
             let key = keys::index(index);
-            puts.put(Table::Entries, &[&key], &[&append.bytes]);
-            puts.put(Table::Payloads, &[&key], &[&append.payload.salt, &append.payload.bytes]);
+            rows.put(Table::Entries, &[&key], &[&append.bytes]);
+            rows.put(Table::Payloads, &[&key], &[&append.payload.salt, &append.payload.bytes]);
         }
         for run in &batch.hashes {
             let bytes: Vec<u8> = run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-            puts.put(Table::Hashes, &[&keys::hash(run.level, run.start)], &[&bytes]);
+            rows.put(Table::Hashes, &[&keys::hash(run.level, run.start)], &[&bytes]);
         }
         if let Some(first) = batch.appends.first() {
             let size = keys::index(batch.head.size);
-            puts.put(Table::Checkpoints, &[&size], &[batch.head.note.as_bytes()]);
-            puts.put(Table::ByTime, &[&keys::time(first.entry.time, batch.previous.size)], &[]);
+            rows.put(Table::Checkpoints, &[&size], &[batch.head.note.as_bytes()]);
+            rows.put(Table::ByTime, &[&keys::time(first.entry.time, batch.previous.size)], &[]);
         }
         for (index, append) in indexed() {
             let (entry, index) = (&append.entry, keys::index(index));
             let organization = entry.organization.as_str().as_bytes();
-            puts.put(Table::ById, &[entry.id.as_bytes()], &[&index]);
+            rows.put(Table::ById, &[entry.id.as_bytes()], &[&index]);
             let class = keys::class(entry.kind, entry.decision);
-            puts.put(Table::ByClass, &[organization, &class, &index], &[]);
+            rows.put(Table::ByClass, &[organization, &class, &index], &[]);
             if let Some(agent) = &entry.agent {
                 let [a, b, c, d] = keys::agent(&entry.organization, agent);
                 let codes = [keys::kind_code(entry.kind), keys::decision_code(entry.decision)];
-                puts.put(Table::ByAgent, &[a, b, c, d, &index], &[&codes]);
+                rows.put(Table::ByAgent, &[a, b, c, d, &index], &[&codes]);
             }
             if let Some(parent) = &entry.parent {
-                puts.put(Table::ByParent, &[parent.id.as_bytes(), &index], &[]);
+                rows.put(Table::ByParent, &[parent.id.as_bytes(), &index], &[]);
             }
         }
-        puts
+        rows
     }
 
     /// A proof asks for up to eight ranges of one tile, one after the other; each tile is read once.
@@ -109,23 +109,23 @@ impl<K: Kv> KvStore<K> {
             let payload =
                 payloads.next_if(|(other, _)| *other == key).map(|(_, value)| split_payload(&value));
             let index = keys::trailing_index(&key).unwrap_or(u64::MAX);
-            records.push(StoredRecord { shard: 0, index, entry, payload: payload.transpose()? });
+            records.push(StoredRecord { shard: 0, index, bytes: entry, payload: payload.transpose()? });
         }
         Ok(records)
     }
 
-    fn read_record(&self, index: u64) -> Result<StoredRecord> {
+    fn read_record(&self, index: u64) -> Result<DecodedRecord> {
         let key = keys::index(index);
-        let Some(entry) = self.kv.get(Table::Entries, &key)? else {
+        let Some(bytes) = self.kv.get(Table::Entries, &key)? else {
             let issue = format!("entry {index} is missing, though an index names it");
             return Err(Error::new(ErrorKind::Corrupt, issue).with("index", index));
         };
         let payload = self.kv.get(Table::Payloads, &key)?;
         let payload = payload.map(|value| split_payload(&value)).transpose()?;
-        Ok(StoredRecord { shard: 0, index, entry, payload })
+        StoredRecord { shard: 0, index, bytes, payload }.decode()
     }
 
-    pub(super) fn read_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+    pub(super) fn read_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
         let Some(index) = self.kv.get(Table::ById, id.as_bytes())? else { return Ok(None) };
         let index = keys::trailing_index(&index)
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the id index is damaged").with("id", id))?;
@@ -195,7 +195,7 @@ impl<K: Kv> KvStore<K> {
         &self,
         scan: &Scan,
         mut range: ShardRange,
-        records: &mut Vec<StoredRecord>,
+        records: &mut Vec<DecodedRecord>,
     ) -> Result<ShardRange> {
         let streams = Streams::choose(&scan.filter);
         let mut budget = SCAN_BUDGET;
@@ -206,8 +206,7 @@ impl<K: Kv> KvStore<K> {
             chunk = (chunk * 2).min(CHUNK);
             for index in candidates {
                 let record = self.read_record(index)?;
-                let entry = Entry::parse(&record.entry).map_err(|error| error.with("index", index))?;
-                if scan.filter.accepts(&entry) {
+                if scan.filter.accepts(&record.entry) {
                     records.push(record);
                 }
                 advance(&mut range, index, scan.newest_first);

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::store::{KvStore, decode, encode};
-use super::{Kv, Puts, Table, keys};
+use super::{Kv, Table, WriteBatch, keys};
 use crate::agent::Agent;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
-use crate::storage::{Counters, StateChange, StatsDelta, StoredPolicy};
+use crate::storage::{StatCounts, StateChange, StatsDelta, StoredPolicy};
 
 /// Statistics rows read at a time.
 const CHUNK: usize = 1024;
 
 impl<K: Kv> KvStore<K> {
     /// Adds what the changes write, or gives the places of those made from an outdated version.
-    pub(super) fn state_puts(
+    pub(super) fn add_state(
         &self,
         changes: &[StateChange],
-        puts: &mut Puts,
+        rows: &mut WriteBatch,
     ) -> Result<std::result::Result<(), Vec<usize>>> {
         let mut conflicts = Vec::new();
         // Versions as they are after the changes before.
@@ -33,7 +33,7 @@ impl<K: Kv> KvStore<K> {
                     };
                     let holds = current == *expected;
                     if holds {
-                        puts.put(Table::Agents, &[&key], &[&encode(agent)?]);
+                        rows.put(Table::Agents, &[&key], &[&encode(agent)?]);
                         agents.insert(key, agent.version);
                     }
                     holds
@@ -45,7 +45,7 @@ impl<K: Kv> KvStore<K> {
                     };
                     let holds = current == *expected;
                     if holds {
-                        puts.put(Table::Policies, &[&keys::index(new.version)], &[&encode(new)?]);
+                        rows.put(Table::Policies, &[&keys::index(new.version)], &[&encode(new)?]);
                         policy = Some(new.version);
                     }
                     holds
@@ -58,15 +58,15 @@ impl<K: Kv> KvStore<K> {
         Ok(if conflicts.is_empty() { Ok(()) } else { Err(conflicts) })
     }
 
-    pub(super) fn stats_puts(&self, deltas: &[StatsDelta], puts: &mut Puts) -> Result<()> {
+    pub(super) fn add_stats(&self, deltas: &[StatsDelta], rows: &mut WriteBatch) -> Result<()> {
         for delta in deltas {
             let key = keys::stats(&delta.organization, delta.bucket);
-            let mut counters: Counters = match self.kv.get(Table::Stats, &key)? {
+            let mut counts: StatCounts = match self.kv.get(Table::Stats, &key)? {
                 Some(bytes) => decode(&bytes, "a row of statistics")?,
-                None => Counters::new(),
+                None => StatCounts::new(),
             };
-            add(&mut counters, &delta.counters);
-            puts.put(Table::Stats, &[&key], &[&encode(&counters)?]);
+            add(&mut counts, &delta.counts);
+            rows.put(Table::Stats, &[&key], &[&encode(&counts)?]);
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl<K: Kv> KvStore<K> {
         organization: Option<&OrganizationId>,
         from: i64,
         to: i64,
-    ) -> Result<Counters> {
+    ) -> Result<StatCounts> {
         let (mut start, end) = match organization {
             Some(organization) => (keys::stats(organization, from), keys::stats(organization, to)),
             None => (Vec::new(), vec![0xFF]),
@@ -111,7 +111,7 @@ impl<K: Kv> KvStore<K> {
         let wanted = |key: &[u8]| {
             key.last_chunk::<8>().is_some_and(|bytes| (from..to).contains(&i64::from_be_bytes(*bytes)))
         };
-        let mut sum = Counters::new();
+        let mut sum = StatCounts::new();
         loop {
             let pairs = self.kv.range(Table::Stats, &start, &end, false, CHUNK)?;
             for (key, value) in &pairs {
@@ -127,8 +127,8 @@ impl<K: Kv> KvStore<K> {
     }
 }
 
-fn add(sum: &mut Counters, counters: &Counters) {
-    for (name, count) in counters {
+fn add(sum: &mut StatCounts, counts: &StatCounts) {
+    for (name, count) in counts {
         let total = sum.entry(name.clone()).or_default();
         *total = total.saturating_add(*count);
     }

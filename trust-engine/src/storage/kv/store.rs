@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{Kv, Mark, Puts, Table, keys};
+use super::{HighWaterMark, Kv, Table, WriteBatch, keys};
 use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, Counters, Head, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
+    Batch, Committed, DecodedRecord, Head, Scan, Scanned, Shard, StatCounts, Store, StoredPolicy,
+    StoredRecord,
 };
 
 /// A store with one shard, number 0.
@@ -39,14 +40,14 @@ impl<K: Kv> KvStore<K> {
         let _writing = self.writing.lock();
         self.kv.recover()?;
         let mut head = self.read_head()?;
-        if let Some(mark) = self.kv.mark()? {
+        if let Some(mark) = self.kv.high_water_mark()? {
             check_mark(&mark, &head)?;
         }
         head.epoch += 1;
-        let mut puts = Puts::default();
-        puts.put(Table::Meta, &[keys::OWNER], &[owner.as_bytes()]);
-        put_head(&head, &mut puts)?;
-        self.kv.write(&puts)?;
+        let mut rows = WriteBatch::default();
+        rows.put(Table::Meta, &[keys::OWNER], &[owner.as_bytes()]);
+        put_head(&head, &mut rows)?;
+        self.kv.write(&rows)?;
         Ok(head)
     }
 
@@ -107,7 +108,7 @@ impl<K: Kv> Store for KvStore<K> {
 
     async fn acknowledged(&self, shard: Shard) -> Result<u64> {
         self.only_shard(shard)?;
-        Ok(self.kv.mark()?.map_or(self.read_head()?.size, |mark| mark.size))
+        Ok(self.kv.high_water_mark()?.map_or(self.read_head()?.size, |mark| mark.size))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed> {
@@ -116,15 +117,15 @@ impl<K: Kv> Store for KvStore<K> {
         if head.epoch != batch.previous.epoch || !head.same_tree(&batch.previous) {
             return Ok(Committed::Fenced);
         }
-        let mut puts = Self::log_puts(&batch);
-        if let Err(conflicts) = self.state_puts(&batch.changes, &mut puts)? {
+        let mut rows = Self::log_rows(&batch);
+        if let Err(conflicts) = self.add_state(&batch.changes, &mut rows)? {
             return Ok(Committed::Conflict(conflicts));
         }
-        self.stats_puts(&batch.stats, &mut puts)?;
+        self.add_stats(&batch.stats, &mut rows)?;
         // Last, so that whoever reads the head finds everything that it vouches for.
-        put_head(&batch.head, &mut puts)?;
-        self.kv.write(&puts)?;
-        self.kv.set_mark(&Mark { size: batch.head.size, root: batch.head.root })?;
+        put_head(&batch.head, &mut rows)?;
+        self.kv.write(&rows)?;
+        self.kv.set_high_water_mark(&HighWaterMark { size: batch.head.size, root: batch.head.root })?;
         Ok(Committed::Yes)
     }
 
@@ -138,7 +139,7 @@ impl<K: Kv> Store for KvStore<K> {
         self.read_records(start, limit)
     }
 
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
         self.read_by_id(id)
     }
 
@@ -172,13 +173,13 @@ impl<K: Kv> Store for KvStore<K> {
         self.read_policies(below, limit)
     }
 
-    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {
         self.read_stats(organization, from, to)
     }
 }
 
 /// A head may be ahead of the mark, which is written after it, and never behind.
-fn check_mark(mark: &Mark, head: &Head) -> Result<()> {
+fn check_mark(mark: &HighWaterMark, head: &Head) -> Result<()> {
     let issue = if head.size < mark.size {
         format!(
             "the database ends at entry {}, but {} entries were acknowledged: it was damaged or set back to an older copy",
@@ -194,8 +195,8 @@ fn check_mark(mark: &Mark, head: &Head) -> Result<()> {
         .with("acknowledged", mark.size))
 }
 
-fn put_head(head: &Head, puts: &mut Puts) -> Result<()> {
-    puts.put(Table::Meta, &[keys::HEAD], &[&encode(head)?]);
+fn put_head(head: &Head, rows: &mut WriteBatch) -> Result<()> {
+    rows.put(Table::Meta, &[keys::HEAD], &[&encode(head)?]);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Counters in PostgreSQL: a grant is answered when the transaction that charges it is committed.
+//! StatCounts in PostgreSQL: a grant is answered when the transaction that charges it is committed.
 //!
 //! Checks that wait together travel together: one transaction locks their rows in order, the ledger decides in memory,
 //! one statement writes what changed. The server's clock decides which slice is running, read after the rows are locked.
@@ -11,30 +11,31 @@ use deadpool_postgres::{Object, Transaction};
 
 use super::connection::Database;
 use super::error::from_driver;
-use crate::ceiling::{Account, CounterKey, Window};
+use crate::ceiling::{
+    Account, AccountSource, Charged, CounterKey, LeaseAnswer, LeaseRequests, Ledger, Unspent, Window,
+};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::counters::{Answer, Asks, Charged, CounterStore, Leased, Unspent};
-use crate::storage::ledger::{Ledger, Older};
-use crate::storage::rounds::{Round, Rounds};
+use crate::storage::coalescer::{Coalescer, Round};
+use crate::storage::counters::{CounterStore, LeaseCallback};
 use crate::storage::runtime::Time;
 
 pub(super) struct PostgresCounters {
-    rounds: Arc<Rounds>,
+    coalescer: Arc<Coalescer>,
     database: Arc<Database>,
     time: Time,
 }
 
 impl PostgresCounters {
     pub(super) fn open(database: Arc<Database>, time: Time) -> Self {
-        let rounds = Arc::new(Rounds::default());
-        let (worker, connections, clock) = (Arc::clone(&rounds), Arc::clone(&database), time.clone());
+        let coalescer = Arc::new(Coalescer::default());
+        let (worker, connections, clock) = (Arc::clone(&coalescer), Arc::clone(&database), time.clone());
         let settle = move |round| {
             let (connections, time) = (Arc::clone(&connections), clock.clone());
             async move { connections.write_here(move |connection| settle(connection, round, time)).await }
         };
         database.spawn(async move { worker.run(settle).await });
-        Self { rounds, database, time }
+        Self { coalescer, database, time }
     }
 }
 
@@ -52,12 +53,12 @@ impl CounterStore for PostgresCounters {
         self.database.run(lineage).await.map(Some)
     }
 
-    fn lease(&self, asks: Asks, answer: Answer) {
-        self.rounds.lease(asks, answer);
+    fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
+        self.coalescer.lease(requests, answer);
     }
 
     fn give_back(&self, unspent: Unspent) {
-        self.rounds.give_back(unspent);
+        self.coalescer.give_back(unspent);
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
@@ -68,13 +69,13 @@ impl CounterStore for PostgresCounters {
     }
 
     async fn flush(&self) -> Result<()> {
-        self.rounds.flush().await
+        self.coalescer.flush().await
     }
 }
 
 impl Drop for PostgresCounters {
     fn drop(&mut self) {
-        self.rounds.close();
+        self.coalescer.close();
     }
 }
 
@@ -82,7 +83,7 @@ impl Drop for PostgresCounters {
 #[derive(Default)]
 struct Locked(HashMap<Vec<u8>, Account>);
 
-impl Older for Locked {
+impl AccountSource for Locked {
     fn load(&self, key: &CounterKey) -> Result<Option<Account>> {
         Ok(self.0.get(key.as_bytes()).cloned())
     }
@@ -104,13 +105,13 @@ impl Locked {
 
 /// One transaction. An error before its commit charges nothing; one of the commit itself may have charged, and nobody
 /// was granted anything.
-async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result<Vec<Result<Leased>>> {
+async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result<Vec<Result<LeaseAnswer>>> {
     let Round { checks, unspent } = &*round;
     // In order, so that two engines never wait for each other.
     let keys: BTreeSet<&[u8]> = checks
         .iter()
         .flatten()
-        .map(|ask| ask.key.as_bytes())
+        .map(|request| request.key.as_bytes())
         .chain(unspent.iter().map(|unspent| unspent.key.as_bytes()))
         .collect();
     let keys: Vec<&[u8]> = keys.into_iter().collect();
@@ -124,7 +125,8 @@ async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result
     for unspent in unspent {
         ledger.give_back(unspent, &locked)?;
     }
-    let leased: Vec<Result<Leased>> = checks.iter().map(|asks| ledger.lease(asks, now, &locked)).collect();
+    let leased: Vec<Result<LeaseAnswer>> =
+        checks.iter().map(|requests| ledger.lease(requests, now, &locked)).collect();
     let (keys, accounts): (Vec<&[u8]>, Vec<Vec<u8>>) =
         ledger.rows().map(|(key, account)| (key.as_bytes(), account.to_bytes())).unzip();
     if !keys.is_empty() {

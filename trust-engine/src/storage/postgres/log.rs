@@ -4,12 +4,12 @@ use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::codes::{decision_code, hash_of, int, kind_code, uint};
 use super::error::{damaged, from_driver};
 use super::{listen, state};
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::Decision;
-use crate::provenance::{Hash, HashRange, Payload, RecordType, TILE_WIDTH};
-use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
+use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
+use crate::storage::{Batch, Committed, DecodedRecord, Shard, StoredRecord, uncovered};
 
 /// One statement, so that a commit is one round trip and one flush: everything follows from the head's row being moved.
 /// Another writer's commit makes it wait for the row, find the head moved, and write nothing.
@@ -35,32 +35,6 @@ with moved as (
     on conflict (shard, organization, bucket, name) do update set count = old.count + excluded.count
 )
 select count(*) from moved";
-
-/// Numbers in the database are signed; none of ours comes near their end.
-pub(super) fn int(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(super) fn uint(value: i64) -> Result<u64> {
-    u64::try_from(value).map_err(|_| damaged("number"))
-}
-
-pub(super) fn decision_code(decision: Option<Decision>) -> i16 {
-    match decision {
-        None => 0,
-        Some(Decision::Allow) => 1,
-        Some(Decision::Deny) => 2,
-        Some(Decision::Escalate) => 3,
-    }
-}
-
-pub(super) fn kind_code(kind: RecordType) -> i16 {
-    kind as i16
-}
-
-pub(super) fn hash_of(bytes: &[u8]) -> Result<Hash> {
-    bytes.try_into().map(Hash::from_bytes).map_err(|_| damaged("hash"))
-}
 
 pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Committed> {
     if batch.changes.is_empty() {
@@ -160,7 +134,7 @@ fn is_taken_id(error: &tokio_postgres::Error) -> bool {
 /// Columns of a record, in the order that [`record_of`] reads them.
 pub(super) const RECORD: &str = "shard, index, entry, salt, payload";
 
-pub(super) fn record_of(row: &Row) -> Result<StoredRecord> {
+fn record_of(row: &Row) -> Result<StoredRecord> {
     let payload = match (row.get::<_, Option<&[u8]>>(3), row.get::<_, Option<Vec<u8>>>(4)) {
         (Some(salt), Some(bytes)) => {
             Some(Payload { salt: salt.try_into().map_err(|_| damaged("salt"))?, bytes })
@@ -168,7 +142,11 @@ pub(super) fn record_of(row: &Row) -> Result<StoredRecord> {
         _ => None,
     };
     let shard = u32::try_from(row.get::<_, i64>(0)).map_err(|_| damaged("shard"))?;
-    Ok(StoredRecord { shard, index: uint(row.get(1))?, entry: row.get(2), payload })
+    Ok(StoredRecord { shard, index: uint(row.get(1))?, bytes: row.get(2), payload })
+}
+
+pub(super) fn decoded(row: &Row) -> Result<DecodedRecord> {
+    record_of(row)?.decode()
 }
 
 pub(super) async fn records(
@@ -186,15 +164,15 @@ pub(super) async fn records(
     rows.iter().map(record_of).collect()
 }
 
-pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<StoredRecord>> {
+pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<DecodedRecord>> {
     let select = format!("select {RECORD} from entries where id = $1");
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let row = connection.query_opt(&statement, &[&id]).await.map_err(from_driver)?;
-    row.as_ref().map(record_of).transpose()
+    row.as_ref().map(decoded).transpose()
 }
 
 /// A record and its ancestors in one round trip.
-pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
+pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
     let select = format!(
         "with recursive line as (
             select {RECORD}, parent, 1 as place from entries where id = $1
@@ -206,7 +184,7 @@ pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Resu
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     let rows = connection.query(&statement, &[&id, &limit]).await.map_err(from_driver)?;
-    rows.iter().map(record_of).collect()
+    rows.iter().map(decoded).collect()
 }
 
 pub(super) async fn checkpoints(

@@ -3,6 +3,7 @@
 //! A commit of records is one statement and one round trip; it is conditional on the log's head, whose row is also the
 //! log's lock. The adapter brings a runtime of one thread; callers only wait for its answers.
 
+mod codes;
 mod config;
 mod connection;
 mod counters;

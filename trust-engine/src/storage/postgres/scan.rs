@@ -3,11 +3,12 @@
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
+use super::codes::{decision_code, int, kind_code, uint};
 use super::error::from_driver;
-use super::log::{RECORD, decision_code, int, kind_code, record_of, uint};
+use super::log::{RECORD, decoded};
 use crate::error::Result;
 use crate::provenance::RecordType;
-use crate::storage::{Scan, Scanned, ShardRange, StoredRecord};
+use crate::storage::{DecodedRecord, Scan, Scanned, ShardRange};
 
 /// Index rows that one scan looks at before it gives back a short page.
 const BUDGET: usize = 50_000;
@@ -25,7 +26,7 @@ async fn scan_range(
     connection: &Object,
     scan: &Scan,
     mut range: ShardRange,
-    records: &mut Vec<StoredRecord>,
+    records: &mut Vec<DecodedRecord>,
 ) -> Result<ShardRange> {
     let mut budget = BUDGET;
     while range.start < range.end && records.len() < scan.limit && budget > 0 {
@@ -38,7 +39,7 @@ async fn scan_range(
         for row in &rows {
             last = Some(uint(row.get(1))?);
             if row.get::<_, bool>("passes") {
-                records.push(record_of(row)?);
+                records.push(decoded(row)?);
                 found += 1;
                 if found == wanted {
                     break;

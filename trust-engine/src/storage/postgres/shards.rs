@@ -6,8 +6,8 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::codes::{hash_of, uint};
 use super::error::{damaged, from_driver};
-use super::log::{hash_of, uint};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::storage::{Head, Shard};

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row;
 
+use super::codes::{hash_of, int, uint};
 use super::error::{damaged, from_driver};
-use super::log::{hash_of, int, uint};
 use crate::agent::Agent;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
-use crate::storage::{Counters, StateChange, StatsDelta, StoredPolicy};
+use crate::storage::{StatCounts, StateChange, StatsDelta, StoredPolicy};
 
 /// Applies changes one after the other and gives the places of those made from an outdated version.
 ///
@@ -80,7 +80,7 @@ pub(super) struct StatsColumns<'a> {
 pub(super) fn stats_columns(deltas: &[StatsDelta]) -> StatsColumns<'_> {
     let mut sums: BTreeMap<(&str, i64, &str), u64> = BTreeMap::new();
     for delta in deltas {
-        for (name, count) in &delta.counters {
+        for (name, count) in &delta.counts {
             let sum = sums.entry((delta.organization.as_str(), delta.bucket, name)).or_default();
             *sum = sum.saturating_add(*count);
         }
@@ -154,7 +154,7 @@ pub(super) async fn stats(
     organization: Option<OrganizationId>,
     from: i64,
     to: i64,
-) -> Result<Counters> {
+) -> Result<StatCounts> {
     let of = if organization.is_some() { "organization = $3" } else { "$3::text is null" };
     let select = format!(
         "select name, sum(count)::bigint from stats where {of} and bucket >= $1 and bucket < $2 group by name"

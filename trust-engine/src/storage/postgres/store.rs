@@ -14,7 +14,8 @@ use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, Counters, Head, Listener, Scan, Scanned, Shard, Store, StoredPolicy, StoredRecord,
+    Batch, Committed, DecodedRecord, Head, Listener, Scan, Scanned, Shard, StatCounts, Store, StoredPolicy,
+    StoredRecord,
 };
 
 pub(super) struct PostgresStore {
@@ -83,11 +84,11 @@ impl Store for PostgresStore {
         self.database.run(move |connection| log::records(connection, shard, start, limit)).await
     }
 
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<StoredRecord>> {
+    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
         self.database.run(move |connection| log::record_by_id(connection, id)).await
     }
 
-    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
+    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
         self.database.run(move |connection| log::ancestry(connection, id, limit)).await
     }
 
@@ -132,7 +133,7 @@ impl Store for PostgresStore {
         self.database.run(move |connection| state::policies(connection, below, limit)).await
     }
 
-    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<Counters> {
+    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {
         let organization = organization.cloned();
         self.database.run(move |connection| state::stats(connection, organization, from, to)).await
     }

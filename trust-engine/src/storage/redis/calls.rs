@@ -7,16 +7,16 @@ use redis::Script;
 use tokio::sync::mpsc;
 
 use super::error::not_sent;
-use super::link::{Line, Link};
+use super::link::{Connection, Link};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::rounds::closed;
+use crate::storage::coalescer::closed;
 
 /// Calls that travel together: so many that the server is not kept from others for longer than about a millisecond.
 const MAX_TOGETHER: usize = 128;
 
 /// What the script is asked for one key.
 struct Call {
-    line: Line,
+    connection: Connection,
     key: Vec<u8>,
     arguments: Vec<String>,
     answer: oneshot::Sender<Result<Vec<i64>>>,
@@ -38,32 +38,38 @@ impl Calls {
             let mut calls = Vec::new();
             while !calls.is_empty() || waiting.recv_many(&mut calls, MAX_TOGETHER).await > 0 {
                 // A call belongs to the connection that it was made for: another server's time means nothing to it.
-                let Some(line) = calls.first().map(|call| call.line.clone()) else { continue };
-                let other = calls.iter().position(|call| !call.line.is(&line)).unwrap_or(calls.len());
+                let Some(connection) = calls.first().map(|call| call.connection.clone()) else { continue };
+                let other =
+                    calls.iter().position(|call| !call.connection.is(&connection)).unwrap_or(calls.len());
                 let later = calls.split_off(other);
-                send(&sender, &line, &script, head(), std::mem::replace(&mut calls, later)).await;
+                send(&sender, &connection, &script, head(), std::mem::replace(&mut calls, later)).await;
             }
         });
         Self(queue)
     }
 
     /// Runs the script on a key.
-    pub(super) async fn call(&self, line: &Line, key: Vec<u8>, arguments: Vec<String>) -> Result<Vec<i64>> {
+    pub(super) async fn call(
+        &self,
+        connection: &Connection,
+        key: Vec<u8>,
+        arguments: Vec<String>,
+    ) -> Result<Vec<i64>> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Call { line: line.clone(), key, arguments, answer }).map_err(|_| closed())?;
+        self.0.send(Call { connection: connection.clone(), key, arguments, answer }).map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 
-async fn send(link: &Link, line: &Line, script: &Script, head: String, calls: Vec<Call>) {
-    let answers: Result<Vec<Vec<i64>>> = match link.is_up(line) {
+async fn send(link: &Link, connection: &Connection, script: &Script, head: String, calls: Vec<Call>) {
+    let answers: Result<Vec<Vec<i64>>> = match link.is_up(connection) {
         true => {
             let mut invocation = script.prepare_invoke();
             invocation.arg(head);
             for call in &calls {
                 invocation.key(&call.key).arg(&call.arguments);
             }
-            link.invoke(line, &invocation).await
+            link.invoke(connection, &invocation).await
         }
         false => Err(not_sent()),
     };

@@ -7,12 +7,11 @@ use std::time::Duration;
 use redis::Script;
 
 use super::calls::Calls;
-use super::link::{Line, Link};
+use super::link::{Connection, Link};
 use super::reply::{Have, Over, Taken, amount, number, over, refilled};
-use crate::ceiling::{CounterKey, Window};
+use crate::ceiling::{CounterKey, Grant, LeaseRequest, Unspent, Window};
 use crate::error::Result;
 use crate::policy::WindowKind;
-use crate::storage::counters::{Ask, Grant, Unspent};
 use crate::storage::runtime::Time;
 
 /// Clocks of two servers are believed to run at the same speed up to this part, and to be read this much late.
@@ -70,36 +69,37 @@ impl Chunks {
     }
 
     /// Tries every script, so that a missing permission shows at once.
-    pub(super) async fn probe(&self, line: &Line) -> Result<()> {
+    pub(super) async fn probe(&self, connection: &Connection) -> Result<()> {
         // No resource has an empty name.
         let (key, window) = (CounterKey::fleet(""), Window::new(WindowKind::Fixed, 60));
-        let ask = Ask { key, window, limit: 2, need: 1, spare: 0, ahead: true, unspent: None };
-        let (at, slice) = match self.take(line, &ask).await?.have {
+        let request = LeaseRequest { key, window, limit: 2, need: 1, spare: 0, ahead: true, unspent: None };
+        let (at, slice) = match self.take(connection, &request).await?.have {
             Have::Short { at, .. } => (at, 0),
             Have::Enough(grant) => (0, grant.slice),
         };
         let grant = Grant { amount: 1, charged: 1, slice, valid_for: Duration::from_secs(1) };
-        self.refill(line, &ask, &grant, at).await?;
-        self.give(line, &Unspent { key: ask.key.clone(), window, slice, amount: 1 }).await?;
-        self.peek(line, &ask.key, window).await?;
-        self.drain(line, &ask.key, window).await.map(drop)
+        self.refill(connection, &request, &grant, at).await?;
+        self.give(connection, &Unspent { key: request.key.clone(), window, slice, amount: 1 }).await?;
+        self.peek(connection, &request.key, window).await?;
+        self.drain(connection, &request.key, window).await.map(drop)
     }
 
     /// Gives back what the asker has not spent, and takes what it needs.
-    pub(super) async fn take(&self, line: &Line, ask: &Ask) -> Result<Taken> {
-        let (slice, amount) = ask
+    pub(super) async fn take(&self, connection: &Connection, request: &LeaseRequest) -> Result<Taken> {
+        let (slice, amount) = request
             .unspent
             .map_or_else(Default::default, |(slice, amount)| (slice.to_string(), amount.to_string()));
-        let [need, spare, limit] = [ask.need, ask.spare, ask.limit].map(|number| number.to_string());
+        let [need, spare, limit] =
+            [request.need, request.spare, request.limit].map(|number| number.to_string());
         let arguments = [need, spare, limit, slice, amount];
-        Taken::parse(&self.call(&self.take, line, &ask.key, ask.window, arguments).await?)
+        Taken::parse(&self.call(&self.take, connection, &request.key, request.window, arguments).await?)
     }
 
     /// Brings a grant that was asked for after `at`, and takes what the asker needs of it. `None` if Redis has not taken it.
     pub(super) async fn refill(
         &self,
-        line: &Line,
-        ask: &Ask,
+        connection: &Connection,
+        request: &LeaseRequest,
         grant: &Grant,
         at: i64,
     ) -> Result<Option<(Grant, Option<Over>)>> {
@@ -107,34 +107,40 @@ impl Chunks {
         let ends = at.saturating_add(runs - runs / DRIFT_PART - LATE_MICROS);
         // Long enough to find what is left of it while it counts.
         let keep =
-            Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(ask.window.seconds().into());
+            Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(request.window.seconds().into());
         let [need, spare, limit, amount, charged] =
-            [ask.need, ask.spare, ask.limit, grant.amount, grant.charged].map(|amount| amount.to_string());
+            [request.need, request.spare, request.limit, grant.amount, grant.charged]
+                .map(|amount| amount.to_string());
         let [slice, at, ends] = [grant.slice, at, ends].map(|time| time.to_string());
         let arguments = [need, spare, limit, slice, amount, charged, at, ends, keep.as_millis().to_string()];
-        refilled(&self.call(&self.refill, line, &ask.key, ask.window, arguments).await?)
+        refilled(&self.call(&self.refill, connection, &request.key, request.window, arguments).await?)
     }
 
     /// Gives back what was not spent. `false` if it is not the chunk's.
-    pub(super) async fn give(&self, line: &Line, unspent: &Unspent) -> Result<bool> {
+    pub(super) async fn give(&self, connection: &Connection, unspent: &Unspent) -> Result<bool> {
         let arguments = [unspent.slice.to_string(), unspent.amount.to_string()];
-        let reply = self.call(&self.give, line, &unspent.key, unspent.window, arguments).await?;
+        let reply = self.call(&self.give, connection, &unspent.key, unspent.window, arguments).await?;
         Ok(number(&reply, 0)? == 1)
     }
 
     /// Takes all that is left away.
     pub(super) async fn drain(
         &self,
-        line: &Line,
+        connection: &Connection,
         key: &CounterKey,
         window: Window,
     ) -> Result<Option<Unspent>> {
-        let reply = self.call(&self.drain, line, key, window, []).await?;
+        let reply = self.call(&self.drain, connection, key, window, []).await?;
         over(&reply, 0).map(|over| over.and_then(|over| over.of(key)))
     }
 
-    pub(super) async fn peek(&self, line: &Line, key: &CounterKey, window: Window) -> Result<Option<Peeked>> {
-        let reply = self.call(&self.peek, line, key, window, []).await?;
+    pub(super) async fn peek(
+        &self,
+        connection: &Connection,
+        key: &CounterKey,
+        window: Window,
+    ) -> Result<Option<Peeked>> {
+        let reply = self.call(&self.peek, connection, key, window, []).await?;
         if reply.is_empty() {
             return Ok(None);
         }
@@ -144,7 +150,7 @@ impl Chunks {
     async fn call<const N: usize>(
         &self,
         calls: &Calls,
-        line: &Line,
+        connection: &Connection,
         key: &CounterKey,
         window: Window,
         arguments: [String; N],
@@ -155,6 +161,6 @@ impl Chunks {
         };
         let window = [kind.to_owned(), window.seconds().to_string()];
         let key = [&*self.prefix, key.as_bytes()].concat();
-        calls.call(line, key, window.into_iter().chain(arguments).collect()).await
+        calls.call(connection, key, window.into_iter().chain(arguments).collect()).await
     }
 }

@@ -1,4 +1,4 @@
-//! Counters that are asked in Redis first and at the durable authority when a chunk there has too little.
+//! StatCounts that are asked in Redis first and at the durable authority when a chunk there has too little.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +13,15 @@ use tokio::sync::mpsc;
 
 use super::chunks::{Chunks, Peeked};
 use super::error::is_not_run;
-use super::link::Line;
+use super::link::Connection;
 use super::reply::{Have, Over};
-use crate::ceiling::{CounterKey, MAX_AMOUNT, Window};
+use crate::ceiling::{
+    Charged, CounterKey, Grant, LeaseAnswer, LeaseRequest, LeaseRequests, MAX_AMOUNT, Refusal, Unspent,
+    Window,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::counters::{Answer, Ask, Asks, Charged, CounterStore, Grant, Leased, Refusal, Unspent};
-use crate::storage::rounds::closed;
+use crate::storage::coalescer::closed;
+use crate::storage::counters::{CounterStore, LeaseCallback};
 
 /// Checks that may wait, and amounts that may be on their way back; what is beyond it stays charged.
 const MAX_WAITING: usize = 65_536;
@@ -35,7 +38,7 @@ pub(super) struct RedisCounters {
 struct Shared {
     chunks: Arc<Chunks>,
     durable: Arc<dyn CounterStore>,
-    /// Counters whose chunks are being refilled: the checks that come meanwhile ask only for what they need.
+    /// StatCounts whose chunks are being refilled: the checks that come meanwhile ask only for what they need.
     refilling: Mutex<HashSet<CounterKey>>,
 }
 
@@ -47,7 +50,7 @@ enum Return {
 /// A counter whose chunk has too little: its place in the check, and what is asked.
 struct Short<'a> {
     place: usize,
-    ask: &'a Ask,
+    request: &'a LeaseRequest,
     refill: Option<Refill>,
 }
 
@@ -91,9 +94,9 @@ impl CounterStore for RedisCounters {
         self.warnings.clone()
     }
 
-    fn lease(&self, asks: Asks, answer: Answer) {
-        let Some(line) = self.shared.chunks.link.line() else {
-            return self.shared.durable.lease(asks, answer);
+    fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
+        let Some(connection) = self.shared.chunks.link.connection() else {
+            return self.shared.durable.lease(requests, answer);
         };
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -102,7 +105,7 @@ impl CounterStore for RedisCounters {
         }
         let (shared, waiting) = (Arc::clone(&self.shared), Arc::clone(&self.waiting));
         self.shared.chunks.link.spawn(async move {
-            let leased = shared.settle(&line, asks).await;
+            let leased = shared.settle(&connection, requests).await;
             waiting.fetch_sub(1, Ordering::Relaxed);
             answer(leased);
         });
@@ -129,25 +132,26 @@ impl CounterStore for RedisCounters {
 
 impl Shared {
     /// All asks or none: from the chunks, and where they have too little from the durable authority.
-    async fn settle(&self, line: &Line, asks: Asks) -> Result<Leased> {
-        let took = join_all(asks.iter().map(|ask| self.take(line, ask))).await;
-        let mut grants: SmallVec<[Option<Grant>; 1]> = SmallVec::with_capacity(asks.len());
+    async fn settle(&self, connection: &Connection, requests: LeaseRequests) -> Result<LeaseAnswer> {
+        let took = join_all(requests.iter().map(|request| self.take(connection, request))).await;
+        let mut grants: SmallVec<[Option<Grant>; 1]> = SmallVec::with_capacity(requests.len());
         let mut short = Vec::new();
-        for (place, (ask, took)) in asks.iter().zip(took).enumerate() {
+        for (place, (request, took)) in requests.iter().zip(took).enumerate() {
             grants.push(match took {
                 Took::Enough(grant) => Some(grant),
                 Took::Short(refill) => {
-                    short.push(Short { place, ask, refill });
+                    short.push(Short { place, request, refill });
                     None
                 }
             });
         }
         if short.is_empty() {
-            return Ok(Leased::Granted(grants.into_iter().flatten().collect()));
+            return Ok(LeaseAnswer::Granted(grants.into_iter().flatten().collect()));
         }
-        let refused = match self.ask_durable(line, &short).await {
-            Ok(Leased::Granted(more)) if more.len() == short.len() => {
-                let refills = short.iter().zip(&more).map(|(short, grant)| self.refill(line, short, grant));
+        let refused = match self.ask_durable(connection, &short).await {
+            Ok(LeaseAnswer::Granted(more)) if more.len() == short.len() => {
+                let refills =
+                    short.iter().zip(&more).map(|(short, grant)| self.refill(connection, short, grant));
                 let refilled = join_all(refills).await;
                 self.refilled(&short);
                 for (short, grant) in short.iter().zip(refilled) {
@@ -155,47 +159,47 @@ impl Shared {
                         *place = Some(grant);
                     }
                 }
-                return Ok(Leased::Granted(grants.into_iter().flatten().collect()));
+                return Ok(LeaseAnswer::Granted(grants.into_iter().flatten().collect()));
             }
-            Ok(Leased::Granted(_)) => Err(Error::new(ErrorKind::Corrupt, "a grant is missing")),
-            Ok(Leased::Refused { place, refusal, charged, slice }) => {
+            Ok(LeaseAnswer::Granted(_)) => Err(Error::new(ErrorKind::Corrupt, "a grant is missing")),
+            Ok(LeaseAnswer::Refused { place, refusal, charged, slice }) => {
                 let place = short.get(place).map_or(place, |short| short.place);
-                Ok(Leased::Refused { place, refusal, charged, slice })
+                Ok(LeaseAnswer::Refused { place, refusal, charged, slice })
             }
             Err(error) => Err(error),
         };
         self.refilled(&short);
-        let back = asks
+        let back = requests
             .iter()
             .zip(grants)
-            .filter_map(|(ask, grant)| Some(unspent(ask, grant?.slice, grant?.amount)));
-        join_all(back.map(|unspent| self.give(line, unspent))).await;
+            .filter_map(|(request, grant)| Some(unspent(request, grant?.slice, grant?.amount)));
+        join_all(back.map(|unspent| self.give(connection, unspent))).await;
         refused
     }
 
     /// What a chunk gives.
-    async fn take(&self, line: &Line, ask: &Ask) -> Took {
-        let give_back = |(slice, amount)| self.durable.give_back(unspent(ask, slice, amount));
+    async fn take(&self, connection: &Connection, request: &LeaseRequest) -> Took {
+        let give_back = |(slice, amount)| self.durable.give_back(unspent(request, slice, amount));
         // Exact ceilings are counted by the durable authority alone.
-        if !ask.ahead {
-            ask.unspent.into_iter().for_each(give_back);
+        if !request.ahead {
+            request.unspent.into_iter().for_each(give_back);
             return Took::Short(None);
         }
-        match self.chunks.take(line, ask).await {
+        match self.chunks.take(connection, request).await {
             Ok(taken) => {
-                ask.unspent.filter(|_| !taken.taken_back).into_iter().for_each(give_back);
+                request.unspent.filter(|_| !taken.taken_back).into_iter().for_each(give_back);
                 match taken.have {
                     Have::Enough(grant) => Took::Enough(grant),
                     Have::Short { at, left, over } => {
-                        self.give_back_over(ask, over);
-                        let first = self.refilling.lock().insert(ask.key.clone());
+                        self.give_back_over(request, over);
+                        let first = self.refilling.lock().insert(request.key.clone());
                         Took::Short(first.then_some(Refill { at, left }))
                     }
                 }
             }
             Err(error) => {
                 // If it may have run, what was not spent is perhaps back, and twice would be too much.
-                ask.unspent.filter(|_| is_not_run(&error)).into_iter().for_each(give_back);
+                request.unspent.filter(|_| is_not_run(&error)).into_iter().for_each(give_back);
                 Took::Short(None)
             }
         }
@@ -203,40 +207,41 @@ impl Shared {
 
     /// Asks for what is short, and for as much more as the authority gives ahead of need, for Redis. Where it has too little,
     /// and what Redis holds would be enough, it is given that back first.
-    async fn ask_durable(&self, line: &Line, short: &[Short<'_>]) -> Result<Leased> {
-        let wanted = |Short { ask, refill, .. }: &Short<'_>| {
-            let spare = if refill.is_some() { MAX_AMOUNT - ask.need } else { ask.spare };
-            Ask { spare, unspent: None, ..(*ask).clone() }
+    async fn ask_durable(&self, connection: &Connection, short: &[Short<'_>]) -> Result<LeaseAnswer> {
+        let wanted = |Short { request, refill, .. }: &Short<'_>| {
+            let spare = if refill.is_some() { MAX_AMOUNT - request.need } else { request.spare };
+            LeaseRequest { spare, unspent: None, ..(*request).clone() }
         };
-        let wanted: Asks = short.iter().map(wanted).collect();
+        let wanted: LeaseRequests = short.iter().map(wanted).collect();
         let leased = self.lease_durable(wanted.clone()).await;
-        let Ok(Leased::Refused { place, refusal, charged, slice }) = leased else { return leased };
-        let Some(Short { ask, refill, .. }) = short.get(place) else { return leased };
+        let Ok(LeaseAnswer::Refused { place, refusal, charged, slice }) = leased else { return leased };
+        let Some(Short { request, refill, .. }) = short.get(place) else { return leased };
         let left = refill.map(|refill| refill.left);
-        let room = ask.limit.saturating_add(left.unwrap_or(MAX_AMOUNT)).saturating_sub(charged);
-        if (room >= ask.need || refusal == Refusal::ClockSetBack) && self.drain(line, &wanted).await {
+        let room = request.limit.saturating_add(left.unwrap_or(MAX_AMOUNT)).saturating_sub(charged);
+        if (room >= request.need || refusal == Refusal::ClockSetBack) && self.drain(connection, &wanted).await
+        {
             return self.lease_durable(wanted).await;
         }
         // What stays in Redis is not used.
         let charged = charged.saturating_sub(left.unwrap_or(0));
-        Ok(Leased::Refused { place, refusal, charged, slice })
+        Ok(LeaseAnswer::Refused { place, refusal, charged, slice })
     }
 
     /// Lets others refill these.
     fn refilled(&self, short: &[Short<'_>]) {
         let mut refilling = self.refilling.lock();
         for short in short.iter().filter(|short| short.refill.is_some()) {
-            refilling.remove(&short.ask.key);
+            refilling.remove(&short.request.key);
         }
     }
 
     /// Brings a grant to Redis, and gives the asker's part of it.
-    async fn refill(&self, line: &Line, short: &Short<'_>, grant: &Grant) -> Grant {
-        let ask = short.ask;
+    async fn refill(&self, connection: &Connection, short: &Short<'_>, grant: &Grant) -> Grant {
+        let request = short.request;
         let Some(Refill { at, .. }) = short.refill else { return *grant };
-        match self.chunks.refill(line, ask, grant, at).await {
+        match self.chunks.refill(connection, request, grant, at).await {
             Ok(Some((part, over))) => {
-                self.give_back_over(ask, over);
+                self.give_back_over(request, over);
                 // The authority's word on how long it is valid is better than Redis'.
                 return Grant { valid_for: grant.valid_for, ..part };
             }
@@ -244,37 +249,38 @@ impl Shared {
             Ok(None) => {}
             Err(error) if is_not_run(&error) => {}
             // Either it is lost on the way, and all of it can be used, or Redis has kept what is needed for this very check.
-            Err(_) => return Grant { amount: ask.need, ..*grant },
+            Err(_) => return Grant { amount: request.need, ..*grant },
         }
-        let amount = ask.need + ask.spare.min(grant.amount.saturating_sub(ask.need));
+        let amount = request.need + request.spare.min(grant.amount.saturating_sub(request.need));
         let rest = grant.amount.saturating_sub(amount);
         if rest > 0 {
-            self.durable.give_back(unspent(ask, grant.slice, rest));
+            self.durable.give_back(unspent(request, grant.slice, rest));
         }
         Grant { amount, charged: grant.charged.saturating_sub(rest), ..*grant }
     }
 
     /// Asks the durable authority.
-    async fn lease_durable(&self, asks: Asks) -> Result<Leased> {
+    async fn lease_durable(&self, requests: LeaseRequests) -> Result<LeaseAnswer> {
         let (done, answer) = oneshot::channel();
         let receive = Box::new(move |leased| {
             // Nobody waits any more when the adapter is closed: what was granted then stays charged.
             let _ = done.send(leased);
         });
-        self.durable.lease(asks, receive);
+        self.durable.lease(requests, receive);
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// What is left of a chunk that is over goes back to the durable authority.
-    fn give_back_over(&self, ask: &Ask, over: Option<Over>) {
-        if let Some(unspent) = over.and_then(|over| over.of(&ask.key)) {
+    fn give_back_over(&self, request: &LeaseRequest, over: Option<Over>) {
+        if let Some(unspent) = over.and_then(|over| over.of(&request.key)) {
             self.durable.give_back(unspent);
         }
     }
 
     /// Gives what Redis holds of these counters back to the durable authority. Whether that is anything.
-    async fn drain(&self, line: &Line, asks: &Asks) -> bool {
-        let drains = asks.iter().map(|ask| self.chunks.drain(line, &ask.key, ask.window));
+    async fn drain(&self, connection: &Connection, requests: &LeaseRequests) -> bool {
+        let drains =
+            requests.iter().map(|request| self.chunks.drain(connection, &request.key, request.window));
         let drained = join_all(drains).await;
         let unspent: Vec<Unspent> =
             drained.into_iter().filter_map(|drained| drained.ok().flatten()).collect();
@@ -288,11 +294,13 @@ impl Shared {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, MAX_RETURNS).await > 0 {
             let mut flushes = Vec::new();
-            let line = self.chunks.link.line();
+            let connection = self.chunks.link.connection();
             let mut given = Vec::new();
             for returned in batch.drain(..) {
-                match (returned, &line) {
-                    (Return::Unspent(unspent), Some(line)) => given.push(self.give(line, unspent)),
+                match (returned, &connection) {
+                    (Return::Unspent(unspent), Some(connection)) => {
+                        given.push(self.give(connection, unspent))
+                    }
                     (Return::Unspent(unspent), None) => self.durable.give_back(unspent),
                     (Return::Flush(done), _) => flushes.push(done),
                 }
@@ -309,8 +317,8 @@ impl Shared {
         }
     }
 
-    async fn give(&self, line: &Line, unspent: Unspent) {
-        match self.chunks.give(line, &unspent).await {
+    async fn give(&self, connection: &Connection, unspent: Unspent) {
+        match self.chunks.give(connection, &unspent).await {
             Ok(true) => {}
             Ok(false) => self.durable.give_back(unspent),
             Err(error) if is_not_run(&error) => self.durable.give_back(unspent),
@@ -338,15 +346,15 @@ impl Shared {
     }
 
     async fn peek(&self, counters: &[(CounterKey, Window)]) -> Vec<Option<Peeked>> {
-        let Some(line) = self.chunks.link.line() else { return vec![None; counters.len()] };
+        let Some(connection) = self.chunks.link.connection() else { return vec![None; counters.len()] };
         let peek = |(key, window): &(CounterKey, Window)| {
-            let (key, window, line) = (key.clone(), *window, &line);
-            async move { self.chunks.peek(line, &key, window).await.ok().flatten() }
+            let (key, window, connection) = (key.clone(), *window, &connection);
+            async move { self.chunks.peek(connection, &key, window).await.ok().flatten() }
         };
         join_all(counters.iter().map(peek)).await
     }
 }
 
-fn unspent(ask: &Ask, slice: i64, amount: u64) -> Unspent {
-    Unspent { key: ask.key.clone(), window: ask.window, slice, amount }
+fn unspent(request: &LeaseRequest, slice: i64, amount: u64) -> Unspent {
+    Unspent { key: request.key.clone(), window: request.window, slice, amount }
 }

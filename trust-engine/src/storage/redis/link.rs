@@ -37,19 +37,19 @@ pub(super) struct Link {
 }
 
 enum State {
-    Up(Line),
+    Up(Connection),
     Connecting,
     Down { since: Instant },
 }
 
 /// A connection.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct Connection {
     number: u64,
     connection: MultiplexedConnection,
 }
 
-impl Line {
+impl Connection {
     /// Whether this is the same connection.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.number == other.number
@@ -92,10 +92,10 @@ impl Link {
     }
 
     /// The connection, if there is one now. Otherwise one is on its way, or will be after a pause.
-    pub(super) fn line(self: &Arc<Self>) -> Option<Line> {
+    pub(super) fn connection(self: &Arc<Self>) -> Option<Connection> {
         let mut state = self.state.lock();
         match &*state {
-            State::Up(line) => return Some(line.clone()),
+            State::Up(connection) => return Some(connection.clone()),
             State::Connecting => {}
             State::Down { since } if since.elapsed() < PAUSE => {}
             State::Down { .. } => {
@@ -112,8 +112,9 @@ impl Link {
     async fn connect(&self) -> Result<()> {
         let connected = self.try_connect().await;
         let number = self.connected.fetch_add(1, Ordering::Relaxed);
-        let up =
-            |connection: &MultiplexedConnection| State::Up(Line { number, connection: connection.clone() });
+        let up = |connection: &MultiplexedConnection| {
+            State::Up(Connection { number, connection: connection.clone() })
+        };
         *self.state.lock() = connected.as_ref().map_or_else(|_| State::Down { since: Instant::now() }, up);
         connected.map(drop)
     }
@@ -131,7 +132,10 @@ impl Link {
         };
         let info: String =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(from_driver)?;
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
+        let version = info
+            .lines()
+            .find_map(|connection| connection.strip_prefix("redis_version:"))
+            .unwrap_or("unknown");
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_none_or(|major| major < OLDEST_SERVER) {
             let issue =
@@ -146,48 +150,52 @@ impl Link {
         let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else {
             return false;
         };
-        let ask = async {
+        let request = async {
             let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.write_all(b"PING\r\n").await?;
             stream.read_u8().await
         };
-        let answered = tokio::time::timeout(self.connect_timeout, ask).await;
+        let answered = tokio::time::timeout(self.connect_timeout, request).await;
         matches!(answered, Ok(Ok(b'+' | b'-')))
     }
 
     /// Whether a connection is still the one in use.
-    pub(super) fn is_up(&self, line: &Line) -> bool {
-        matches!(&*self.state.lock(), State::Up(up) if up.is(line))
+    pub(super) fn is_up(&self, connection: &Connection) -> bool {
+        matches!(&*self.state.lock(), State::Up(up) if up.is(connection))
     }
 
     /// Runs a script on several keys.
     pub(super) async fn eval_many<T: FromRedisValue>(
         &self,
-        line: &Line,
+        connection: &Connection,
         script: &Script,
         keys: &[Vec<u8>],
         arguments: &[Vec<u8>],
     ) -> Result<T> {
         let mut invocation = script.prepare_invoke();
         invocation.key(keys).arg(arguments);
-        self.invoke(line, &invocation).await
+        self.invoke(connection, &invocation).await
     }
 
     /// Runs a script.
     pub(super) async fn invoke<T: FromRedisValue>(
         &self,
-        line: &Line,
+        connection: &Connection,
         script: &ScriptInvocation<'_>,
     ) -> Result<T> {
         // Loads the script where the server has forgotten it.
-        let called = script.invoke_async(&mut line.connection.clone()).await;
-        called.map_err(|error| self.failed(line, error))
+        let called = script.invoke_async(&mut connection.connection.clone()).await;
+        called.map_err(|error| self.failed(connection, error))
     }
 
     /// Runs a command.
-    pub(super) async fn call<T: FromRedisValue>(&self, line: &Line, command: &redis::Cmd) -> Result<T> {
-        let called = command.query_async(&mut line.connection.clone()).await;
-        called.map_err(|error| self.failed(line, error))
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        connection: &Connection,
+        command: &redis::Cmd,
+    ) -> Result<T> {
+        let called = command.query_async(&mut connection.connection.clone()).await;
+        called.map_err(|error| self.failed(connection, error))
     }
 
     /// A connection of its own for messages.
@@ -199,9 +207,9 @@ impl Link {
 
     /// A call failed. Whatever it was, a server that does not answer may be gone without having closed its connections, and
     /// one that has become a replica is not the one to ask: the connection is not used again.
-    fn failed(&self, line: &Line, error: RedisError) -> Error {
+    fn failed(&self, connection: &Connection, error: RedisError) -> Error {
         let mut state = self.state.lock();
-        if matches!(&*state, State::Up(up) if up.is(line)) {
+        if matches!(&*state, State::Up(up) if up.is(connection)) {
             *state = State::Down { since: Instant::now() };
         }
         from_driver(error)

@@ -7,7 +7,7 @@
 //!
 //! Besides, engines tell each other here what they changed, and may share a copy of statistics.
 
-mod alone;
+mod best_effort;
 mod calls;
 mod chunks;
 mod config;
@@ -58,24 +58,24 @@ pub async fn redis_at(
     open(settings, durable, Time::Given(clock)).await
 }
 
-/// Counters in Redis alone, in [best-effort mode](Redis::best_effort).
+/// StatCounts in Redis alone, in [best-effort mode](Redis::best_effort).
 ///
 /// # Errors
 /// Those of [`redis()`], and [`Unavailable`](crate::ErrorKind::Unavailable) for a server that cannot be reached.
-pub async fn redis_alone(settings: &Redis) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
-    open_alone(settings, Time::Server).await
+pub async fn redis_best_effort(settings: &Redis) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
+    open_best_effort(settings, Time::Server).await
 }
 
-/// As [`redis_alone`], with a clock instead of the server's.
+/// As [`redis_best_effort`], with a clock instead of the server's.
 ///
 /// # Errors
-/// Those of [`redis_alone`].
+/// Those of [`redis_best_effort`].
 #[cfg(any(test, feature = "testing"))]
-pub async fn redis_alone_at(
+pub async fn redis_best_effort_at(
     settings: &Redis,
     clock: Arc<dyn crate::Clock>,
 ) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
-    open_alone(settings, Time::Given(clock)).await
+    open_best_effort(settings, Time::Given(clock)).await
 }
 
 async fn open(
@@ -108,10 +108,10 @@ async fn open(
     Ok((Arc::new(counters::RedisCounters::new(chunks, durable, warnings)), Arc::new(relay)))
 }
 
-async fn open_alone(settings: &Redis, time: Time) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
+async fn open_best_effort(settings: &Redis, time: Time) -> Result<(Arc<dyn CounterStore>, Arc<dyn Relay>)> {
     let link = Link::new(settings)?;
     link.open().await?;
-    let counters = alone::RedisAlone::open(Arc::clone(&link), &settings.prefix, time);
+    let counters = best_effort::RedisBestEffort::open(Arc::clone(&link), &settings.prefix, time);
     counters.probe().await?;
     // Each engine has a store of its own: there are no statistics to share.
     let relay = relay::RedisRelay::new(link, &settings.prefix, Duration::ZERO);
@@ -121,7 +121,7 @@ async fn open_alone(settings: &Redis, time: Time) -> Result<(Arc<dyn CounterStor
 /// Connects, and runs what will be run.
 async fn try_out(link: &Arc<Link>, chunks: &Arc<Chunks>) -> Result<()> {
     link.open().await?;
-    let Some(line) = link.line() else { return Ok(()) };
+    let Some(connection) = link.connection() else { return Ok(()) };
     let chunks = Arc::clone(chunks);
-    link.run(async move { chunks.probe(&line).await }).await
+    link.run(async move { chunks.probe(&connection).await }).await
 }

@@ -30,9 +30,9 @@ impl RedisRelay {
 impl Relay for RedisRelay {
     fn tell(&self, change: &Change) {
         let (link, channel, message) = (Arc::clone(&self.link), self.channel.clone(), change.to_message());
-        let Some(line) = link.line() else { return };
+        let Some(connection) = link.connection() else { return };
         self.link.spawn(async move {
-            let _ = link.call::<u64>(&line, redis::cmd("PUBLISH").arg(channel).arg(message)).await;
+            let _ = link.call::<u64>(&connection, redis::cmd("PUBLISH").arg(channel).arg(message)).await;
         });
     }
 
@@ -56,8 +56,8 @@ impl Relay for RedisRelay {
             return None;
         }
         let (link, key) = (Arc::clone(&self.link), format!("{}{name}", self.stats));
-        let line = link.line()?;
-        let read = async move { link.call::<Option<Vec<u8>>>(&line, redis::cmd("GET").arg(key)).await };
+        let connection = link.connection()?;
+        let read = async move { link.call::<Option<Vec<u8>>>(&connection, redis::cmd("GET").arg(key)).await };
         self.link.run(read).await.ok().flatten()
     }
 
@@ -67,17 +67,17 @@ impl Relay for RedisRelay {
         }
         let (link, key) = (Arc::clone(&self.link), format!("{}{name}", self.stats));
         let ttl = u64::try_from(self.stats_ttl.as_millis()).unwrap_or(u64::MAX).max(1);
-        let Some(line) = link.line() else { return };
+        let Some(connection) = link.connection() else { return };
         self.link.spawn(async move {
             let set = redis::cmd("SET").arg(key).arg(value).arg("PX").arg(ttl).to_owned();
-            let _ = link.call::<()>(&line, &set).await;
+            let _ = link.call::<()>(&connection, &set).await;
         });
     }
 
     async fn is_up(&self) -> bool {
         let link = Arc::clone(&self.link);
-        let Some(line) = link.line() else { return false };
-        let ping = async move { link.call::<String>(&line, &redis::cmd("PING")).await };
+        let Some(connection) = link.connection() else { return false };
+        let ping = async move { link.call::<String>(&connection, &redis::cmd("PING")).await };
         self.link.run(ping).await.is_ok()
     }
 }

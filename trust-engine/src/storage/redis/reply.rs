@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::ceiling::{CounterKey, Window};
+use crate::ceiling::{CounterKey, Grant, Unspent, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::WindowKind;
-use crate::storage::counters::{Grant, Unspent};
 
 /// What a chunk has.
 pub(super) enum Have {

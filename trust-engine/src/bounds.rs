@@ -1,0 +1,90 @@
+//! The checks that every input shares, whatever it asks for: lines of text, reasons, JSON objects.
+//!
+//! Each refusal names the field as the caller wrote it, and the bound.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// Longest id in bytes.
+pub(crate) const MAX_ID_BYTES: usize = 256;
+/// Longest name of a role, a tier or a resource in a request, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest reason in bytes.
+const MAX_REASON_BYTES: usize = 4096;
+/// Largest JSON object of a caller, in bytes.
+pub const MAX_METADATA_BYTES: usize = 16 * 1024;
+/// Deepest JSON object of a caller; an object in the object is depth 2.
+pub const MAX_METADATA_DEPTH: usize = 8;
+
+/// Checks one line of text: 1 to `max` bytes, no control characters, no surrounding white space.
+pub(crate) fn check_line(field: &'static str, text: &str, max: usize) -> Result<()> {
+    let plain = text.bytes().all(|byte| (0x21..0x7F).contains(&byte));
+    if plain && !text.is_empty() && text.len() <= max {
+        return Ok(());
+    }
+    if text.is_empty() {
+        return Err(Error::invalid(field, format!("is empty; it takes 1 to {max} bytes")));
+    }
+    if text.len() > max {
+        return Err(Error::invalid(field, format!("has {} bytes; at most {max} are allowed", text.len())));
+    }
+    if let Some((at, control)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        return Err(Error::invalid(field, format!("has the control character {control:?} at byte {at}")));
+    }
+    if text.trim().len() != text.len() {
+        return Err(Error::invalid(field, "begins or ends with white space"));
+    }
+    Ok(())
+}
+
+/// Checks one line of text, if it is given.
+pub(crate) fn check_optional_line(field: &'static str, text: Option<&str>, max: usize) -> Result<()> {
+    text.map_or(Ok(()), |text| check_line(field, text, max))
+}
+
+/// Checks a reason: at most 4,096 bytes, no control characters but newline and tab.
+pub(crate) fn check_reason(reason: &str) -> Result<()> {
+    if reason.len() > MAX_REASON_BYTES {
+        let issue = format!("has {} bytes; at most {MAX_REASON_BYTES} are allowed", reason.len());
+        return Err(Error::invalid("reason", issue));
+    }
+    match reason.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\t')) {
+        Some((at, c)) => {
+            Err(Error::invalid("reason", format!("has the control character {c:?} at byte {at}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks depth and size of a caller's JSON object without recursion and without serialising it.
+pub(crate) fn check_object(field: &'static str, object: &Map<String, Value>) -> Result<()> {
+    let keys = |map: &Map<String, Value>| map.keys().map(|key| key.len() + 4).sum::<usize>();
+    let mut bytes = keys(object) + 2;
+    let mut pending: Vec<(usize, &Value)> = object.values().map(|value| (2, value)).collect();
+    while let Some((depth, value)) = pending.pop() {
+        bytes = bytes.saturating_add(match value {
+            Value::String(text) => text.len() + 2,
+            Value::Number(_) => 8,
+            _ => 4,
+        });
+        match value {
+            Value::Object(_) | Value::Array(_) if depth > MAX_METADATA_DEPTH => {
+                return Err(Error::invalid(
+                    field,
+                    format!("is nested deeper than {MAX_METADATA_DEPTH} levels"),
+                ));
+            }
+            Value::Object(map) => {
+                bytes = bytes.saturating_add(keys(map));
+                pending.extend(map.values().map(|value| (depth + 1, value)));
+            }
+            Value::Array(list) => pending.extend(list.iter().map(|value| (depth + 1, value))),
+            _ => {}
+        }
+        if bytes > MAX_METADATA_BYTES {
+            return Err(Error::invalid(field, format!("is larger than {MAX_METADATA_BYTES} bytes of JSON")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The agents that decisions asked for lately.
+
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use quick_cache::sync::Cache as QuickCache;
+
+use crate::agent::Agent;
+use crate::ids::{AgentId, OrganizationId};
+
+/// Longest time that a decision may rest on an agent's cached state where others may change it, if nobody looked for
+/// changes meanwhile. Changes made through the same engine are seen at once.
+const MAX_AGE_SHARED: Duration = Duration::from_secs(1);
+/// The same for a store that nobody else can write to.
+const MAX_AGE_OWN: Duration = Duration::from_secs(3600);
+
+type Key = (OrganizationId, AgentId);
+
+/// Agents that decisions asked for lately, also those that are not registered.
+pub(super) struct AgentCache {
+    known: QuickCache<Key, Known>,
+    pub(super) max_age: Duration,
+    /// Until then no agent that is known has changed for longer than decisions may rest on it, because the follower has
+    /// looked.
+    verified_until: AtomicI64,
+    /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
+    /// not come in after it. The generations are raised while it is held too, after the agent is gone from the cache.
+    changes: Mutex<u64>,
+    /// Count changes too, of a part of the agents each, for the quotas that follow from an agent's state. They are read
+    /// without a lock.
+    generations: [AtomicU64; GENERATIONS],
+    hasher: RandomState,
+}
+
+const GENERATIONS: usize = 256;
+
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) agent: Option<Arc<Agent>>,
+    /// In microseconds of the steady clock, as everything here.
+    pub(super) good_until: i64,
+}
+
+impl AgentCache {
+    /// `shared`: whether others may change agents too.
+    pub(super) fn new(capacity: usize, shared: bool) -> Self {
+        let max_age = if shared { MAX_AGE_SHARED } else { MAX_AGE_OWN };
+        let generations = [const { AtomicU64::new(0) }; GENERATIONS];
+        Self {
+            known: QuickCache::new(capacity),
+            max_age,
+            verified_until: AtomicI64::new(i64::MIN),
+            changes: Mutex::new(0),
+            generations,
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// Which of the generations an agent's changes raise.
+    pub(super) fn part_of(&self, organization: &OrganizationId, id: &AgentId) -> usize {
+        self.hasher.hash_one((organization, id)) as usize % GENERATIONS
+    }
+
+    /// Differs from an earlier reading if an agent of this part may have changed since.
+    pub(super) fn generation(&self, part: usize) -> u64 {
+        self.generations.get(part).map_or(0, |generation| generation.load(Ordering::Acquire))
+    }
+
+    pub(super) fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: i64) -> Option<Known> {
+        let known = self.known.get(&(organization.clone(), id.clone()))?;
+        (now < known.good_until || self.is_verified(now)).then_some(known)
+    }
+
+    /// Every agent that others changed before `looked` has been forgotten.
+    pub(super) fn verified(&self, looked: i64) {
+        let until = looked.saturating_add(self.max_age.as_micros() as i64);
+        self.verified_until.fetch_max(until, Ordering::Release);
+    }
+
+    /// Whether an agent that is known need not be read again, however old its state is.
+    #[inline]
+    pub(super) fn is_verified(&self, now: i64) -> bool {
+        now < self.verified_until.load(Ordering::Acquire)
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        *self.changes.lock()
+    }
+
+    pub(super) fn loaded(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        agent: Option<Arc<Agent>>,
+        now: i64,
+        seen: u64,
+    ) {
+        let good_until = now.saturating_add(self.max_age.as_micros() as i64);
+        let changes = self.changes.lock();
+        if *changes == seen {
+            self.known.insert((organization.clone(), id.clone()), Known { agent, good_until });
+        }
+    }
+
+    /// Lets every agent be read again.
+    pub(super) fn forget_all(&self) {
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        self.known.clear();
+        for generation in &self.generations {
+            generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Lets an agent be read again.
+    pub(super) fn forget(&self, organization: &OrganizationId, id: &AgentId) {
+        let mut changes = self.changes.lock();
+        *changes += 1;
+        self.known.remove(&(organization.clone(), id.clone()));
+        if let Some(generation) = self.generations.get(self.part_of(organization, id)) {
+            generation.fetch_add(1, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The policy in force, as decisions read it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::{Policy, PolicyDocument};
+use crate::storage::StoredPolicy;
+
+/// Shared with the actions that follow from commits, which may run after the engine is gone.
+pub(super) struct CurrentPolicy {
+    in_force: ArcSwap<InForce>,
+    /// Counts the policies that came into force. It is raised after the policy is swapped: a quota reads it before the
+    /// policy, so it can be taken for outdated when it is not, and never the other way round.
+    generation: AtomicU64,
+}
+
+struct InForce {
+    version: u64,
+    policy: Arc<Policy>,
+}
+
+impl CurrentPolicy {
+    pub(super) fn new(version: u64, policy: Arc<Policy>) -> Self {
+        Self { in_force: ArcSwap::from_pointee(InForce { version, policy }), generation: AtomicU64::new(0) }
+    }
+
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.in_force.load().policy)
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.in_force.load().version
+    }
+
+    /// Differs from an earlier reading if another policy may have come into force since.
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Brings a policy into force, unless a later one already is.
+    pub(super) fn supersede(&self, version: u64, policy: Arc<Policy>) {
+        let new = Arc::new(InForce { version, policy });
+        self.in_force.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Compiles a policy that the store holds.
+pub(super) fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
+    let damaged = |issue: String| Error::new(ErrorKind::Corrupt, issue).with("version", stored.version);
+    let document: PolicyDocument = serde_json::from_str(&stored.document)
+        .map_err(|error| damaged(format!("the stored policy cannot be read: {error}")))?;
+    let policy = Policy::compile(document)?;
+    if policy.hash() != stored.policy_hash() {
+        return Err(damaged("the stored policy has another hash than is stored with it".into()));
+    }
+    Ok(policy)
+}

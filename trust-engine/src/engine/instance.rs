@@ -1,0 +1,192 @@
+//! An open engine: its parts, and the steps that its verbs share.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::agent_cache::AgentCache;
+use super::ceilings;
+use super::current_policy::CurrentPolicy;
+use crate::clock::{Clock, Entropy, Timestamp, new_id};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::log::{CheckpointCache, Draft, Follower, ParentOf, Sequencer, Submission};
+use crate::policy::{Decision, Policy, PolicyHash};
+use crate::provenance::{Payload, Receipt, RecordType, VerifierKey};
+use crate::storage::{Change, Relay, Shard, StateChange, Store};
+
+/// An open engine. Clones share it; it closes when [`close`](Self::close) is called or the last clone is dropped.
+///
+/// ```
+/// # pollster::block_on(async {
+/// use trust_engine::{Engine, GateRequest, NewAgent, Options};
+///
+/// let engine = Engine::open(Options::memory()).await?;
+/// engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED").created_by("ops")).await?;
+///
+/// let request = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+/// let verdict = engine.evaluate_gate(&request).await?;
+/// assert!(verdict.allowed());
+/// println!("{verdict}");
+/// engine.close().await;
+/// # Ok::<(), trust_engine::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Engine(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    // In this order they are dropped: leases go back, the writer ends, then the store closes.
+    pub(super) ceilings: Option<ceilings::State>,
+    pub(super) follower: Option<Follower>,
+    pub(super) sequencer: Arc<Sequencer>,
+    pub(super) store: Arc<dyn Store>,
+    /// Tells other engines of changes beside the store.
+    pub(super) relay: Option<Arc<dyn Relay>>,
+    pub(super) policy: Arc<CurrentPolicy>,
+    pub(super) agents: Arc<AgentCache>,
+    pub(super) checkpoints: Arc<CheckpointCache>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) authorities: BTreeSet<String>,
+}
+
+/// Whether what an engine stands on answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The store: it can be read, and records are taken.
+    pub store: bool,
+    /// Redis, if there is one. Without it checks are slower, and nothing else.
+    pub relay: Option<bool>,
+}
+
+impl Engine {
+    /// The shard of the log that this engine writes; always 0 where the store is not shared. An engine whose shard was
+    /// taken over goes on in another one.
+    pub fn shard(&self) -> Shard {
+        self.0.sequencer.shard()
+    }
+
+    /// The key that verifies the shard of the log that this engine writes.
+    pub fn verifier_key(&self) -> VerifierKey {
+        self.verifier_key_of(self.shard())
+    }
+
+    /// The key that verifies a shard of the log: the deployment's key under the shard's name.
+    pub fn verifier_key_of(&self, shard: Shard) -> VerifierKey {
+        self.0.sequencer.key_of(shard)
+    }
+
+    /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) afterwards where they would have to write.
+    pub async fn close(&self) {
+        if let Some(ceilings) = &self.0.ceilings {
+            ceilings.settle();
+        }
+        if let Some(follower) = &self.0.follower {
+            follower.stop();
+            follower.ended().await;
+        }
+        self.0.sequencer.close().await;
+        if let Some(ceilings) = &self.0.ceilings {
+            // What could not be given back stays charged until its window has gone by.
+            let _ = ceilings.flush().await;
+        }
+    }
+
+    /// What whoever operates the store should know: promises that it cannot keep as it is set up, for example a standby
+    /// that is replicated to asynchronously. To be logged after opening.
+    pub fn warnings(&self) -> Vec<String> {
+        let counters = self.0.ceilings.as_ref().map(ceilings::State::warnings);
+        let mut warnings = self.0.store.warnings();
+        warnings.extend(counters.unwrap_or_default());
+        warnings
+    }
+
+    /// Whether what the engine stands on answers now.
+    pub async fn health(&self) -> Health {
+        let relay = match &self.0.relay {
+            Some(relay) => Some(relay.is_up().await),
+            None => None,
+        };
+        let store = self.0.sequencer.check_state().is_ok() && self.0.store.policy_version().await.is_ok();
+        Health { store, relay }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Policy> {
+        self.0.policy.policy()
+    }
+
+    /// A draft with a new id and salt.
+    pub(super) fn draft(&self, content: Content, now: Timestamp) -> Draft {
+        let mut payload = Payload { salt: [0; 32], bytes: content.payload };
+        self.0.entropy.fill(&mut payload.salt);
+        Draft {
+            id: new_id(now, &*self.0.entropy),
+            supplied: false,
+            kind: content.kind,
+            organization: content.organization,
+            agent: content.agent,
+            decision: content.decision,
+            reason_code: content.reason_code,
+            policy: content.policy,
+            parent: ParentOf::Nothing,
+            commitment: payload.commitment(),
+            payload: Arc::new(payload),
+            counted: None,
+        }
+    }
+
+    /// Commits a record together with a change of state. `on_commit` follows from the commit even if the caller gives up
+    /// waiting for it.
+    pub(super) async fn commit(
+        &self,
+        draft: Draft,
+        change: StateChange,
+        on_commit: impl FnOnce() + Send + 'static,
+    ) -> Result<Receipt> {
+        let (told, relay) = (Change::of(&change), self.0.relay.clone());
+        let (submission, ticket) = Submission::new(vec![draft], Some(change), false);
+        let committed = move || {
+            on_commit();
+            if let Some(relay) = relay {
+                relay.tell(&told);
+            }
+        };
+        self.0.sequencer.submit(submission.on_commit(committed)).await?;
+        let receipt = ticket.committed().await?;
+        receipt.ok_or_else(|| Error::new(ErrorKind::Closed, "the record was not committed"))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("log", &self.verifier_key().name()).finish_non_exhaustive()
+    }
+}
+
+/// The output of a future that needs no waiting; `issue` says what it would have waited for.
+pub(super) fn at_once<T>(future: impl Future<Output = Result<T>>, issue: impl fmt::Display) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::new(ErrorKind::WouldBlock, issue.to_string())),
+    }
+}
+
+/// The content of a record.
+pub(super) struct Content {
+    pub(super) kind: RecordType,
+    pub(super) organization: OrganizationId,
+    pub(super) agent: Option<AgentId>,
+    pub(super) decision: Option<Decision>,
+    pub(super) reason_code: Option<Cow<'static, str>>,
+    pub(super) policy: Option<PolicyHash>,
+    pub(super) payload: Vec<u8>,
+}

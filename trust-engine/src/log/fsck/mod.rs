@@ -1,0 +1,15 @@
+//! Checking a whole log: recompute everything and name what does not fit.
+//!
+//! One checker is fed every entry, stored hash and checkpoint in order, whether they come from a store or from an
+//! exported folder. Because every commit's checkpoint is kept, damage that was made consistent with the stored hashes
+//! is still narrowed down to the entries of one commit.
+
+mod checker;
+mod folder;
+mod report;
+mod state;
+mod store;
+
+pub use folder::check_export;
+pub use report::{Damage, Finding, Report};
+pub use store::{check_shards, check_store};

@@ -1,0 +1,196 @@
+//! A search through the log, and the cursor that goes on where a page ended.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::policy::Decision;
+use crate::provenance::{Record, RecordType};
+use crate::storage::{Filter, ShardRange};
+
+/// Longest cursor: one of a thousand shards.
+const MAX_CURSOR: usize = 64 * 1024;
+/// Most records per page.
+const MAX_PAGE: usize = 1000;
+
+/// Which records to find. What is not set does not restrict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    agent: Option<String>,
+    kind: Option<RecordType>,
+    decision: Option<Decision>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    parent: Option<Uuid>,
+    oldest_first: bool,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    own_writes: bool,
+}
+
+impl Query {
+    /// Everything, newest first.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Records about an agent.
+    #[must_use]
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.agent = Some(agent.into());
+        self
+    }
+    /// Records of a type.
+    #[must_use]
+    pub fn kind(mut self, kind: RecordType) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+    /// Records with a decision.
+    #[must_use]
+    pub fn decision(mut self, decision: Decision) -> Self {
+        self.decision = Some(decision);
+        self
+    }
+    /// Records at or after a time.
+    #[must_use]
+    pub fn from(mut self, from: Timestamp) -> Self {
+        self.from = Some(from);
+        self
+    }
+    /// Records before a time.
+    #[must_use]
+    pub fn to(mut self, to: Timestamp) -> Self {
+        self.to = Some(to);
+        self
+    }
+    /// Records that follow from another.
+    #[must_use]
+    pub fn parent(mut self, parent: Uuid) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+    /// Oldest first instead of newest first.
+    #[must_use]
+    pub fn oldest_first(mut self) -> Self {
+        self.oldest_first = true;
+        self
+    }
+    /// Records per page, 1 to 1,000; 20 by default.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+    /// Searches the store itself and not its replica, which may not have yet what was committed just now.
+    #[must_use]
+    pub fn read_your_writes(mut self) -> Self {
+        self.own_writes = true;
+        self
+    }
+
+    pub(crate) fn reads_own_writes(&self) -> bool {
+        self.own_writes
+    }
+
+    /// Goes on where a page ended. The rest of the query must be the same.
+    #[must_use]
+    pub fn after(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = Some(cursor.into());
+        self
+    }
+}
+
+/// A page of records.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The records, in the order asked for; there may be fewer than asked for although there are more to come.
+    pub records: Vec<Record>,
+    /// Where to go on; `None`: that was all. Records that are committed meanwhile neither shift nor repeat anything.
+    pub next: Option<String>,
+}
+
+/// What a cursor holds: the parts of the log that are still to be searched, pinned at the first page.
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    /// Of the query, so that a cursor is not used for another one.
+    query: u64,
+    rest: Vec<ShardRange>,
+}
+
+/// A query that was checked, as the store is asked it.
+pub(crate) struct Search {
+    pub(crate) filter: Filter,
+    /// `None` for the first page.
+    pub(crate) ranges: Option<Vec<ShardRange>>,
+    pub(crate) newest_first: bool,
+    pub(crate) limit: usize,
+    fingerprint: u64,
+}
+
+impl Query {
+    /// Checks the values, and that the cursor is one of this query.
+    pub(crate) fn check(&self, organization: Option<OrganizationId>) -> Result<Search> {
+        let limit = self.limit.unwrap_or(20);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to {MAX_PAGE}")));
+        }
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            return Err(Error::invalid("from", format!("is {from}, after to, {to}")));
+        }
+        let filter = Filter {
+            organization,
+            agent: self.agent.as_deref().map(AgentId::parse).transpose()?,
+            kind: self.kind,
+            decision: self.decision,
+            from: self.from,
+            to: self.to,
+            parent: self.parent,
+        };
+        let fingerprint = fingerprint(&filter, self.oldest_first);
+        let ranges = self.cursor.as_ref().map(|cursor| resume(cursor, fingerprint)).transpose()?;
+        Ok(Search { filter, ranges, newest_first: !self.oldest_first, limit, fingerprint })
+    }
+}
+
+impl Search {
+    /// Goes on with what is left; `None` if that is nothing.
+    pub(crate) fn cursor(&self, rest: Vec<ShardRange>) -> Result<Option<String>> {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let json = serde_json::to_vec(&Cursor { query: self.fingerprint, rest });
+        let json = json.map_err(|error| Error::invalid("cursor", "cannot be written").caused_by(error))?;
+        Ok(Some(URL_SAFE_NO_PAD.encode(json)))
+    }
+}
+
+/// 53 bits of a hash of the query, so that any JSON reader keeps them.
+fn fingerprint(filter: &Filter, oldest_first: bool) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(format!("{filter:?} {oldest_first}")).into();
+    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 11)
+}
+
+fn resume(cursor: &str, query: u64) -> Result<Vec<ShardRange>> {
+    let malformed = || Error::invalid("cursor", "is not one that a query gave");
+    if cursor.len() > MAX_CURSOR {
+        return Err(malformed());
+    }
+    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| malformed())?;
+    let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| malformed())?;
+    if cursor.query != query {
+        return Err(Error::invalid("cursor", "belongs to another query"));
+    }
+    // Each shard once: a cursor that was made by hand must not multiply the work.
+    let ascending = cursor.rest.is_sorted_by(|one, next| one.shard < next.shard);
+    if cursor.rest.is_empty() || !ascending || cursor.rest.iter().any(|range| range.start > range.end) {
+        return Err(malformed());
+    }
+    Ok(cursor.rest)
+}

@@ -1,0 +1,92 @@
+//! Submissions whose record is in the log already: a caller that chose an id may be repeating itself.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::submission::{Draft, ParentOf, Submission};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provenance::{Hash, Receipt, SignedCheckpoint};
+use crate::storage::{DecodedRecord, Store};
+
+/// Answers the submissions whose record is in the log already or whose id is taken, joins those that repeat one another,
+/// and gives the rest.
+pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>) -> Vec<Submission> {
+    // A submission without a draft only asks for a commit.
+    batch.retain(|submission| !submission.drafts.is_empty());
+    if !batch.iter().any(Submission::is_looked_up) {
+        return batch;
+    }
+    let mut first: HashMap<Uuid, usize> = HashMap::new();
+    // A caller may know the id of a verdict that is not committed yet, and must not take it.
+    let drafts = batch.iter().flat_map(|submission| &submission.drafts);
+    let made: HashSet<Uuid> = drafts.filter(|draft| !draft.supplied).map(|draft| draft.id).collect();
+    let mut rest: Vec<Submission> = Vec::with_capacity(batch.len());
+    for submission in batch {
+        let Some(draft) = submission.drafts.first().filter(|draft| draft.supplied) else {
+            rest.push(submission);
+            continue;
+        };
+        let id = draft.id;
+        if made.contains(&id) {
+            submission.answer(&Err(taken(id)));
+            continue;
+        }
+        let twin = first.get(&id).and_then(|at| rest.get_mut(*at));
+        if let Some(twin) = twin {
+            match twin.drafts.first() {
+                Some(other) if same_content(other, draft) => twin.join(submission),
+                _ => submission.answer(&Err(taken(id))),
+            }
+            continue;
+        }
+        match known(store, draft).await {
+            Ok(None) => {
+                first.insert(id, rest.len());
+                rest.push(submission);
+            }
+            Ok(Some(receipt)) => submission.answer(&Ok(receipt)),
+            Err(error) => submission.answer(&Err(error)),
+        }
+    }
+    rest
+}
+
+/// The receipt of a record that is in the log under the draft's id with the same content.
+async fn known(store: &dyn Store, draft: &Draft) -> Result<Option<Receipt>> {
+    let Some(stored) = store.record_by_id(draft.id).await? else { return Ok(None) };
+    if !is_stored_as(draft, &stored) {
+        return Err(taken(draft.id));
+    }
+    let covering = store.checkpoints(stored.shard, stored.index + 1, 1).await?;
+    let signed = covering.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());
+    let signed =
+        signed.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record's checkpoint is missing"))?;
+    Ok(Some(Receipt {
+        id: draft.id,
+        index: stored.index,
+        leaf: Hash::leaf(&stored.bytes),
+        time: stored.entry.time,
+        signed: Arc::new(signed),
+    }))
+}
+
+fn taken(id: Uuid) -> Error {
+    Error::new(ErrorKind::Conflict, format!("the id {id} is taken by a record with other content"))
+        .with("id", id)
+}
+
+fn same_content(a: &Draft, b: &Draft) -> bool {
+    (a.kind, &a.organization, &a.agent, a.decision, &a.reason_code, a.parent, &a.payload.bytes)
+        == (b.kind, &b.organization, &b.agent, b.decision, &b.reason_code, b.parent, &b.payload.bytes)
+}
+
+fn is_stored_as(draft: &Draft, stored: &DecodedRecord) -> bool {
+    let entry = &stored.entry;
+    let parent = entry.parent.map_or(ParentOf::Nothing, ParentOf::Record);
+    let payload = stored.payload.as_ref().map(|payload| payload.bytes.as_slice());
+    (draft.kind, &draft.organization, &draft.agent, draft.decision, &draft.reason_code, draft.parent)
+        == (entry.kind, &entry.organization, &entry.agent, entry.decision, &entry.reason_code, parent)
+        && payload == Some(draft.payload.bytes.as_slice())
+}

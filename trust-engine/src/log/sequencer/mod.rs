@@ -1,0 +1,178 @@
+//! Group commit: one thread orders the records of a shard, signs and commits them.
+//!
+//! A batch is all that gathered while the last one was committing: one caller alone waits for one commit, a thousand
+//! callers share one. Each batch costs one signature and one transaction. A checkpoint is signed before the commit
+//! and shown to nobody until the commit is known to have happened; when the outcome is unknown, the shard is claimed
+//! again first, because a head that was read after a claim cannot change any more.
+//!
+//! Threads meet in two places. Callers hand submissions over by a bounded channel, which the writer alone reads; and
+//! both see [`Shared`](state::Shared), where only the writer changes the state and only the engine changes the intake.
+//! Everything else belongs to the writer's thread and needs no lock.
+
+mod batch;
+mod gap;
+mod known;
+mod pending_batch;
+mod recovery;
+mod settings;
+mod shard_tip;
+mod state;
+mod submission;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_channel::{Receiver, Sender, TrySendError};
+use parking_lot::Mutex;
+
+use self::settings::origin;
+use self::state::{Shared, closed};
+use self::writer::Writer;
+use super::stats::VerdictStat;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result, from_io};
+use crate::ids::OrganizationId;
+use crate::provenance::VerifierKey;
+use crate::storage::Shard;
+
+pub(crate) use settings::Settings;
+pub use submission::Ticket;
+pub(crate) use submission::{Draft, ParentOf, Submission};
+
+/// Verdicts that the policy does not record, between two commits of their counts.
+const UNRECORDED_PER_COMMIT: u64 = 1024;
+
+/// The callers' side of a shard's writer.
+pub(crate) struct Sequencer {
+    submissions: Sender<Submission>,
+    shared: Arc<Shared>,
+    /// Closed when the writer has ended.
+    ended: Receiver<()>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    writer: std::thread::Thread,
+    /// Submissions that end the writer's linger.
+    enough: usize,
+    deployment: Arc<str>,
+    /// Of shard 0.
+    key: VerifierKey,
+}
+
+impl Sequencer {
+    /// Claims the shard, checks its head and starts the writer.
+    pub(crate) async fn open(settings: Settings) -> Result<Self> {
+        let (submissions, queue) = async_channel::bounded(settings.queue);
+        let (ending, ended) = async_channel::bounded(1);
+        let shared = Arc::new(Shared::default());
+        let (deployment, key) = (Arc::clone(&settings.deployment), settings.key_of(0)?);
+        let enough = settings.max_batch.min(settings.queue);
+        let writer = Writer::open(settings, Arc::clone(&shared), queue).await?;
+        let thread = std::thread::Builder::new()
+            .name("trust-engine-log".into())
+            .spawn(move || {
+                writer.run();
+                drop(ending);
+            })
+            .map_err(|error| from_io(error, "the log's thread cannot be started"))?;
+        let writer = thread.thread().clone();
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { submissions, shared, ended, thread, writer, enough, deployment, key })
+    }
+
+    /// The key of a shard's log.
+    pub(crate) fn key_of(&self, shard: Shard) -> VerifierKey {
+        self.key.named(&origin(&self.deployment, shard))
+    }
+
+    /// The shard that is written now.
+    pub(crate) fn shard(&self) -> Shard {
+        self.shared.shard.load(Ordering::Acquire)
+    }
+
+    /// Hands over a submission, waiting for room in the queue.
+    pub(crate) async fn submit(&self, submission: Submission) -> Result<()> {
+        self.check_state()?;
+        let awaited = submission.is_awaited();
+        self.submissions.send(submission).await.map_err(|_| closed())?;
+        self.end_linger(awaited);
+        Ok(())
+    }
+
+    /// Hands over a submission, or says why not now.
+    pub(crate) fn try_submit(&self, submission: Submission) -> Result<()> {
+        self.check_state()?;
+        let awaited = submission.is_awaited();
+        self.submissions.try_send(submission).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(ErrorKind::Overloaded, "the queue of records is full"),
+            TrySendError::Closed(_) => closed(),
+        })?;
+        self.end_linger(awaited);
+        Ok(())
+    }
+
+    /// Ends the writer's linger if a caller waits now, or enough has gathered.
+    #[inline]
+    fn end_linger(&self, awaited: bool) {
+        if self.shared.lingering.load(Ordering::SeqCst) && (awaited || self.submissions.len() >= self.enough)
+        {
+            self.shared.lingering.store(false, Ordering::SeqCst);
+            self.writer.unpark();
+        }
+    }
+
+    /// Whether records are accepted now.
+    #[inline]
+    pub(crate) fn check_state(&self) -> Result<()> {
+        self.shared.check()
+    }
+
+    /// Counts verdicts that are not recorded; the next commit writes them to the statistics, and every
+    /// [`UNRECORDED_PER_COMMIT`] of them cause one.
+    pub(crate) fn count_unrecorded(
+        &self,
+        organization: &OrganizationId,
+        time: Timestamp,
+        verdict: &VerdictStat,
+        times: u64,
+    ) {
+        let mut stats = self.shared.unrecorded.lock();
+        let before = stats.unrecorded() / UNRECORDED_PER_COMMIT;
+        stats.verdict(organization, time, verdict, false, times);
+        if stats.unrecorded() / UNRECORDED_PER_COMMIT > before {
+            // If the queue is full, a commit is about to come anyway.
+            let _ = self.submissions.try_send(Submission::new(Vec::new(), None, false).0);
+        }
+    }
+
+    /// Entries committed, commits made, submissions waiting.
+    pub(crate) fn progress(&self) -> (u64, u64, usize) {
+        let entries = self.shared.entries.load(Ordering::Relaxed);
+        (entries, self.shared.commits.load(Ordering::Relaxed), self.submissions.len())
+    }
+
+    /// Accepts no more until told otherwise: the policy in force is one that this engine cannot read.
+    pub(crate) fn set_outdated(&self, outdated: bool) {
+        self.shared.set_outdated(outdated);
+    }
+
+    /// Accepts no more, commits the submissions that wait, and ends.
+    pub(crate) async fn close(&self) {
+        self.shared.close();
+        self.submissions.close();
+        self.end_linger(true);
+        // Nothing is ever sent: this waits for the writer's end.
+        let _ = self.ended.recv().await;
+    }
+}
+
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        self.submissions.close();
+        self.end_linger(true);
+        let thread = self.thread.lock().take();
+        // The last engine may be dropped by a waker that runs on the writer itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A commit that failed: learning whether it happened, before anything else is signed.
+//!
+//! The normal way and this one share everything: a claim reads the head, the tip is loaded and checked as at opening, and
+//! the batch is either committed or refused as a whole.
+
+use pollster::block_on;
+
+use super::shard_tip::ShardTip;
+use super::state::{WriterState, set_back};
+use super::submission::Submission;
+use super::writer::{Unsettled, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provenance::{Receipt, SignedCheckpoint};
+use crate::storage::{Head, Store};
+
+/// Pauses between the attempts to learn the outcome of a commit, while its callers wait.
+const SETTLE_PAUSES_MS: [u64; 5] = [5, 20, 75, 200, 400];
+
+impl Writer {
+    /// Another engine has this shard: claims another one. `false` if this engine may write no other.
+    pub(super) fn claim_another(&mut self) -> Result<bool> {
+        if self.settings.shard.is_some() || !self.settings.store.is_shared() {
+            self.shared.set_state(WriterState::Fenced);
+            return Ok(false);
+        }
+        self.left.insert(self.tip.head.shard, self.tip.head.clone());
+        let head = block_on(self.settings.store.claim_free(self.settings.owner, self.settings.patience))?;
+        if let Some(left) = self.left.get(&head.shard).cloned() {
+            self.ensure_contains(&left)?;
+        }
+        self.set_tip(block_on(ShardTip::load(&self.settings, head))?);
+        Ok(true)
+    }
+
+    /// Nothing is signed on a log that does not contain everything that this engine has seen committed: that would fork it.
+    fn ensure_contains(&self, seen: &Head) -> Result<()> {
+        if seen.size > 0 && !block_on(is_checkpointed(&*self.settings.store, seen))? {
+            self.shared.set_state(WriterState::SetBack);
+            return Err(set_back());
+        }
+        Ok(())
+    }
+
+    /// Whether a commit that failed happened all the same. Afterwards the tip is one that can be signed on top of.
+    ///
+    /// A claim comes first: by it, or by the claim of the engine that has the shard now, the commit has happened or never
+    /// will. An error of any step leaves the tip as it was, so the whole of it can be tried again.
+    fn outcome(&mut self, prepared: &ShardTip) -> Result<bool> {
+        let store = &self.settings.store;
+        let head = match block_on(store.reclaim(prepared.head.shard, self.settings.owner))? {
+            Some(head) => head,
+            None => {
+                self.ensure_contains(&self.tip.head)?;
+                let committed = block_on(is_checkpointed(&**store, &prepared.head))?;
+                if committed {
+                    // The receipts that are given out for it must hold whenever this shard is written again.
+                    self.tip = prepared.clone();
+                }
+                self.claim_another()?;
+                return Ok(committed);
+            }
+        };
+        if head.same_tree(&prepared.head) {
+            self.tip = ShardTip { head, ..prepared.clone() };
+            Ok(true)
+        } else if head.same_tree(&self.tip.head) {
+            self.tip.head = head;
+            Ok(false)
+        } else {
+            // The shard is ours and its head is neither: an owner that has let go of it wrote on, or it was set back.
+            self.ensure_contains(&self.tip.head)?;
+            let committed = block_on(is_checkpointed(&**store, &prepared.head))?;
+            self.tip = block_on(ShardTip::load(&self.settings, head))?;
+            Ok(committed)
+        }
+    }
+
+    /// A commit failed: answers its callers once the outcome is known, or tells them that it is unknown.
+    pub(super) fn settle(
+        &mut self,
+        prepared: ShardTip,
+        batch: Vec<Submission>,
+        receipts: Vec<Receipt>,
+        error: Error,
+    ) {
+        for pause in SETTLE_PAUSES_MS {
+            match self.outcome(&prepared) {
+                Ok(true) => return self.committed(batch, receipts),
+                Ok(false) => return self.refuse(batch, &error),
+                Err(_) if self.shared.state() == WriterState::SetBack => {
+                    return self.refuse(batch, &set_back());
+                }
+                Err(_) => std::thread::sleep(std::time::Duration::from_millis(pause)),
+            }
+        }
+        self.shared.set_state(WriterState::Down);
+        let unknown = Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the store failed and does not answer, so it is unknown whether the record is in the log ({error})"
+            ),
+        );
+        let mut rest = Vec::with_capacity(batch.len());
+        for mut submission in batch {
+            rest.push(submission.unsettled());
+            submission.answer(&Err(unknown.clone()));
+        }
+        let (gap, uncounted) = (std::mem::take(&mut self.gap), std::mem::take(&mut self.uncounted));
+        self.unsettled = Some(Unsettled { prepared, batch: rest, gap, uncounted });
+    }
+
+    /// Tries to reach a store that is down again, and settles the batch whose outcome was left open. A failing step is not
+    /// fatal: the store stays down, and the next call tries again from the start.
+    pub(super) fn recover(&mut self) {
+        if self.shared.state() != WriterState::Down {
+            return;
+        }
+        let open = self.unsettled.as_ref().map(|open| &open.prepared);
+        let prepared = open.unwrap_or(&self.tip).clone();
+        let Ok(committed) = self.outcome(&prepared) else { return };
+        match self.unsettled.take() {
+            Some(mut open) if committed => open.batch.iter_mut().for_each(Submission::run_on_commit),
+            Some(open) => {
+                let now = self.settings.clock.now();
+                open.batch.iter().for_each(|submission| self.gap.count(submission, now));
+                self.gap.merge(open.gap);
+                self.uncounted.merge(open.uncounted);
+            }
+            None => {}
+        }
+        if self.shared.state() != WriterState::Fenced {
+            self.shared.set_state(WriterState::Up);
+            self.commit(Vec::new());
+        }
+    }
+}
+
+/// Whether the log went on from this head: its checkpoint is in the log only with its entries.
+async fn is_checkpointed(store: &dyn Store, head: &Head) -> Result<bool> {
+    let found = store.checkpoints(head.shard, head.size, 1).await?;
+    // The texts are not compared: a signature need not be the same each time.
+    let signed = found.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());
+    Ok(signed
+        .is_some_and(|signed| (signed.checkpoint.size, signed.checkpoint.root) == (head.size, head.root)))
+}

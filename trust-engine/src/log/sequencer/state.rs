@@ -1,0 +1,127 @@
+//! The state that callers and writer share, and the errors that follow from it.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::stats::StatsBatch;
+
+/// How the writer stands to its store. Only the writer's thread changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum WriterState {
+    Up,
+    /// The store cannot be written; it is tried again.
+    Down,
+    /// Another engine has the shard, and this one may write no other.
+    Fenced,
+    /// The store has lost entries that this engine saw committed. Final.
+    SetBack,
+}
+
+/// Whether records are accepted at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Intake {
+    Open,
+    /// The engine was closed. Final.
+    Closed,
+    /// The policy in force is one that this engine cannot read.
+    Outdated,
+}
+
+#[derive(Default)]
+pub(super) struct Shared {
+    /// A [`WriterState`].
+    state: AtomicU8,
+    /// An [`Intake`].
+    intake: AtomicU8,
+    /// The shard that is written.
+    pub(super) shard: AtomicU32,
+    pub(super) commits: AtomicU64,
+    pub(super) entries: AtomicU64,
+    /// Counts of verdicts that the policy does not record, until the writer takes them along with its next commit.
+    pub(super) unrecorded: Mutex<StatsBatch>,
+    /// Whether the writer lingers although something has been submitted, because no caller waits for it. The writer
+    /// sets it before it looks at the queue, and a caller submits before it reads it: so either the writer sees the
+    /// submission or the caller sees the flag and ends the linger. Both orders need `SeqCst`.
+    pub(super) lingering: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> WriterState {
+        match self.state.load(Ordering::Acquire) {
+            state if state == WriterState::Up as u8 => WriterState::Up,
+            state if state == WriterState::Fenced as u8 => WriterState::Fenced,
+            state if state == WriterState::SetBack as u8 => WriterState::SetBack,
+            _ => WriterState::Down,
+        }
+    }
+
+    pub(super) fn set_state(&self, state: WriterState) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Takes no more submissions, finally.
+    pub(super) fn close(&self) {
+        self.intake.store(Intake::Closed as u8, Ordering::Release);
+    }
+
+    /// Pauses or resumes the intake. A closed one stays closed.
+    pub(super) fn set_outdated(&self, outdated: bool) {
+        let (from, to) =
+            if outdated { (Intake::Open, Intake::Outdated) } else { (Intake::Outdated, Intake::Open) };
+        let _ = self.intake.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether records can be accepted now.
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
+        let up = self.state.load(Ordering::Acquire) == WriterState::Up as u8;
+        let open = self.intake.load(Ordering::Acquire) == Intake::Open as u8;
+        if up && open { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    #[cold]
+    fn refusal(&self) -> Error {
+        match self.intake.load(Ordering::Acquire) {
+            intake if intake == Intake::Closed as u8 => return closed(),
+            intake if intake == Intake::Outdated as u8 => return outdated(),
+            _ => {}
+        }
+        match self.state() {
+            WriterState::Fenced => fenced(),
+            WriterState::SetBack => set_back(),
+            WriterState::Up | WriterState::Down => unreachable_store(),
+        }
+    }
+}
+
+pub(super) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the engine was closed before the record was committed")
+}
+
+pub(super) fn unreachable_store() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store cannot be written; it is tried again")
+}
+
+pub(super) fn fenced() -> Error {
+    Error::new(
+        ErrorKind::Fenced,
+        "another engine has taken over this log; open the engine again to take it back",
+    )
+}
+
+pub(super) fn set_back() -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the store has lost entries that this engine saw committed: it was set back to an older copy, or failed over to \
+         a standby that was behind; nothing is signed on top of it",
+    )
+}
+
+fn outdated() -> Error {
+    let issue = "the policy that another engine brought into force cannot be read by this one; update it";
+    Error::new(ErrorKind::Unsupported, issue)
+}

@@ -1,0 +1,147 @@
+//! Records on their way to the writer, and the ticket that waits for their commit.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use uuid::Uuid;
+
+use super::state::closed;
+use crate::error::Result;
+use crate::ids::{AgentId, OrganizationId};
+use crate::log::stats::VerdictStat;
+use crate::policy::{Decision, PolicyHash};
+use crate::provenance::{Hash, Parent, Payload, Receipt, RecordType};
+use crate::storage::StateChange;
+
+/// A record to be sequenced.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) id: Uuid,
+    /// Whether a caller chose the id, so that the record may be there already.
+    pub(crate) supplied: bool,
+    pub(crate) kind: RecordType,
+    pub(crate) organization: OrganizationId,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) reason_code: Option<Cow<'static, str>>,
+    pub(crate) policy: Option<PolicyHash>,
+    pub(crate) parent: ParentOf,
+    pub(crate) payload: Arc<Payload>,
+    /// The payload's commitment, computed on the caller's thread.
+    pub(crate) commitment: Hash,
+    /// Set for the engine's own verdicts.
+    pub(crate) counted: Option<VerdictStat>,
+}
+
+/// The record that a draft follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParentOf {
+    Nothing,
+    Record(Parent),
+    /// The first draft of the same submission.
+    First,
+}
+
+/// Drafts that belong together, and the change of state that commits with them.
+pub(crate) struct Submission {
+    /// The first one's receipt is the answer; none for a submission that only asks for a commit.
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) change: Option<StateChange>,
+    /// Whether the caller has its verdict already, so that a lost record is a gap.
+    pub(crate) answered_early: bool,
+    /// Runs once the commit is known to have happened, before anyone is answered, whether or not anyone still waits.
+    on_commit: Option<Box<dyn FnOnce() + Send>>,
+    done: oneshot::Sender<Result<Receipt>>,
+    /// Callers that submitted the same record with the same id in the same batch.
+    joined: Vec<oneshot::Sender<Result<Receipt>>>,
+}
+
+impl Submission {
+    pub(crate) fn new(
+        drafts: Vec<Draft>,
+        change: Option<StateChange>,
+        answered_early: bool,
+    ) -> (Self, Ticket) {
+        let (done, answer) = oneshot::channel();
+        let submission = Self { drafts, change, answered_early, on_commit: None, done, joined: Vec::new() };
+        (submission, Ticket(Some(answer)))
+    }
+
+    /// Sets the action that follows from the commit.
+    pub(crate) fn on_commit(mut self, act: impl FnOnce() + Send + 'static) -> Self {
+        self.on_commit = Some(Box::new(act));
+        self
+    }
+
+    /// Whether a caller waits for the commit.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.done.is_canceled() || !self.joined.is_empty()
+    }
+
+    /// Whether a caller chose an id, so that the log has to be asked first if the record is there already.
+    pub(super) fn is_looked_up(&self) -> bool {
+        self.drafts.iter().any(|draft| draft.supplied)
+    }
+
+    /// Answers the callers of `other`, a repetition of this submission, together with those of this one.
+    pub(super) fn join(&mut self, other: Self) {
+        self.joined.push(other.done);
+    }
+
+    /// The commit is known to have happened.
+    pub(super) fn run_on_commit(&mut self) {
+        if let Some(act) = self.on_commit.take() {
+            act();
+        }
+    }
+
+    /// The parts of a submission that its callers were told the outcome of is unknown: the drafts that may become a gap, and
+    /// the action that follows if the commit has happened after all.
+    pub(super) fn unsettled(&mut self) -> Self {
+        let drafts = if self.answered_early { self.drafts.clone() } else { Vec::new() };
+        let (mut rest, _) = Self::new(drafts, None, self.answered_early);
+        rest.on_commit = self.on_commit.take();
+        rest
+    }
+
+    pub(super) fn answer(mut self, result: &Result<Receipt>) {
+        // The action lets go of everything it holds before a caller hears that there was no commit.
+        self.on_commit = None;
+        for done in self.joined.into_iter().chain([self.done]) {
+            // The caller may have stopped waiting; the record is committed all the same.
+            let _ = done.send(result.clone());
+        }
+    }
+}
+
+/// Waits for the commit of a record; dropping it changes nothing about the record.
+#[derive(Debug)]
+pub struct Ticket(Option<oneshot::Receiver<Result<Receipt>>>);
+
+impl Ticket {
+    /// For a verdict that the policy does not record.
+    pub(crate) fn unrecorded() -> Self {
+        Self(None)
+    }
+
+    /// Waits until the record is committed and gives its receipt; `None` if the policy does not record this verdict.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace) or
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced): the record is not in the log, or it is not known whether it is.
+    pub async fn committed(self) -> Result<Option<Receipt>> {
+        match self.0 {
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(closed())).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// [`committed`](Self::committed) without async.
+    ///
+    /// # Errors
+    /// Those of [`committed`](Self::committed).
+    pub fn wait(self) -> Result<Option<Receipt>> {
+        pollster::block_on(self.committed())
+    }
+}

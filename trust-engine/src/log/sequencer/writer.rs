@@ -1,0 +1,306 @@
+//! The writer's thread: gather a batch, commit it, answer its callers.
+//!
+//! A commit goes through these steps, and each may fail. Signing: nothing was written, the batch is refused. Writing: the
+//! store says that nothing was written (a conflict, a duplicate, a fence), and the batch goes on without the submissions
+//! at fault or in another shard; or the outcome is unknown, and [`recovery`](super::recovery) settles it before anything
+//! else is signed. Answering: a caller that has gone changes nothing.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+use pollster::block_on;
+
+use super::batch::{Prepared, prepare};
+use super::gap::Gap;
+use super::known::without_known;
+use super::pending_batch::PendingBatch;
+use super::settings::Settings;
+use super::shard_tip::ShardTip;
+use super::state::{Shared, WriterState, fenced, set_back, unreachable_store};
+use super::submission::Submission;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::stats::StatsBatch;
+use crate::provenance::Receipt;
+use crate::storage::{Batch, Committed, Head, Shard};
+
+/// How long submissions that no caller waits for may wait for company.
+const IDLE_LINGER: Duration = Duration::from_millis(5);
+/// Pause between attempts to reach a store that is down.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Everything here belongs to the writer's thread, apart from `shared` and the queue.
+pub(super) struct Writer {
+    pub(super) settings: Settings,
+    pub(super) shared: Arc<Shared>,
+    queue: Receiver<Submission>,
+    pub(super) tip: ShardTip,
+    /// The last heads of the shards that this engine wrote before.
+    pub(super) left: HashMap<Shard, Head>,
+    pub(super) gap: Gap,
+    /// Counts of verdicts that are not recorded, until a commit has carried them.
+    pub(super) uncounted: StatsBatch,
+    /// Submissions that are in the log, and their callers have not been told.
+    unanswered: Vec<(Submission, Receipt)>,
+    /// A batch whose callers were told that its outcome is unknown.
+    pub(super) unsettled: Option<Unsettled>,
+}
+
+pub(super) struct Unsettled {
+    pub(super) prepared: ShardTip,
+    pub(super) batch: Vec<Submission>,
+    /// The gap and the counts that the batch carried, which are still owed if it was not committed.
+    pub(super) gap: Gap,
+    pub(super) uncounted: StatsBatch,
+}
+
+impl Writer {
+    /// Claims a shard and checks that its tip is the one that was signed.
+    pub(super) async fn open(
+        settings: Settings,
+        shared: Arc<Shared>,
+        queue: Receiver<Submission>,
+    ) -> Result<Self> {
+        let head = match settings.shard {
+            Some(shard) => settings.store.claim(shard, settings.owner).await?,
+            None => settings.store.claim_free(settings.owner, settings.patience).await?,
+        };
+        let shard = head.shard;
+        let tip = match ShardTip::load(&settings, head).await {
+            Ok(tip) => tip,
+            Err(error) => {
+                // An engine that can repair it need not wait until this one is forgotten.
+                let _ = settings.store.release(shard, settings.owner).await;
+                return Err(error);
+            }
+        };
+        shared.shard.store(shard, Ordering::Release);
+        Ok(Self {
+            settings,
+            shared,
+            queue,
+            tip,
+            left: HashMap::new(),
+            gap: Gap::default(),
+            uncounted: StatsBatch::default(),
+            unanswered: Vec::new(),
+            unsettled: None,
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.next() {
+            // The engine may have been closed while the store was down: nothing is signed before a claim has settled the batch
+            // that was left open.
+            self.recover();
+            if self.is_down() {
+                self.refuse(vec![first], &unreachable_store());
+                continue;
+            }
+            let batch = self.gather(first);
+            self.commit(batch);
+            while self.is_down() && !self.queue.is_closed() {
+                self.refuse_waiting();
+                std::thread::sleep(RETRY);
+                self.recover();
+            }
+        }
+        self.recover();
+        if !self.is_down() {
+            self.commit(Vec::new());
+        }
+        // A shard that was set back is not for others to write either. Otherwise it would be free when this engine has been
+        // silent for long enough.
+        if self.shared.state() != WriterState::SetBack {
+            let _ = block_on(self.settings.store.release(self.tip.head.shard, self.settings.owner));
+        }
+    }
+
+    fn is_down(&self) -> bool {
+        self.shared.state() == WriterState::Down
+    }
+
+    /// Waits for a submission; `None` once the queue is closed and empty.
+    fn next(&mut self) -> Option<Submission> {
+        if self.queue.is_empty() {
+            self.answer_committed();
+        }
+        self.queue.recv_blocking().ok()
+    }
+
+    /// The submissions that have gathered since the last commit, up to the bounds of a batch.
+    fn gather(&mut self, first: Submission) -> Vec<Submission> {
+        if !self.settings.linger.is_zero() && self.queue.len() < self.settings.max_batch {
+            self.answer_committed();
+            std::thread::sleep(self.settings.linger);
+        }
+        let mut batch = PendingBatch::new(first, self.settings.max_batch);
+        // Set before the queue is looked at: a submission that comes after it ends the linger if it must.
+        self.shared.lingering.store(true, Ordering::SeqCst);
+        batch.fill(&self.queue);
+        if !batch.is_awaited() && !batch.is_full() {
+            self.answer_committed();
+            self.linger();
+            batch.fill(&self.queue);
+        }
+        self.shared.lingering.store(false, Ordering::SeqCst);
+        batch.into_submissions()
+    }
+
+    /// Sleeps until a caller waits, enough has gathered, or it has been long enough.
+    fn linger(&self) {
+        let since = Instant::now();
+        let left = || IDLE_LINGER.checked_sub(since.elapsed()).filter(|left| !left.is_zero());
+        while self.shared.lingering.load(Ordering::SeqCst)
+            && let Some(left) = left()
+        {
+            // May end for no reason.
+            std::thread::park_timeout(left);
+        }
+    }
+
+    pub(super) fn commit(&mut self, batch: Vec<Submission>) {
+        // Callers whose records are committed must not wait for look-ups and refusals.
+        if self.shared.state() != WriterState::Up || batch.iter().any(Submission::is_looked_up) {
+            self.answer_committed();
+        }
+        match self.shared.state() {
+            WriterState::Fenced => return answer_all(batch, &Err(fenced())),
+            WriterState::SetBack => return answer_all(batch, &Err(set_back())),
+            WriterState::Up | WriterState::Down => {}
+        }
+        let mut batch = self.without_known(batch);
+        loop {
+            self.uncounted.merge(std::mem::take(&mut *self.shared.unrecorded.lock()));
+            let gaps = self.gap.drafts(&self.settings, self.settings.clock.now());
+            if batch.is_empty() && gaps.is_empty() && self.uncounted.is_empty() {
+                return self.answer_committed();
+            }
+            let prepared = match prepare(&self.settings, &self.tip, &gaps, &batch, self.uncounted.clone()) {
+                Ok(prepared) => prepared,
+                // The signer failed; nothing was written.
+                Err(error) => return self.refuse(batch, &error),
+            };
+            let Prepared { batch: rows, tip, receipts, owners } = prepared;
+            match self.write(rows) {
+                Ok(Committed::Yes) => {
+                    self.tip = tip;
+                    return self.committed(batch, receipts);
+                }
+                Ok(Committed::Conflict(places)) => {
+                    let outdated: Vec<usize> =
+                        places.iter().filter_map(|at| owners.get(*at).copied()).collect();
+                    if outdated.is_empty() {
+                        let error = Error::new(ErrorKind::Corrupt, "the store names no conflicting change");
+                        return self.refuse(batch, &error);
+                    }
+                    batch = without_outdated(batch, &outdated);
+                }
+                Ok(Committed::Duplicate) => {
+                    let before = batch.len();
+                    batch = self.without_known(batch);
+                    if batch.len() == before {
+                        let error =
+                            Error::new(ErrorKind::Corrupt, "the store names an id that it does not have");
+                        return self.refuse(batch, &error);
+                    }
+                }
+                // Nothing was written, so the batch can go on in another shard.
+                Ok(Committed::Fenced) => match self.claim_another() {
+                    Ok(true) => {}
+                    Ok(false) => return self.refuse(batch, &fenced()),
+                    Err(error) => {
+                        if self.shared.state() != WriterState::SetBack {
+                            self.shared.set_state(WriterState::Down);
+                        }
+                        return self.refuse(batch, &error);
+                    }
+                },
+                Err(error) => return self.settle(tip, batch, receipts, error),
+            }
+        }
+    }
+
+    fn without_known(&self, batch: Vec<Submission>) -> Vec<Submission> {
+        block_on(without_known(&*self.settings.store, batch))
+    }
+
+    /// Commits a batch. While another machine works on it, the callers of the batch before are answered.
+    fn write(&mut self, batch: Batch) -> Result<Committed> {
+        let store = Arc::clone(&self.settings.store);
+        let mut commit = pin!(store.commit(batch));
+        // The first poll sends it off.
+        let begun = commit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.answer_committed();
+        match begun {
+            Poll::Ready(committed) => committed,
+            Poll::Pending => block_on(commit),
+        }
+    }
+
+    /// The shard that is written from now on, and its tip.
+    pub(super) fn set_tip(&mut self, tip: ShardTip) {
+        self.shared.shard.store(tip.head.shard, Ordering::Release);
+        self.tip = tip;
+    }
+
+    fn answer_committed(&mut self) {
+        for (mut submission, receipt) in self.unanswered.drain(..) {
+            submission.run_on_commit();
+            submission.answer(&Ok(receipt));
+        }
+    }
+
+    /// The batch is in the log, and with it the gap and the counts that were owed.
+    pub(super) fn committed(&mut self, batch: Vec<Submission>, receipts: Vec<Receipt>) {
+        let entries: usize = batch.iter().map(|submission| submission.drafts.len()).sum();
+        self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.gap.clear();
+        self.uncounted = StatsBatch::default();
+        self.unanswered.extend(batch.into_iter().zip(receipts));
+        // If more is waiting, it is sent off first: answering a thousand callers takes a while.
+        if !self.settings.store.is_shared() || self.queue.is_empty() {
+            self.answer_committed();
+        }
+    }
+
+    /// The batch is certainly not in the log.
+    pub(super) fn refuse(&mut self, batch: Vec<Submission>, error: &Error) {
+        let now = self.settings.clock.now();
+        batch.iter().for_each(|submission| self.gap.count(submission, now));
+        answer_all(batch, &Err(error.clone()));
+    }
+
+    /// Answers the submissions that got into the queue before it was known that the store is down.
+    fn refuse_waiting(&mut self) {
+        let error = unreachable_store();
+        while let Ok(submission) = self.queue.try_recv() {
+            self.refuse(vec![submission], &error);
+        }
+    }
+}
+
+/// Answers the submissions whose change was made from an outdated version, by their places, and gives the rest.
+fn without_outdated(batch: Vec<Submission>, outdated: &[usize]) -> Vec<Submission> {
+    let mut rest = Vec::with_capacity(batch.len());
+    for (place, submission) in batch.into_iter().enumerate() {
+        if outdated.contains(&place) {
+            let error = Error::new(ErrorKind::Conflict, "it was changed by someone else meanwhile");
+            submission.answer(&Err(error));
+        } else {
+            rest.push(submission);
+        }
+    }
+    rest
+}
+
+fn answer_all(batch: Vec<Submission>, result: &Result<Receipt>) {
+    for submission in batch {
+        submission.answer(result);
+    }
+}

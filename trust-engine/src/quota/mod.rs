@@ -1,0 +1,15 @@
+//! What drives a counter store: an engine's meters, the pool of leases behind them, and the limits that a policy sets for
+//! an agent.
+
+mod agent_quota;
+mod attempt;
+mod lease_pool;
+mod limits;
+mod meter;
+mod registry;
+
+pub(crate) use agent_quota::AgentQuota;
+pub(crate) use attempt::{Attempt, Charge, Fetch, Outcome, attempt};
+pub(crate) use lease_pool::LeasePool;
+pub(crate) use limits::{Rates, ResourceLimits};
+pub(crate) use meter::Meter;

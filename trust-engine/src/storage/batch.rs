@@ -1,0 +1,163 @@
+//! What a commit writes, and what it leaves: heads, entries, changes of state and statistics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Agent;
+use crate::clock::Timestamp;
+use crate::ids::OrganizationId;
+use crate::policy::PolicyHash;
+use crate::provenance::{Entry, Hash, Payload};
+
+/// Number of a shard: one log with one writer.
+pub type Shard = u32;
+
+/// The end of a shard's log, as its owner last committed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    /// The shard.
+    pub shard: Shard,
+    /// Counts claims; a writer with an older epoch is fenced.
+    pub epoch: u64,
+    /// Number of entries.
+    pub size: u64,
+    /// Root of the tree over them.
+    #[serde(with = "crate::provenance::hex_hash")]
+    pub root: Hash,
+    /// Time of the last entry.
+    pub time: Timestamp,
+    /// The signed checkpoint of exactly this size and root; empty for a log that has never been written.
+    pub note: String,
+}
+
+impl Head {
+    /// The head of a shard that was never written.
+    pub fn empty(shard: Shard) -> Self {
+        Self {
+            shard,
+            epoch: 0,
+            size: 0,
+            root: Hash::empty_tree(),
+            time: Timestamp::default(),
+            note: String::new(),
+        }
+    }
+
+    /// Whether both describe the same tree.
+    pub fn same_tree(&self, other: &Self) -> bool {
+        (self.shard, self.size, self.root) == (other.shard, other.size, other.root)
+    }
+}
+
+/// An entry to append.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The decoded entry, for the indexes.
+    pub entry: Entry,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+    /// Its payload.
+    pub payload: Arc<Payload>,
+}
+
+/// A run of tree hashes to store; it never crosses the edge of a tile.
+#[derive(Clone, Debug)]
+pub struct HashRun {
+    /// Tile level.
+    pub level: u8,
+    /// Index of the first hash.
+    pub start: u64,
+    /// The hashes.
+    pub hashes: Vec<Hash>,
+}
+
+/// A change of state that commits with its record.
+#[derive(Clone, Debug)]
+pub enum StateChange {
+    /// Stores an agent, if the stored one has the version before (`None`: if there is none).
+    Agent {
+        /// Version of the stored agent that the change was made from.
+        expected: Option<u64>,
+        /// The agent as it is to be.
+        agent: Box<Agent>,
+    },
+    /// Brings a policy into force, as the version after `expected`.
+    Policy {
+        /// Number of the policy in force that the change was made from; 0 for none.
+        expected: u64,
+        /// The policy that is to be in force.
+        policy: Box<StoredPolicy>,
+    },
+}
+
+/// A version of the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredPolicy {
+    /// Counts versions from 1.
+    pub version: u64,
+    /// Hash of the document.
+    #[serde(with = "crate::provenance::hex_hash")]
+    pub hash: Hash,
+    /// Canonical JSON of the document.
+    pub document: String,
+    /// When it came into force.
+    pub since: Timestamp,
+}
+
+impl StoredPolicy {
+    /// The hash as records name it.
+    pub fn policy_hash(&self) -> PolicyHash {
+        PolicyHash::from_bytes(*self.hash.as_bytes())
+    }
+}
+
+/// Named counters.
+pub type StatCounts = BTreeMap<String, u64>;
+
+/// Length of a bucket of statistics.
+pub const STATS_BUCKET_SECONDS: i64 = 300;
+
+/// Counts to add to a bucket of an organization's statistics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsDelta {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Start of the bucket in seconds since the epoch, a multiple of [`STATS_BUCKET_SECONDS`].
+    pub bucket: i64,
+    /// What to add.
+    pub counts: StatCounts,
+}
+
+/// Everything that one commit writes.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The head that the batch was built on.
+    pub previous: Head,
+    /// The head after it.
+    pub head: Head,
+    /// Entries, in the order of their indexes, from `previous.size`.
+    pub appends: Vec<Append>,
+    /// Tree hashes that became final.
+    pub hashes: Vec<HashRun>,
+    /// State changes.
+    pub changes: Vec<StateChange>,
+    /// Statistics.
+    pub stats: Vec<StatsDelta>,
+}
+
+/// How a commit came out, where it came out at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Everything is durable.
+    Yes,
+    /// Nothing was written: these state changes (places in the batch) were made from an outdated version.
+    Conflict(Vec<usize>),
+    /// Nothing was written: an entry's id is in the log of another shard. Only stores with several shards say so.
+    Duplicate,
+    /// Nothing was written: the shard has another owner, or another head than the batch was built on.
+    Fenced,
+}

@@ -1,0 +1,49 @@
+//! The contract of an ordered key–value engine.
+
+use super::table::Table;
+use super::write_batch::WriteBatch;
+use crate::error::Result;
+use crate::provenance::Hash;
+
+/// How far the log had come when it was last committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct HighWaterMark {
+    pub(in crate::storage) size: u64,
+    pub(in crate::storage) root: Hash,
+}
+
+/// A key and its value.
+pub(in crate::storage) type Pair = (Vec<u8>, Vec<u8>);
+
+/// An ordered key–value engine.
+pub(in crate::storage) trait Kv: Send + Sync + 'static {
+    fn name(&self) -> &'static str;
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Pairs with `from` ≤ key < `to`, ascending or descending, at most `limit`.
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Pair>>;
+
+    /// Sets all rows, durably, or none. After an error the outcome is unknown until [`recover`](Self::recover).
+    fn write(&self, rows: &WriteBatch) -> Result<()>;
+
+    /// Makes the engine usable again after an error; what was durable is there afterwards, and nothing is pending.
+    fn recover(&self) -> Result<()>;
+
+    /// Remembers a committed head where damage to the tables cannot reach it.
+    fn set_high_water_mark(&self, _: &HighWaterMark) -> Result<()> {
+        Ok(())
+    }
+
+    /// The head remembered last; `None` if there is none or the engine cannot lose its end.
+    fn high_water_mark(&self) -> Result<Option<HighWaterMark>> {
+        Ok(None)
+    }
+}

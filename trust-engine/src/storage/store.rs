@@ -1,0 +1,217 @@
+//! The contract of a store.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::batch::{Batch, Committed, Head, Shard, StatCounts, StoredPolicy};
+use super::relay::Listener;
+use super::search::{DecodedRecord, Scan, Scanned, StoredRecord};
+use crate::agent::Agent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::provenance::{Hash, HashRange};
+
+pub(crate) fn uncovered(index: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("entry {index} has no checkpoint that covers it"))
+        .with("index", index)
+}
+
+/// The log, the state and the statistics of one deployment.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// A short name for messages: `memory`, `embedded`…
+    fn name(&self) -> &'static str;
+
+    /// Whether others may write while an engine has it open, so that what was read can become outdated unnoticed.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    /// A copy to search instead, which may be behind; `None` if there is none.
+    fn replica(&self) -> Option<&dyn Store> {
+        None
+    }
+
+    /// What its operator should know: promises that it cannot keep as it is set up.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Tells a listener of changes that others make, as soon as it can. Nobody relies on it: what it does not tell is
+    /// found by looking, once a second.
+    fn listen(&self, _: Listener) {}
+
+    /// Takes over a shard, whoever holds it, and gives its head. `owner` names the engine that will write.
+    ///
+    /// # Behavior
+    /// - The first claim of a shard gives the empty head with epoch 1.
+    /// - Every claim raises the epoch by one and changes nothing else.
+    /// - After a claim, a commit with an earlier epoch is [`Committed::Fenced`].
+    /// - After a commit whose outcome is unknown, the head says whether it happened, and will not change any more.
+    async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head>;
+
+    /// Claims a shard that nobody holds, or whose owner gave no sign for `patience`; if there is none, a new one.
+    ///
+    /// # Behavior
+    /// - A shard that `owner` holds already comes first.
+    /// - A store that can have only one shard gives it, whoever holds it.
+    /// - Commits and renewals are signs, by the store's clock.
+    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head>;
+
+    /// Claims a shard again, if it is still the owner's; `None` if another has taken it.
+    ///
+    /// # Behavior
+    /// - Raises the epoch as a claim does; `None` changes nothing.
+    /// - Either way a commit that was on its way before has happened or never will.
+    async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>>;
+
+    /// A sign from a shard's owner. `false` if another has taken it.
+    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool>;
+
+    /// Lets go of a shard, so that the next [`claim_free`](Self::claim_free) may have it at once.
+    ///
+    /// # Behavior
+    /// - A shard that is another's stays its.
+    async fn release(&self, shard: Shard, owner: Uuid) -> Result<()>;
+
+    /// The heads of all shards that were ever claimed, in order.
+    async fn heads(&self) -> Result<Vec<Head>>;
+
+    /// Reads a shard's head.
+    ///
+    /// # Behavior
+    /// - A shard that was never claimed has the empty head with epoch 0.
+    async fn head(&self, shard: Shard) -> Result<Head>;
+
+    /// How many entries were ever acknowledged, by a memory that damage to the log does not reach.
+    ///
+    /// # Behavior
+    /// - Never more than the head's size, unless the log lost its end.
+    /// - A store without such a memory gives the head's size.
+    async fn acknowledged(&self, shard: Shard) -> Result<u64> {
+        Ok(self.head(shard).await?.size)
+    }
+
+    /// Writes a batch: all of it, durably, or nothing.
+    ///
+    /// # Behavior
+    /// - After [`Committed::Yes`] every read sees the batch, and a crash does not lose it.
+    /// - A batch whose `previous` is not the shard's head (epoch, size, root) is [`Committed::Fenced`]; nothing is
+    ///   written.
+    /// - A state change from an outdated version is a [`Committed::Conflict`] that names every such change; nothing
+    ///   is written.
+    /// - Two changes of the same agent in one batch apply one after the other.
+    /// - Statistics are added to what is there.
+    /// - A batch without entries keeps the head's size and root and is still written.
+    /// - An error means that the outcome is unknown until the shard has been claimed again.
+    async fn commit(&self, batch: Batch) -> Result<Committed>;
+
+    /// Tree hashes, one list per range.
+    ///
+    /// # Behavior
+    /// - A range that is not stored whole is an error of kind [`Corrupt`](crate::ErrorKind::Corrupt).
+    async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>>;
+
+    /// Records from `start`, at most `limit`, in order.
+    ///
+    /// # Behavior
+    /// - Records that are missing from the middle are left out; the caller sees it by the indexes.
+    async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>>;
+
+    /// The record with an id.
+    ///
+    /// # Behavior
+    /// - An unknown id is `None`.
+    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>>;
+
+    /// Records that follow from one another: the one with this id, its parent, and so on, at most `limit`.
+    ///
+    /// # Behavior
+    /// - Ends with the record that names no parent, or one that is not there; an unknown id gives nothing.
+    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
+        let mut found = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next.filter(|_| found.len() < limit) {
+            let Some(record) = self.record_by_id(id).await? else { break };
+            next = record.entry.parent.map(|parent| parent.id);
+            found.push(record);
+        }
+        Ok(found)
+    }
+
+    /// Searches the log.
+    ///
+    /// # Behavior
+    /// - Finds exactly the records of the range that pass the filter, in order, each once over successive calls.
+    /// - Returns at most `limit` records, and says where to go on.
+    /// - Does a bounded amount of work per call; a page may be short although there is more.
+    async fn scan(&self, scan: &Scan) -> Result<Scanned>;
+
+    /// Signed checkpoints with a size of at least `size`, smallest first, at most `limit`.
+    ///
+    /// # Behavior
+    /// - Every head that was ever committed has its checkpoint here.
+    async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>>;
+
+    /// The signed checkpoint that was the first to cover each of the entries, with its size; in the order asked for.
+    ///
+    /// # Behavior
+    /// - An entry that no checkpoint covers is an error of kind [`Corrupt`](crate::ErrorKind::Corrupt).
+    async fn covering(&self, shard: Shard, indexes: &[u64]) -> Result<Vec<(u64, String)>> {
+        let mut found: Vec<(u64, String)> = Vec::with_capacity(indexes.len());
+        let mut before = u64::MAX;
+        for index in indexes {
+            // What is between an entry and its checkpoint has the same one.
+            let same = found.last().filter(|(size, _)| (before..*size).contains(index)).cloned();
+            let covering = match same {
+                Some(same) => Some(same),
+                None => self.checkpoints(shard, index + 1, 1).await?.into_iter().next(),
+            };
+            found.push(covering.ok_or_else(|| uncovered(*index))?);
+            before = *index;
+        }
+        Ok(found)
+    }
+
+    /// A registered agent.
+    ///
+    /// # Behavior
+    /// - An agent of another organization is `None`, even with the same id.
+    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>>;
+
+    /// Agents of an organization in the order of their ids, after `after`, at most `limit`.
+    ///
+    /// # Behavior
+    /// - Successive calls with the last id seen give every agent once.
+    async fn agents(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&AgentId>,
+        limit: usize,
+    ) -> Result<Vec<Agent>>;
+
+    /// The policy in force.
+    ///
+    /// # Behavior
+    /// - `None` before the first one.
+    async fn policy(&self) -> Result<Option<StoredPolicy>>;
+
+    /// The number of the policy in force; 0 before the first one.
+    async fn policy_version(&self) -> Result<u64> {
+        Ok(self.policy().await?.map_or(0, |policy| policy.version))
+    }
+
+    /// Versions of the policy, newest first, below `below`, at most `limit`.
+    ///
+    /// # Behavior
+    /// - Every version that was ever in force is kept.
+    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>>;
+
+    /// Statistics of an organization (`None`: of all), summed over the buckets that begin in `[from, to)` seconds.
+    ///
+    /// # Behavior
+    /// - Buckets without counts add nothing.
+    async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts>;
+}
