@@ -1,5 +1,5 @@
 'use strict'
-// Errors: what the native half says of a failure, as classes.
+// Errors: the failures that the native half reports, as classes.
 
 class TrustEngineError extends Error {
   constructor({ failure, message, retryable, details }, cause) {
@@ -86,13 +86,13 @@ function unwrap(value) {
   return value
 }
 
-/** What the native half throws, and does not give as a value, as an error of the engine. */
+/** Makes a call of the native half; an exception that it throws becomes an error of the engine. */
 function guarded(call) {
   try {
     return call()
   } catch (cause) {
     if (cause instanceof TrustEngineError || cause instanceof ContractError) throw cause
-    // What it says of an argument; anything else is not the caller's doing.
+    // These codes are about an argument; any other is not the caller's doing.
     const failure = /Expected$|^InvalidArg$/.test(cause?.code ?? '') ? 'TE_INVALID_INPUT' : 'TE_ERROR'
     throw errorOf({ failure, message: String(cause?.message ?? cause), retryable: false, details: {} }, cause)
   }

@@ -214,7 +214,7 @@ class TrustEngine {
       // Numbers of tickets begin anew after 2^32.
       if (receipt?.id === provenanceId) return receipt
     } catch (error) {
-      // What is no ticket any more is looked up in the log.
+      // Without the ticket, the native half looked for the record in the log and did not find it.
       if (!(error instanceof errors.NotFoundError)) throw error
     }
     throw errors.ticketExpired(provenanceId)

@@ -4,10 +4,10 @@
  * @packageDocumentation
  */
 
-/** What was decided. */
+/** A decision. */
 export type Decision = 'ALLOW' | 'DENY' | 'ESCALATE'
 
-/** What a record is of. Hosts write the first four; the engine writes all of them. */
+/** The type of a record. Hosts write the first four; the engine writes all of them. */
 export type RecordType =
   | 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
   | 'AGENT' | 'POLICY' | 'SIGNAL' | 'ERASURE' | 'GAP'
@@ -40,7 +40,7 @@ export interface PostgresOptions {
 export interface RedisOptions {
   /** `redis://user:password@host:port/database`, `rediss://` for TLS. */
   url: string
-  /** What keys begin with; `trust_engine` by default. */
+  /** The prefix of the keys; `trust_engine` by default. */
   prefix?: string
   /** How long a call may take before PostgreSQL is asked instead; 250 by default. */
   timeoutMs?: number
@@ -61,7 +61,7 @@ export type StorageOptions = { redis?: string | RedisOptions } & (
   | { postgres: string | PostgresOptions; memory?: never; embedded?: never }
 )
 
-/** What an engine is opened with. */
+/** The options that an engine is opened with. */
 export interface OpenOptions {
   storage: StorageOptions
   /** A policy document (YAML or JSON text) to bring into force if it is not the one in force. */
@@ -85,7 +85,7 @@ export interface GateRequest {
   /** The tier that the caller says the agent holds: a claim. */
   tier?: string
   organization?: string
-  /** Who asks; the host vouches for it. */
+  /** The caller that asks; the host vouches for it. */
   caller?: string
   context?: { resourceId?: string; action?: string; environment?: string; metadata?: { [name: string]: Json } }
 }
@@ -215,7 +215,7 @@ export interface Page {
   readonly nextPageToken: string | null
 }
 
-/** What a record proves itself with, to anyone who has the log's public key. */
+/** The proof of a record, for anyone who has the log's public key. */
 export interface Proof {
   /** The exact bytes that were hashed into the tree. */
   readonly entry: Uint8Array
@@ -250,14 +250,14 @@ export interface NewAgent {
   status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
   attestations?: string[]
   creation?: string
-  /** Who made it; an agent of the same organization makes it part of its family. */
+  /** The name of the agent's maker. If that is an agent of the same organization, the new agent joins its family. */
   creator?: string
-  /** Who registers it, where that is someone else: the actor in its record. */
+  /** The name of the one that registers the agent, if that is not the maker: the actor in its record. */
   registeredBy?: string
   parent?: string
 }
 
-/** A change of an agent; what is not set stays. */
+/** A change of an agent; fields that are not set stay as they are. */
 export interface AgentChange {
   /** The version that the change was made from; without it, the current one. */
   version?: number
@@ -265,7 +265,7 @@ export interface AgentChange {
   score?: number
   status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
   attestations?: string[]
-  /** Who changes it; recorded. */
+  /** The actor that makes the change; recorded. */
   changedBy?: string
   reason?: string
 }
@@ -308,8 +308,8 @@ export interface Stats {
 }
 
 /**
- * Whose records or counts: those of an organization, given by name or as an option, of `default` where none is named, or
- * of the whole fleet. The fleet is never meant by leaving something out.
+ * The scope of records or counts: an organization, given by name or as an option, `default` where none is named, or the
+ * whole fleet. The fleet is never meant by leaving something out.
  */
 export type Scope = string | { organization?: string; fleetWide?: false } | { fleetWide: true; organization?: never }
 
@@ -323,7 +323,7 @@ export interface Health {
   readonly redis?: 'up' | 'down'
 }
 
-/** Who calls, as the host has authenticated it, for the JSON forms: nothing of this is taken from a body. */
+/** The caller of the JSON forms, as the host has authenticated it: nothing of this is taken from a body. */
 export interface Caller {
   /** Recorded; a tier authority if the engine was opened with it as one. */
   readonly name?: string
@@ -335,7 +335,7 @@ export interface Caller {
 }
 
 /**
- * The calls of the REST contract for one caller: bodies in, bodies out. What the contract answers with an error is a
+ * The calls of the REST contract for one caller: bodies in, bodies out. An error answer of the contract is a
  * {@link ContractError}; an argument that is not of its type is an {@link InvalidInputError}, as everywhere.
  */
 export interface JsonCalls {
@@ -384,14 +384,14 @@ export class ClosedError extends TrustEngineError {}
 /** The store or its key is damaged, foreign, of a newer version, or may not be accessed. */
 export class StoreError extends TrustEngineError {}
 
-/** What a JSON form answers when it is not the call's success. */
+/** An answer of a JSON form that is not the call's success. */
 export class ContractError extends Error {
   private constructor()
   /** The HTTP status. */
   readonly status: number
   /** The body: an error of the contract. */
   readonly body: string
-  /** What it is about, for the host's log: the body of a 500 does not tell. */
+  /** The cause in detail, for the host's log: the body of a 500 does not tell it. */
   readonly detail: string
   /** The engine's own error. */
   readonly cause?: TrustEngineError
@@ -401,7 +401,7 @@ export class ContractError extends Error {
 export interface Log {
   /** Records something that the host decided; resolves when it is committed. The whole fleet records nothing. */
   record(record: NewRecord): Promise<Receipt>
-  /** Every record that matches, page by page; what is committed meanwhile neither shifts nor repeats anything. */
+  /** Every record that matches, page by page; records committed meanwhile neither shift nor repeat anything. */
   query(query?: Query): AsyncIterable<ProvenanceRecord>
   /** One page. */
   page(query?: Query): Promise<Page>
@@ -453,7 +453,7 @@ export class TrustEngine {
   checkCeilingNow(request: CeilingRequest): CeilingVerdict
   /** Checks and consumes: all of the amount or nothing. */
   checkCeiling(request: CeilingRequest): Promise<CeilingVerdict>
-  /** What an agent uses of every resource that its tier has a ceiling for. */
+  /** An agent's usage of every resource that its tier has a ceiling for. */
   usage(agentId: string, organization?: string): Promise<CeilingUsage[]>
 
   /** The calls of the REST contract, for hosts that hold JSON. */
@@ -466,7 +466,7 @@ export class TrustEngine {
   /** `24h` by default. */
   stats(timeRange?: TimeRange, scope?: Scope): Promise<Stats>
   health(): Promise<Health>
-  /** What whoever operates the store should know; nothing once the engine is closed. */
+  /** Warnings for the operator of the store; none once the engine is closed. */
   readonly warnings: readonly string[]
   /** The key that verifies the shard of the log that this engine writes. Throws {@link ClosedError} once it is closed. */
   readonly verifierKey: string

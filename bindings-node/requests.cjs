@@ -1,9 +1,10 @@
 'use strict'
-// What callers pass, checked: of the right type, and text that another language can have. Bounds are the engine's.
+// Checks of the values that callers pass: they have the right type, and text is text in other languages too. The engine
+// checks the bounds.
 const { isUint8Array } = require('node:util/types')
 const { invalid } = require('./errors.cjs')
 
-/** What organization is meant where none is named. */
+/** The organization that is meant where none is named. */
 const DEFAULT_ORGANIZATION = 'default'
 
 function mistyped(field, value, wanted) {
@@ -71,7 +72,7 @@ function organizationName(field, value) {
   return optionalText(field, value)
 }
 
-/** Of `shape`, what is set: each field by its check. */
+/** The fields of `shape` that `value` sets, each passed through its check. */
 function fields(value, shape, within = '') {
   const set = {}
   for (const [name, check] of Object.entries(shape)) {
@@ -120,7 +121,7 @@ function queryOf(query = {}) {
   return fields(object('query', query), QUERY)
 }
 
-/** Whose records and counts: always one organization, or the fleet because that was said. */
+/** The scope of records and counts: always one organization, or the fleet if it was asked for. */
 function scopeOf(scope) {
   const { organization, fleetWide = false } = typeof scope === 'object' && scope ? scope : { organization: scope }
   const name = organizationName('organization', organization)
@@ -151,7 +152,7 @@ const OPTIONS = {
   policy: text, signingKey: bytes, deployment: text, tierAuthorities: texts, queue: number, cachedAgents: number,
 }
 
-/** What an engine is opened with, as `OpenInput` in src/open.rs has it. */
+/** The options that an engine is opened with, in the form of `OpenInput` in src/open.rs. */
 function openInput(options = {}) {
   const { storage } = object('options', options)
   return { ...fields(object('storage', storage), STORAGE, 'storage.'), ...fields(options, OPTIONS) }

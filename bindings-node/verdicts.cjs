@@ -25,7 +25,7 @@ class GateVerdict {
     if (ticket !== '') this.#ticket = { engine, number: Number(ticket), receipt: undefined }
   }
 
-  /** What a verdict's commit is asked for with: the engine, the number, and the promise once it was asked. */
+  /** The ticket of a verdict's commit: the engine, the number, and the promise once the commit was asked for. */
   static ticketOf(verdict) {
     return typeof verdict === 'object' && verdict && #ticket in verdict ? verdict.#ticket : undefined
   }

@@ -26,7 +26,7 @@ const SLICE: Duration = Duration::from_secs(6);
 /// So that leases are held and caches are filled.
 const WARM_UP: Duration = Duration::from_secs(6);
 
-/// Ceilings that nobody reaches; checks are counted and not recorded, so that what is measured is the check.
+/// Ceilings that no agent reaches; checks are counted and not recorded, so that only the check is measured.
 const POLICY: &str = "\
 policyFormat: 1
 name: bench

@@ -1,4 +1,4 @@
-//! What CI holds against regressions: instructions, which repeat exactly, not seconds.
+//! Limits that CI holds against regressions: of instructions, which repeat exactly, not of seconds.
 //!
 //! valgrind knows no SHA instructions, so a leaf costs far more here than on a processor.
 //! Each limit is about a tenth above what was counted when it was set (valgrind 3.19, rustc 1.95, x86-64).

@@ -1,7 +1,7 @@
 //! The first check of agents that the engine has not seen: its cost on the embedded store, alone and with a thousand
 //! waiting, and the memory that agents with five counters each take.
 //!
-//! Its own harness: what is measured happens once per agent. `TRUST_ENGINE_BENCH_AGENTS` (100,000) for the memory.
+//! Its own harness: the measured event happens once per agent. `TRUST_ENGINE_BENCH_AGENTS` (100,000) for the memory.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a bench")]
 

@@ -135,7 +135,7 @@ fn spread(times: &mut [u32]) -> String {
     format!("p50 {:.2} ms, p95 {:.2} ms", at(0.5), at(0.95))
 }
 
-/// What PostgreSQL does with one row per commit.
+/// Prints how many transactions PostgreSQL does with one row per commit, as pgbench counts them.
 fn peers(url: &str) {
     let script = std::env::temp_dir().join(format!("trust-engine-bench-{}.sql", std::process::id()));
     std::fs::write(&script, format!("insert into {SCHEMA}.single (entry, payload) values (repeat('e', 400)::bytea, repeat('p', 500)::bytea);\n")).unwrap();

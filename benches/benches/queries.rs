@@ -1,4 +1,4 @@
-//! What reading costs in a large log: a page, a record, a chain, a proof. Prints one line per query.
+//! The cost of reading in a large log: a page, a record, a chain, a proof. Prints one line per query.
 //!
 //! `TRUST_ENGINE_BENCH_RECORDS` sets how large (1,000,000 by default). Embedded store, 1,000 agents.
 

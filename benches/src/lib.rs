@@ -1,4 +1,4 @@
-//! What the benches share; see `benches/`.
+//! Code that the benches share; see `benches/`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "benches")]
 

@@ -1,4 +1,4 @@
-// What a call costs: `npm run bench`. Medians of batches, the kinds in turn, in one process and one run.
+// The cost of a call: `npm run bench`. Medians of batches, the kinds in turn, in one process and one run.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -120,7 +120,7 @@ impl NativeEngine {
         self.searches.end();
         let close = offload(move || block_on(engine.close()));
         self.tasks.start(slot, async move {
-            // Without a thread to close on, or if that failed, nothing says that what waited is committed.
+            // Without a thread to close on, or if closing failed, nothing says that waiting records are committed.
             close.await.map_or_else(|| failed(panicked()), |()| Value::A(String::new()))
         })
     }
@@ -218,7 +218,7 @@ impl NativeEngine {
         })
     }
 
-    /// With what the engine holds, as text.
+    /// A ceiling's verdict at once, from what the engine holds, as text.
     #[napi(catch_unwind)]
     #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
     pub fn check_ceiling_now(
@@ -427,7 +427,7 @@ impl NativeEngine {
         })
     }
 
-    /// What the operator should know.
+    /// Warnings for the operator; none where the engine is not open.
     #[napi(catch_unwind)]
     pub fn warnings(&self) -> Vec<String> {
         self.get().map(|engine| engine.warnings()).unwrap_or_default()

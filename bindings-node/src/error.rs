@@ -35,12 +35,12 @@ pub(crate) fn failed(error: Error) -> Value {
     Value::B(Failure::from(&error))
 }
 
-/// What is said where an engine cannot be used.
+/// The error where an engine cannot be used.
 pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the engine is not open")
 }
 
-/// What is said of a call that panicked: a defect of ours.
+/// The error of a call that panicked: a defect of ours.
 pub(crate) fn panicked() -> Error {
     Error::new(ErrorKind::Corrupt, "the call failed in a way that it must not; please report it")
 }

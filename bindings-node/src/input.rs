@@ -1,4 +1,4 @@
-//! What comes from JavaScript.
+//! Values that come from JavaScript.
 
 use napi_derive::napi;
 use serde_json::{Map, Value};
@@ -66,7 +66,7 @@ pub(crate) struct Ceiling {
 impl Ceiling {
     pub(crate) fn into_request(self) -> Result<CeilingRequest> {
         let amount = self.amount;
-        // What is in the range and has no fraction is exact; what is not is refused by the engine or here.
+        // A whole number in this range is exact, and the engine checks its bounds; any other is refused here.
         if amount.fract() != 0.0 || !(0.0..9e15).contains(&amount) {
             let issue = format!("is {amount}; it must be an integer from 1 to 2^40 - 1");
             return Err(Error::invalid("requestedAmount", issue));

@@ -9,7 +9,7 @@ use trust_engine::provenance::Ed25519Signer;
 use trust_engine::storage::{Postgres, Redis};
 use trust_engine::{Error, Options, PolicyDocument, Result};
 
-/// What an engine is opened with; `index.js` has made it of the user's options.
+/// The options that an engine is opened with; `requests.cjs` makes them from the user's options.
 #[napi(object, object_to_js = false)]
 pub struct OpenInput {
     /// A store in memory.
@@ -26,7 +26,7 @@ pub struct OpenInput {
     pub signing_key: Option<Uint8Array>,
     /// Part of every signature.
     pub deployment: Option<String>,
-    /// Whose claims are believed.
+    /// Callers whose claims are believed.
     pub tier_authorities: Option<Vec<String>>,
     /// Submissions that may wait.
     pub queue: Option<f64>,

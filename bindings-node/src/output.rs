@@ -1,4 +1,4 @@
-//! What goes back to JavaScript.
+//! Values that go back to JavaScript.
 
 use std::fmt::{Display, Write as _};
 
@@ -21,7 +21,7 @@ pub struct Refusal {
     pub body: String,
     /// For the host's log.
     pub detail: String,
-    /// What the engine said.
+    /// The engine's own error.
     pub cause: Option<Failure>,
 }
 

@@ -13,7 +13,7 @@ use crate::tasks::offload;
 /// Searches at a time.
 const AT_ONCE: usize = 2;
 
-/// Whose turn it is; lives on Node's thread.
+/// The searches that run and those that wait for their turn; lives on Node's thread.
 #[derive(Default)]
 pub(crate) struct Searches {
     /// Whether the store is one in this process.

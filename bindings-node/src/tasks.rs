@@ -1,6 +1,6 @@
 //! Futures on Node's thread. A call is polled once when it is made, so that one that need not wait is answered at once.
-//! One that waits is parked under a number; whatever wakes it, on any thread, notes the number, and Node's loop is woken
-//! once for all that were noted until it looks. So a commit that answers hundreds of calls wakes the loop once.
+//! One that waits is parked under a number; its waker, on any thread, notes the number, and Node's loop is woken once
+//! for all that were noted until it looks. So a commit that answers hundreds of calls wakes the loop once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(crate) struct Tasks {
     ready: Arc<Ready>,
 }
 
-/// What was woken and is not yet polled again.
+/// The calls that were woken and are not yet polled again.
 struct Ready {
     slots: Mutex<Vec<u32>>,
     /// Whether the loop is to be woken already.
@@ -47,7 +47,7 @@ impl Wake for Slot {
         self.ready.slots.lock().push(self.number);
         if !self.ready.called.swap(true, Ordering::AcqRel) {
             self.ready.wakes.fetch_add(1, Ordering::Relaxed);
-            // Once the loop is gone there is nobody to tell.
+            // Once the loop is gone, this does nothing.
             self.ready.wake_loop.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
@@ -79,7 +79,7 @@ impl Tasks {
         }
     }
 
-    /// Polls what was woken; numbers and answers of what is done.
+    /// Polls the calls that were woken; gives numbers and answers of those that are done.
     pub(crate) fn drain(&self) -> Vec<(u32, Value)> {
         self.ready.called.store(false, Ordering::Release);
         let slots = std::mem::take(&mut *self.ready.slots.lock());
@@ -108,7 +108,7 @@ impl Tasks {
     }
 }
 
-/// Runs what may take long on a thread of its own.
+/// Runs work that may take long on a thread of its own.
 pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, answer) = futures_channel::oneshot::channel();
     let run = move || {

@@ -1,4 +1,4 @@
-// What concerns the process: workers, kills, memory, a missing native half.
+// Tests of the process: workers, kills, memory, a missing native half.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -70,13 +70,13 @@ it(`memory stays flat over ${heavy ? '10,000,000' : '400,000'} calls`, async () 
       } catch {}
     }
     globalThis.gc()
-    // V8 sizes its heap as it likes; what it holds in it is looked at by itself.
+    // V8 sizes its heap as it likes, so only the used part of the heap is counted.
     const { rss, heapTotal, heapUsed } = process.memoryUsage()
     return rss - heapTotal + heapUsed
   }
   const rounds = []
   for (let n = 0; n < 20; n++) rounds.push(await round(heavy ? 500_000 : 20_000))
-  // Allocators settle in the first rounds; what leaks goes on.
+  // Allocators settle in the first rounds; a leak goes on.
   const [before, after] = [Math.max(...rounds.slice(0, 10)), rounds.at(-1)]
   assert.ok(after - before < 8 * 1024 * 1024, `grew from ${before} to ${after}: ${rounds}`)
   console.error(`# memory after every twentieth of the calls, MB: ${rounds.map((rss) => Math.round(rss / 1e6)).join(' ')}`)
@@ -121,7 +121,7 @@ it('finds its native half without looking up names, and leaves reports as they w
     console.log(JSON.stringify([seen, report.excludeNetwork]))`
   const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { cwd: here('.').pathname })
   const [seen, after] = JSON.parse(stdout)
-  // Nothing was asked of the machine, or without its network.
+  // Either no report was made, or every report left out the network.
   assert.ok(seen.every((excluded) => excluded === true), stdout)
   assert.notEqual(after, true)
 })

@@ -145,7 +145,7 @@ fn wider_levels_are_shared_and_say_that_they_refused() {
     agents.register(NewAgent::new("child").made_from("parent", Creation::Cloned)).unwrap();
     agents.register(NewAgent::new("grandchild").created_by("child")).unwrap();
     agents.register(NewAgent::new("stranger").created_by("ops")).unwrap();
-    // Whoever registers an agent, though it be called like one, is not its ancestor.
+    // The name of the one that registers an agent makes no ancestor, even if an agent has the same name.
     agents.register(NewAgent::new("guest").registered_by("child")).unwrap();
     assert_eq!(agents.get("guest").unwrap().family, None);
     let check =
@@ -260,7 +260,7 @@ fn what_a_remote_authority_refused_is_not_asked_again_for_a_moment() {
     let code = |amount| engine.check_ceiling(&api(amount)).unwrap().reason_code();
     let (_, reserved) = engine.quotas().reserve(&api(90)).unwrap();
     assert_eq!(code(20), CeilingCode::CeilingExceeded);
-    // Who asks now would learn that it is away.
+    // A request to the counters would now find them unreachable.
     counters.fail_leases([Fault::Unreachable]);
     assert_eq!(code(20), CeilingCode::CeilingExceeded);
     assert_eq!(code(30), CeilingCode::CeilingExceeded, "nor for more");
@@ -298,7 +298,7 @@ fn a_change_of_tier_or_policy_keeps_the_usage() {
     assert_eq!(verdict.reason_code(), CeilingCode::CeilingExceeded);
     let measure = verdict.measure().unwrap();
     assert_eq!((measure.current_usage(), measure.remaining(), measure.percentage()), (180, 0, 180));
-    // Another window: what still counts is carried over.
+    // Another window: the usage that still counts is carried over.
     let day = "{agent: [{tier: LOW, resource: API, limit: 300, windowSeconds: 86400}]}";
     engine.policy().swap(policy(day), "ops").unwrap();
     assert_eq!(engine.check_ceiling(&api(120)).unwrap().measure().unwrap().current_usage(), 300);
@@ -419,7 +419,7 @@ fn a_rate_smooths_and_is_not_a_ceiling() {
     assert!(engine.check_ceiling(&api(1)).unwrap().allowed());
     let never = engine.check_ceiling(&api(4)).unwrap();
     assert_eq!((never.reason_code(), never.retry_after()), (CeilingCode::RateExceeded, None));
-    // What a ceiling refuses is not taken from the rate; and a change of the agent does not fill the bucket.
+    // An amount that a ceiling refuses is not taken from the rate; and a change of the agent does not fill the bucket.
     clock.advance(HOUR);
     engine
         .policy()

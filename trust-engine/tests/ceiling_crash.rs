@@ -1,4 +1,5 @@
-//! Killed with leases outstanding, the embedded store never grants over the ceiling; what the dead engine held is wasted.
+//! Killed with leases outstanding, the embedded store never grants over the ceiling; the amount that the
+//! dead engine held is wasted.
 //!
 //! The test runs itself as a child that uses a ceiling from several threads and writes down every admission; the parent
 //! kills it, starts it again, and adds up. 10 kills by default, 100 with `TRUST_ENGINE_HEAVY=1`.
@@ -76,7 +77,7 @@ fn a_killed_engine_wastes_what_it_held_and_never_overspends() {
             assert!(*amount <= limit, "{resource} in {window}: {amount} admitted, the ceiling is {limit}");
         }
     }
-    // What is charged and was not admitted is the waste.
+    // The waste is the charged amount that was not admitted.
     let engine = Engine::open(Options::embedded(&store)).unwrap();
     for usage in engine.quotas().usage("agent_0").unwrap() {
         let start = usage.measure.window_start().to_string();

@@ -86,7 +86,7 @@ fn policy(shape: &Shape, low: u64, high: u64) -> PolicyDocument {
     PolicyDocument::parse(&text).unwrap()
 }
 
-/// What was used of one resource, by slice.
+/// The uses of one resource, by slice.
 #[derive(Default)]
 struct Counter {
     uses: Vec<(i64, u64)>,
@@ -247,7 +247,7 @@ fn live(shape: &Shape, steps: &[Step]) {
     }
 }
 
-/// Usage is exact, until a clock was set back: what was then given back too late for its window is wasted.
+/// Usage is exact, until a clock was set back: an amount then given back too late for its window is wasted.
 fn same(told: u64, truth: u64, rewound: bool) {
     assert!(told == truth || (rewound && told > truth), "{told} is told, {truth} were used");
 }

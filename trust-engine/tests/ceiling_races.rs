@@ -190,7 +190,7 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
     let request = api(4).request_id("x");
     store.fail_commits([Fault::Lost]);
     engine.check_ceiling(&request).unwrap_err();
-    // Its record was lost, so it is decided anew; what was charged for it stays charged.
+    // Its record was lost, so it is decided anew; the amount charged for it stays charged.
     let first = engine.check_ceiling(&request).unwrap();
     assert_eq!(first.recorded(), Recorded::Committed);
     let again = engine.check_ceiling(&request).unwrap();

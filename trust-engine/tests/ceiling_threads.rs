@@ -115,7 +115,7 @@ fn the_same_checker_catches_a_counter_that_compares_first_and_adds_later() {
             if seen >= limit {
                 return false;
             }
-            // What a database or a network would do here.
+            // Other threads run here, as they would during a call to a database or a network.
             std::thread::yield_now();
             used.store(seen + 1, Ordering::SeqCst);
             true

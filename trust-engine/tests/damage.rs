@@ -92,7 +92,7 @@ fn a_database_set_back_to_an_older_copy_is_refused() {
     let found = |finding: &trust_engine::log::Finding| finding.damage == Damage::RolledBack;
     assert!(report.findings.iter().any(found), "{report}");
     drop(store);
-    // What is left can still be read and exported.
+    // The older copy can still be read and exported.
     assert_eq!(pollster::block_on(storage::embedded(&live).unwrap().head(0)).unwrap().size, ENTRIES);
 }
 
@@ -131,7 +131,7 @@ fn a_missing_or_damaged_high_water_mark_is_refused_and_half_of_it_is_enough() {
     assert_eq!(Engine::open(Options::embedded(&live)).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
-/// What became of a store with one damaged place.
+/// The outcome for a store with one damaged place.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Refused,

@@ -1,4 +1,4 @@
-//! Several engines on one log in PostgreSQL: shards of their own, takeover, one view of all of them, what others changed.
+//! Several engines on one log in PostgreSQL: shards of their own, takeover, one view of all of them, changes by others.
 
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
@@ -161,7 +161,7 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
     soon("the agent is known", || two.evaluate_gate(&request).unwrap().allowed());
     for told in [true, false] {
         if !told {
-            // Whoever listens is cut off, again and again, until what follows has been found by looking.
+            // Every listening connection is cut off, so that the changes that follow are found by looking.
             sql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'");
         }
         let mut document = PolicyDocument::published_default().unwrap();
@@ -219,7 +219,7 @@ fn an_agent_that_nobody_changed_is_not_read_again() {
     // The first looks have been made.
     std::thread::sleep(Duration::from_millis(1500));
     assert!(engine.evaluate_gate(&request).unwrap().allowed());
-    // Behind everyone's back: no record says so, so nobody reads it again.
+    // No record tells of this deletion, so the engine does not read the agent again.
     sql(&format!("delete from {}.agents", schema.0));
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(2500) {
@@ -288,7 +288,7 @@ fn nothing_is_signed_on_top_of_a_database_that_was_set_back() {
     assert!(!error.is_retryable());
     let error = engine.evaluate_gate(&GateRequest::new("a", "DATA_ANALYST")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "no verdicts either");
-    // Whoever keeps a checkpoint can show it.
+    // A checkpoint that was kept shows that the database was set back.
     let kept = SignedCheckpoint::parse(&lost.checkpoint()).unwrap();
     let next = Engine::open(schema.options()).unwrap();
     assert!(!next.log().shard(0).verify(Some(&kept)).unwrap().is_clean());

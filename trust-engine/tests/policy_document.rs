@@ -59,12 +59,12 @@ fn rendered(result: Result<impl Sized, PolicyErrors>) -> Vec<String> {
     }
 }
 
-/// What is wrong with [`SMALL`] and more text.
+/// The mistakes in [`SMALL`] followed by `more`.
 fn with(more: &str) -> Vec<String> {
     rendered(PolicyDocument::parse(&format!("{SMALL}{more}")))
 }
 
-/// What is wrong with a changed document that was built in Rust.
+/// The mistakes in the small document after a change made in Rust.
 fn changed(change: impl FnOnce(&mut PolicyDocument)) -> Vec<String> {
     let mut document = small();
     change(&mut document);

@@ -156,7 +156,7 @@ fn what_is_wrong_with_a_database_is_said_in_time() {
     assert_eq!(no_database.kind(), ErrorKind::NotFound, "{no_database}");
     let at = |port: u16| Postgres::new(format!("postgres://postgres@127.0.0.1:{port}/test"));
     assert_eq!(error(at(1)).kind(), ErrorKind::Unavailable);
-    // Nobody answers at all.
+    // The port is open, but no server answers.
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = deaf.local_addr().unwrap().port();
     let silent = error(at(port));

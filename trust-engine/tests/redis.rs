@@ -80,7 +80,7 @@ fn lease(counters: &Arc<dyn CounterStore>, limit: u64, need: u64, spare: u64) ->
     answered.recv_timeout(Duration::from_secs(30)).unwrap()
 }
 
-/// What is granted; 0 if it is refused.
+/// The amount that is granted; 0 if the lease is refused.
 fn granted(counters: &Arc<dyn CounterStore>, limit: u64, need: u64) -> u64 {
     match lease(counters, limit, need, 0).unwrap() {
         LeaseAnswer::Granted(grants) => grants.iter().map(|grant| grant.amount).sum(),
@@ -242,7 +242,7 @@ fn what_comes_back_is_used_by_the_other_engine() {
     );
 }
 
-/// What is granted in all, while something happens after some of it.
+/// The sum of all grants; `happens` is called after the first of them.
 fn granted_around(
     counters: &Arc<dyn CounterStore>,
     durable: &Arc<dyn CounterStore>,
@@ -259,7 +259,7 @@ fn granted_around(
             more => sum += more,
         }
     }
-    // What is forfeited stays charged.
+    // Forfeited amounts stay charged.
     assert_eq!(block_on(durable.charged(&[(key(), window())])).unwrap()[0].amount, LIMIT);
     sum
 }
@@ -400,7 +400,7 @@ fn opening_says_what_is_wrong_and_goes_without_a_server_that_is_away() {
     own(&["setuser", "narrow", "on", ">pw", "~other:*", "&*", "+@all"]);
     let error = open_error(&at("narrow:pw"));
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
-    // What the manual says is enough.
+    // The permissions that are enough, as the manual says.
     own(&[
         "setuser",
         "engine",
@@ -437,7 +437,7 @@ fn opening_says_what_is_wrong_and_goes_without_a_server_that_is_away() {
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert!(counters.warnings()[0].contains("until it answers"), "{:?}", counters.warnings());
     assert_eq!(granted(&counters, 10, 1), 1);
-    // Counters that nobody shares have no use for it.
+    // Counters that no other engine shares have no use for Redis.
     let alone = storage::memory_counters(Arc::new(SystemClock));
     let error = block_on(storage::redis(&at(":right"), alone)).err().unwrap();
     assert_eq!(error.field(), Some("redis"), "{error}");
@@ -552,7 +552,7 @@ fn engines_on_postgresql_and_redis_admit_a_ceiling_exactly() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert!(admitted <= 500, "{admitted} of 500");
-    // What one engine holds for a while, the other may find missing; then it is all used.
+    // For a while one engine may hold an amount that the other finds missing; in the end all 500 are used.
     let mut sum = admitted;
     let started = Instant::now();
     while sum < 500 {

@@ -140,7 +140,7 @@ fn state_that_was_changed_behind_the_log_is_found() {
     };
     edit("agents", "\"tier\":\"UNKNOWN\"", "\"tier\":\"PRIVILEGED\"");
     {
-        // An agent that nobody registered.
+        // An agent that was never registered.
         let database = Database::builder(folder.path().join("db")).open().unwrap();
         let rows = database.keyspace("agents", KeyspaceCreateOptions::default).unwrap();
         let row = rows.get("default\0TRUSTED\0").unwrap().unwrap();

@@ -38,7 +38,7 @@ async function stop(child, exited) {
   console.error(`process ${child.pid} had to be killed`)
 }
 
-/** What the promise resolves with; `undefined` if that takes longer. */
+/** The value that the promise resolves with; `undefined` if that takes longer than `ms`. */
 export async function within(ms, promise) {
   const timer = new AbortController()
   try {

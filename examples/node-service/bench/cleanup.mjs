@@ -1,4 +1,4 @@
-// What has to be undone, however the run ends: last thing first.
+// The steps that have to be undone, however the run ends: last step first.
 const steps = []
 let cleaning
 let interrupted = false

@@ -50,7 +50,7 @@ async function finish(child, scenario, limit, out) {
   return JSON.parse(readFileSync(out, 'utf8'))
 }
 
-/** What the script threw, without k6's stack; else all that k6 said. */
+/** The error that the script threw, without k6's stack; else the last lines of k6's log. */
 function cause(log) {
   const said = tail(log)
   return /msg="Error: (.*?)\\n\\tat /.exec(said)?.[1].replaceAll('\\"', '"') ?? said

@@ -1,4 +1,4 @@
-// What the figures were measured on: without it they say nothing.
+// The machine that the figures were measured on: without it they say nothing.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus, loadavg, release, totalmem } from 'node:os'

@@ -1,7 +1,7 @@
 // CPU time and memory of processes, from /proc.
 import { readdirSync, readFileSync } from 'node:fs'
 
-// The kernel's unit for them, whatever it ticks at itself.
+// The kernel reports CPU times in this unit, at any tick rate of its own.
 const TICKS_PER_SECOND = 100
 const EVERY_MS = 500
 

@@ -1,4 +1,4 @@
-// What a run found, as Markdown for people and as JSON for programs.
+// The results of a run, as Markdown for people and as JSON for programs.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 

@@ -20,7 +20,7 @@ try {
   const options = readOptions(process.argv.slice(2), process.env)
   if (options) await main(options)
 } catch (error) {
-  // An interruption makes whatever was under way fail; that is no news.
+  // An interruption makes the work under way fail; that is no news.
   if (!wasInterrupted()) {
     console.error(error.message)
     process.exitCode = 1

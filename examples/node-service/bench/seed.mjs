@@ -1,4 +1,4 @@
-// What the load tests expect to be there: agents, and records of some of them.
+// Seeds the data that the load tests expect: agents, and records of some of them.
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 

@@ -3,7 +3,7 @@ import { output } from './children.mjs'
 
 const DATABASE_URL = process.env.BENCH_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/test'
 const REDIS_URL = process.env.BENCH_REDIS_URL ?? 'redis://127.0.0.1:6379'
-// Of its own, in the schema and in the keys: what else is in the two servers is left alone.
+// A name of its own for the schema and the keys: all other data in the two servers is left alone.
 const NAME = 'trust_engine_node_bench'
 
 // In the server: keys hold bytes that would not survive a terminal's text.

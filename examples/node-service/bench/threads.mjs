@@ -1,4 +1,4 @@
-// What each thread of the service spends, and in which library: with Linux' perf.
+// The time that each thread of the service spends, and in which library: with Linux' perf.
 import { output } from './children.mjs'
 
 const PER_SECOND = 999

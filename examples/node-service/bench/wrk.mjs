@@ -1,4 +1,4 @@
-// The same with a generator that costs next to nothing: what the service itself can do. npm run bench:wrk
+// The same with a generator that costs next to nothing, to see what the service itself can do: npm run bench:wrk
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 

@@ -4,7 +4,7 @@ import { invalid, shown } from './errors.js'
 
 const STATUSES = ['ACTIVE', 'SUSPENDED', 'REVOKED'] as const
 
-/** What can be said of an agent. What is not there stays, or is the engine's default for a new agent. */
+/** The fields that a body may set. An absent field stays as it is, or has the engine's default for a new agent. */
 export interface AgentBody {
   tier?: string
   score?: number
@@ -84,8 +84,8 @@ function decode(body: Buffer): string {
 }
 
 /**
- * A name that the outermost object has twice. `JSON.parse` lets the last one win, so whoever inspected the body on its way
- * and took the first has let something else through.
+ * A name that the outermost object has twice. `JSON.parse` lets the last one win, so an inspector on the body's way
+ * that took the first has let something else through.
  */
 function repeatedName(json: string): string | undefined {
   const seen = new Set<string>()

@@ -1,4 +1,5 @@
-// Who calls, and what they may. Runs before the body is read, so that strangers cannot make the service read one.
+// Finds out who calls and checks what they may do. Runs before the body is read, so that strangers cannot make the
+// service read one.
 import type { IncomingHttpHeaders } from 'node:http'
 
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'

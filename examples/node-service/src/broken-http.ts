@@ -1,4 +1,5 @@
-// What cannot be read as HTTP never becomes a request: it is answered here, in the same shape as everything else.
+// Bytes that cannot be read as HTTP never become a request: they are answered here, in the same shape as everything
+// else.
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -20,7 +21,7 @@ export function answerBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): 
   })
 }
 
-/** Calls `answer` when whatever was asked before on this connection is answered. */
+/** Calls `answer` when every earlier request on this connection is answered. */
 function inTurn(socket: Socket, answer: () => void): void {
   // Node's own handler of such errors looks at it too; there is no public name for it.
   const { _httpMessage: current } = socket as Socket & { _httpMessage?: ServerResponse | null }

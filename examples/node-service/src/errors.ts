@@ -54,7 +54,7 @@ export function invalid(field: string, issue: string): RequestError {
   return new RequestError('P6_INVALID_REQUEST', `${field} ${issue}`, { field, issue })
 }
 
-/** What a caller sent, as it may stand in an error: not at any length, and on one line. */
+/** A caller's text as it may stand in an error: of limited length, and on one line. */
 export function shown(text: string, most = MAX_SHOWN): string {
   const clipped = text.length > most ? `${text.slice(0, most)}…` : text
   return clipped.replace(UNSEEN, '\ufffd')
@@ -68,7 +68,7 @@ export interface ErrorAnswer {
   retryAfter: number | undefined
 }
 
-/** What the caller is told about an error. Of what is the operator's business only that it is there. */
+/** The answer about an error. If the error is the operator's business, the caller learns only that there is one. */
 export function errorAnswer(error: unknown, requestId: string): ErrorAnswer {
   if (error instanceof ContractError) return engineAnswer(error, requestId)
   const body = errorBody(error, requestId)

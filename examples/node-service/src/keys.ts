@@ -16,7 +16,7 @@ export const PERMISSIONS = [
 
 export type Permission = (typeof PERMISSIONS)[number]
 
-/** What is known of a key. */
+/** A key of the configuration, parsed. */
 export interface Key {
   /** Unique in the whole configuration: tier authorities are known to the engine by it, whatever their organization. */
   readonly name: string
@@ -110,8 +110,8 @@ function isPermission(value: unknown): value is Permission {
 
 /** Finds keys by what callers send. */
 export class KeyRing {
-  // Under digests that are blinded with a number nobody knows: what a look-up compares, and how long that takes, has
-  // nothing to do with how much of a wrong key is right.
+  // Under digests that are blinded with a random secret: the values that a look-up compares, and the time that it
+  // takes, have nothing to do with how much of a wrong key is right.
   readonly #blind = randomBytes(32).toString('hex')
   readonly #keys: ReadonlyMap<string, Key>
 

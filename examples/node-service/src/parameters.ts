@@ -1,4 +1,4 @@
-// What comes in the query string and the body, as far as it is not the engine's business.
+// Reads query string, path and body, as far as they are not the engine's business.
 import type { FastifyRequest } from 'fastify'
 
 import { invalid, shown } from './errors.js'

@@ -1,4 +1,4 @@
-// The HTTP server. What is set here for every request costs every request, so it is little: an id, a few headers, one hook.
+// The HTTP server. Every request pays for the things set here, so they are few: an id, some headers, one hook.
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import type { TrustEngine } from 'trust-engine'
 
@@ -100,7 +100,7 @@ function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { status, body, retryAfter } = errorAnswer(error, request.id)
-  // What the service itself refuses is no surprise, and would fill the log when there is too much to do anyway.
+  // A refusal by the service itself is no surprise, and would fill the log when there is too much to do anyway.
   if (status >= 500 && !(error instanceof RequestError)) {
     request.log[status === 500 ? 'error' : 'warn']({ ...about(request), err: error }, 'a request failed')
   }

@@ -1,7 +1,7 @@
 // Reads settings one by one and gathers what is wrong with them, so that the operator sees every mistake at once.
 import { readFileSync } from 'node:fs'
 
-/** What is wrong with the configuration; one line each. */
+/** The mistakes in the configuration, one line each. */
 export class ConfigError extends Error {
   readonly mistakes: readonly string[]
 

@@ -1,5 +1,5 @@
-// How the service stops: no new connections, what is under way is answered, what waits is committed. Requests have a time
-// limit and the engine has another, so that it is closed however callers behave.
+// How the service stops: it takes no new connections, answers the requests under way, and commits the waiting records.
+// Requests have a time limit and the engine has another, so that it is closed however callers behave.
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 

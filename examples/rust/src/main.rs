@@ -51,13 +51,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", engine.evaluate_gate(&request)?);
     }
 
-    // Three deployments a day, whoever asks.
+    // Each agent may deploy three times a day; the fourth check is refused.
     let another = CeilingRequest::new("agent_ship", "DEPLOYMENTS", 1);
     for _ in 0..4 {
         println!("{}", engine.check_ceiling(&another)?);
     }
 
-    // What an agent is decides from the next request on.
+    // A change of an agent counts from the next request on.
     let suspended = AgentChange::of_version(1).status(AgentStatus::Suspended).changed_by("ops");
     agents.change("agent_ship", suspended)?;
     let verdict = engine.evaluate_gate(&deploy.environment("staging"))?;

@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(key.to_string().parse::<VerifierKey>().ok(), Some(key));
     }
     if let Ok(key) = KEY.parse::<VerifierKey>() {
-        // Nobody has signed anything with it.
+        // No record and no checkpoint was ever signed with this key.
         assert!(verify::record(b"{}", text, &key).is_err());
         assert!(verify::checkpoint(text, &key).is_err());
     }

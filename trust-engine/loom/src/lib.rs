@@ -128,7 +128,7 @@ fn a_generation_that_has_come_round_mints_nothing() {
         let taken = taker.join().unwrap();
         let kept =
             |slice| taken.iter().filter(|(take, undone)| take.slice == slice && !undone).count() as u64;
-        // A unit may be wasted, where nobody can say which lease it was of.
+        // A unit may be wasted where the slot cannot tell which lease it was of.
         assert!(kept(1) + left.first().unwrap() <= 1);
         assert!(kept(2) + left.last().unwrap() <= 1);
         assert!(kept(3) + meter.slot.left() <= 1);

@@ -37,6 +37,7 @@ pub struct FailingStore {
     commits: Mutex<VecDeque<Fault>>,
     claims: Mutex<VecDeque<Fault>>,
     agent_read: Mutex<Option<Hook>>,
+    patience: Mutex<Option<Duration>>,
 }
 
 /// Runs once, at a moment that a test chooses.
@@ -45,7 +46,13 @@ type Hook = Box<dyn FnOnce() + Send>;
 impl FailingStore {
     /// Fails nothing until told to.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, commits: Mutex::default(), claims: Mutex::default(), agent_read: Mutex::default() }
+        Self {
+            inner,
+            commits: Mutex::default(),
+            claims: Mutex::default(),
+            agent_read: Mutex::default(),
+            patience: Mutex::default(),
+        }
     }
 
     /// What happens to the next commits, in order.
@@ -66,6 +73,11 @@ impl FailingStore {
     /// What happens to the next claims, in order.
     pub fn fail_claims(&self, faults: impl IntoIterator<Item = Fault>) {
         self.claims.lock().extend(faults);
+    }
+
+    /// The patience that a free shard was last claimed with.
+    pub fn patience(&self) -> Option<Duration> {
+        *self.patience.lock()
     }
 
     fn may_claim(&self) -> Result<()> {
@@ -92,6 +104,7 @@ impl Store for FailingStore {
     }
 
     async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head> {
+        *self.patience.lock() = Some(patience);
         self.may_claim()?;
         self.inner.claim_free(owner, patience).await
     }

@@ -22,7 +22,7 @@ pub(crate) struct Ceiling {
     pub(crate) sliding: bool,
 }
 
-/// What was checked, and what is wrong.
+/// The counts of a check, and the problems that it found.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     records: usize,
@@ -46,7 +46,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What the log holds at the end, read once.
+/// The contents of the log at the end, read once.
 pub(crate) struct Log {
     store: Arc<dyn Store>,
     heads: Vec<Head>,
@@ -85,7 +85,7 @@ impl Log {
         Self { store, heads, entries, roots }
     }
 
-    /// What is wrong with the log itself.
+    /// The problems of the log itself.
     pub(crate) fn verify(&self) -> Vec<String> {
         let key = |head: &Head| {
             let name = format!("{DEPLOYMENT}/prov/{}", head.shard);

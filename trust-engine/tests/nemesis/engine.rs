@@ -55,7 +55,7 @@ ceilings:
     - {resource: GPU, limit: 200, windowSeconds: 7, precision: EXACT}
 ";
 
-/// What the policy says, as the checker needs it.
+/// The ceilings of the policy, as the checker needs them.
 pub(crate) fn ceilings() -> BTreeMap<String, Ceiling> {
     let ceiling = |limit, seconds: i64, sliding| Ceiling { limit, micros: seconds * 1_000_000, sliding };
     BTreeMap::from([

@@ -14,7 +14,7 @@ use super::journal::now;
 use super::proxy::Proxy;
 use super::servers::{PRIMARY, Postgres, Redis, STANDBY};
 
-/// What is left when it is over.
+/// The result of a run: the faults, and the servers with their data.
 pub(crate) struct Run {
     /// When each fault began, in milliseconds since the epoch; the last is the end.
     pub(crate) faults: Vec<(u128, String)>,
@@ -145,7 +145,7 @@ pub(crate) fn run(folder: &Path, time: Duration) -> Run {
     fleet.fault("Redis loses its replica, which is promoted with what it had; both serve");
     link.aim(None);
     master.command(&["client", "kill", "type", "replica"]);
-    // What is handed out now the replica does not know of.
+    // The replica does not learn of amounts that are handed out now.
     wait(1.5);
     replica.command(&["replicaof", "no", "one"]);
     fleet.proxies[..2].iter().for_each(|proxy| proxy.aim(Some(replica.port)));

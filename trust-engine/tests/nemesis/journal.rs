@@ -1,4 +1,5 @@
-//! What a process was told, one line each, written at once: a line that a kill cut off has no full stop at its end.
+//! The answers that a process got, one line each, written at once: a line that a kill cut off has no full stop at its
+//! end.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -104,7 +105,7 @@ impl Pen {
     }
 
     pub(crate) fn line(&self, what: &str) {
-        // One write, so that what was told is with the system when a kill comes.
+        // One write, so that the line is with the system when a kill comes.
         let line = format!("{}\t{what}\t.\n", now());
         self.0.lock().write_all(line.as_bytes()).unwrap();
     }

@@ -37,7 +37,7 @@ impl Postgres {
 
     /// Copies it to a standby, which every commit waits for from then on.
     pub(crate) fn with_standby(&self, folder: &Path) -> Self {
-        // When it is the primary it has nobody to wait for.
+        // When it is the primary it has no standby to wait for.
         let standby = Self::at(folder.join("standby"), STANDBY, "-c synchronous_standby_names=");
         let from = format!("host=127.0.0.1 port={} user=postgres application_name=standby", self.port);
         let arguments = ["-D", standby.data.to_str().unwrap(), "-d", &from, "-R", "--checkpoint=fast"];

@@ -14,7 +14,7 @@ pub fn url() -> String {
     std::env::var("TRUST_ENGINE_TEST_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".into())
 }
 
-/// The shared server, with a prefix that nobody else has.
+/// The shared server, with a prefix of its own for every call.
 pub fn shared() -> Redis {
     Redis::new(url()).prefix(prefix()).timeout(Duration::from_secs(5))
 }
@@ -41,7 +41,7 @@ impl Server {
         server
     }
 
-    /// Starts it again; what it did not save is gone.
+    /// Starts it again; data that it did not save is gone.
     pub fn revive(&mut self) {
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();

@@ -1,9 +1,9 @@
 //! governor: GCRA, one atomic number per key in a `DashMap`.
 //!
-//! A quota of `limit` per window with a burst of `limit` is a rate and not a ceiling: what was used comes back bit by
-//! bit, one unit every `window / limit`. A full bucket admits `limit` at once and, in the window after that, what
+//! A quota of `limit` per window with a burst of `limit` is a rate and not a ceiling: used units come back bit by bit,
+//! one every `window / limit`. A full bucket admits `limit` at once and, in the window after that, what
 //! comes back meanwhile: nearly `2 × limit` in one window. With a burst of 1 no window would see much more than
-//! `limit`, but nobody could use more than one unit at a time.
+//! `limit`, but no caller could use more than one unit at a time.
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;

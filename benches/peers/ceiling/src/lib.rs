@@ -10,10 +10,10 @@ pub mod naive;
 pub mod ours;
 pub mod throttlecrab;
 
-/// Whatever went wrong while a contender was made.
+/// A result of making a contender, with any error.
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// What is asked of every contender: each key may use so much in a window.
+/// The task of every contender: each key may use so much in a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Ceiling {
     /// The most that one key may use in one window.
@@ -29,10 +29,10 @@ pub trait Contender: Send + Sync {
     /// Library and version.
     fn name(&self) -> &'static str;
 
-    /// Whether `key` may use `amount` more; if so, it is used from now on. What cannot be decided is refused.
+    /// Whether `key` may use `amount` more; if so, it is used from now on. A check that cannot be decided is refused.
     fn check(&self, key: &str, amount: u64) -> bool;
 
-    /// What it holds to, and what it does not, in a few words.
+    /// The limits that it holds to, and those that it does not, in a few words.
     fn promises(&self) -> &'static str;
 }
 

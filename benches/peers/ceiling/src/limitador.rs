@@ -34,8 +34,8 @@ pub(crate) fn limiter(ceiling: Ceiling, namespace: &Namespace) -> Result<RateLim
     Ok(limiter)
 }
 
-/// What a check is about. Made for each, as a host that has an agent's id has to; it is more than half of the time of
-/// a check, which a host could spare that kept one for every agent.
+/// The context of a check. It is made for each check, as a host that has an agent's id has to; that is more than half
+/// of the time of a check, which a host could spare if it kept one context for every agent.
 pub(crate) fn context(key: &str) -> Context<'static> {
     HashMap::from([(AGENT.to_owned(), key.to_owned())]).into()
 }

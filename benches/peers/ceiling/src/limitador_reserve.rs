@@ -1,4 +1,4 @@
-//! limitador, reserve and then commit: what it has for amounts that are known only afterwards.
+//! limitador, reserve and then commit: its way for amounts that are known only afterwards.
 //!
 //! Reservations are compared and held under one lock, which its authors keep "obviously-correct" at the cost of
 //! speed. The counter itself is read before that lock, so a commit that comes between is not seen.

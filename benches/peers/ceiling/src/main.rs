@@ -1,4 +1,4 @@
-//! What a check costs, and by how much a limit can be overspent.
+//! Measures the cost of a check, and by how much a limit can be overspent.
 //!
 //! ```sh
 //! cd benches/peers/ceiling

@@ -1,4 +1,4 @@
-//! The control: what one writes first. Read the counter, compare, then add; wrong on purpose.
+//! The control: the first idea. It reads the counter, compares, then adds; wrong on purpose.
 //!
 //! Two threads that read before either adds are both admitted. It is here to show that the overspending tests can
 //! see such a thing, and what a map and a counter cost without being right.
@@ -13,7 +13,7 @@ use crate::{Ceiling, Contender, Result};
 
 const SHARDS: u64 = 64;
 
-/// What a key has used, and when its window ends, in nanoseconds since the start.
+/// The amount that a key has used, and the end of its window in nanoseconds since the start.
 #[derive(Default)]
 struct Counter {
     ends: AtomicU64,

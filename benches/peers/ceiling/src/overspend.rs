@@ -5,7 +5,7 @@ mod together;
 
 use ceiling_peers::{ALL, Result};
 
-/// What one key may use in a window.
+/// The amount that one key may use in a window.
 const LIMIT: u32 = 1000;
 
 pub(crate) fn run() -> Result<()> {

@@ -74,7 +74,7 @@ fn glob(random: &mut Random) -> Glob {
     }
 }
 
-/// A request; what it names is now and then absent, or unknown to the policy.
+/// A request; a part of it is now and then absent, or unknown to the policy.
 fn ask(random: &mut Random, roles: &[String], agents: usize) -> Ask {
     let mut role = random.pick(roles).cloned().unwrap_or_default();
     if random.chance(3) {

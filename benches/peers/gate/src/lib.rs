@@ -12,5 +12,5 @@ pub mod random;
 pub mod rego;
 pub mod workload;
 
-/// Whatever went wrong in a translation.
+/// A result of a translation, with any error.
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;

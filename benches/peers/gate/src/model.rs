@@ -13,7 +13,7 @@ pub struct Case {
     pub asks: Vec<Ask>,
 }
 
-/// A role × tier kernel, ordered rules, and what holds when none matches.
+/// A role × tier kernel, ordered rules, and the decision when none matches.
 #[derive(Clone, Debug)]
 pub struct GatePolicy {
     /// Tiers, lowest first; elsewhere they are named by their place here.
@@ -22,7 +22,7 @@ pub struct GatePolicy {
     pub roles: Vec<GateRole>,
     /// The rules; the first that matches decides.
     pub rules: Vec<GateRule>,
-    /// What holds when no rule matches.
+    /// The decision when no rule matches.
     pub default: Decision,
 }
 
@@ -38,7 +38,7 @@ pub struct GateRole {
 /// A rule. A list that is `None` does not restrict.
 #[derive(Clone, Debug)]
 pub struct GateRule {
-    /// What the rule decides.
+    /// The decision of the rule.
     pub effect: Decision,
     /// Any of these roles.
     pub roles: Option<Vec<String>>,
@@ -90,21 +90,21 @@ pub enum Glob {
 pub struct Agent {
     /// The tier that it holds.
     pub tier: usize,
-    /// What has been verified about it; sorted.
+    /// The names of facts that have been verified about it; sorted.
     pub attestations: Vec<String>,
 }
 
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// Who asks: a place among the agents.
+    /// The agent that asks: its place among the agents.
     pub agent: usize,
     /// The role asked for; need not be one of the policy's.
     pub role: String,
-    /// What is to be done.
+    /// The action that is asked for.
     pub action: Option<String>,
-    /// On what.
+    /// The resource that the action is on.
     pub resource: Option<String>,
-    /// Where.
+    /// The environment of the action.
     pub environment: Option<String>,
 }

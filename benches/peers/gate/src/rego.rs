@@ -58,7 +58,7 @@ impl Rego {
     }
 }
 
-/// The requests of a case, in its order. What is absent is left out, and so is undefined.
+/// The requests of a case, in its order. Absent fields are left out, and so are undefined.
 pub fn requests(case: &Case) -> Result<Vec<Value>> {
     case.asks.iter().map(|ask| request(case, ask)).collect()
 }

@@ -11,7 +11,7 @@ use trust_engine::Decision;
 const POLICIES: u64 = 400;
 const REQUESTS: usize = 60;
 
-/// What the three say to one request.
+/// The answers of the three engines to one request.
 #[derive(Debug, PartialEq)]
 struct Answers {
     ours: Decision,

@@ -36,7 +36,7 @@ async function find(agents: Agents, id: string): Promise<Agent | undefined> {
   }
 }
 
-/** Who registered an agent is recorded: the key, and nothing that a body says. */
+/** Registers an agent; the key is recorded as the one that registered it, and nothing that a body says. */
 function register(agents: Agents, id: string, body: AgentBody, caller: string): Promise<Agent> {
   return agents.register({ ...body, registeredBy: caller, id })
 }

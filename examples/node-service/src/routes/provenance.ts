@@ -57,14 +57,14 @@ function filterOf(parameters: Partial<Record<(typeof FILTERS)[number], string>>)
   }
 }
 
-/** The contract's word is for what a record is of; what was decided is told apart by its words. */
+/** The contract's `decisionType` is a word for a record's type; a decision is told apart by its own words. */
 function kindOf(decisionType: string): Pick<Query, 'type' | 'decision'> {
   const kind = oneOf('decisionType', decisionType, KINDS)
   const decision = DECISIONS.find((decision) => decision === kind)
   return decision ? { decision } : { type: kind as Exclude<typeof kind, (typeof DECISIONS)[number]> }
 }
 
-/** What is committed never changes, and neither does what it follows from; but it is for this caller only. */
+/** A committed record never changes, and neither do its ancestors; but the answer is for this caller only. */
 function immutable(reply: FastifyReply, body: string): string {
   reply.headers({ 'cache-control': 'private, immutable, max-age=31536000', vary: 'Authorization, X-API-Key' })
   return body

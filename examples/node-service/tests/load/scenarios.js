@@ -4,7 +4,7 @@ import { parts } from './timeline.js'
 const PUBLISHED = JSON.parse(open('./published.json'))
 const ENDPOINT_SECONDS = 300
 
-// What a client of everything does: mostly decisions, some of them recorded by the host itself, now and then a look.
+// The calls of a client of everything: mostly decisions, some of them recorded by the host itself, now and then a look.
 const MIX = ['check', 'evaluate', 'record', 'check', 'evaluate', 'query', 'check', 'evaluate', 'record', 'stats']
 
 /**

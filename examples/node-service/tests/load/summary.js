@@ -1,4 +1,4 @@
-// What a run comes to: figures of the measured part, as an object for files and as one line for people.
+// The result of a run: figures of the measured part, as an object for files and as one line for people.
 const MEASURED = '{phase:measured}'
 // Seconds differ by a quarter without a spike too, and by a millisecond where they are all fast.
 const backToNormal = (p95, baseline) => p95 <= Math.max(baseline * 1.25, baseline + 1)

@@ -215,7 +215,7 @@ func (e *export) entry(index int64) []byte {
 	return e.entries[index]
 }
 
-// readEntries splits the bundles. What is left of an entry that is cut off is kept: its hash tells.
+// readEntries splits the bundles. The remaining bytes of a cut-off entry are kept: their hash shows the damage.
 func (e *export) readEntries() {
 	for n := int64(0); n<<tileHeight < e.size; n++ {
 		tile := tlog.Tile{H: tileHeight, L: -1, N: n, W: width(e.size - n<<tileHeight)}

@@ -72,7 +72,7 @@ function parseProof(text) {
   return { index: BigInt(index.slice(6)), hashes, checkpoint: text.slice(split + 2) };
 }
 
-// All entries. What is left of an entry that is cut off is kept: its hash tells.
+// All entries. The remaining bytes of a cut-off entry are kept: their hash shows the damage.
 function readBundles(folder, size) {
   const entries = [];
   for (let tile = 0; tile * 256 < size; tile += 1) {

@@ -138,7 +138,7 @@ def parse_proof(text):
 
 
 def read_bundles(folder, size):
-    """All entries. What is left of an entry that is cut off is kept: its hash tells."""
+    """All entries. The remaining bytes of a cut-off entry are kept: their hash shows the damage."""
     entries = []
     for tile in range((size + 255) // 256):
         digits = f"{tile:03}" if tile < 1000 else f"x{tile // 1000:03}/{tile % 1000:03}"

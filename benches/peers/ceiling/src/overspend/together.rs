@@ -12,7 +12,7 @@ const THREADS: u64 = 8;
 /// A window so long that a round is nothing beside it: no token bucket gets a unit back meanwhile.
 const SECONDS: u32 = 360_000;
 
-/// What became of the rounds.
+/// The results of the rounds.
 pub(crate) struct Rounds {
     worst: u64,
     exceeded: u32,
