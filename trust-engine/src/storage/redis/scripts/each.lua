@@ -1,4 +1,7 @@
--- The end of every script: what it does for one key is done for all.
+-- The end of the scripts that begin with chunk.lua: runs act() for each key in order, and returns the list of its
+-- answers.
+-- A cut-off leaves the keys before it done and the keys after it as they were; for the key at it, see the script that
+-- defines act().
 local width = (#ARGV - 1) / #KEYS
 local answers = {}
 for place = 1, #KEYS do

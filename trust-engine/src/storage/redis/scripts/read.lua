@@ -1,4 +1,6 @@
--- The server's time and the accounts under KEYS; '' for those that are not there.
+-- Reads the accounts under KEYS, for counters in Redis alone.
+-- Returns the server's time in seconds and microseconds, and then the accounts; '' for an account that is not there.
+-- A cut-off is harmless: nothing is written.
 local time = redis.call('TIME')
 local answer = {time[1], time[2]}
 for place, key in ipairs(KEYS) do
