@@ -1,4 +1,4 @@
-//! The leases that an engine holds, by its meters, and the authority that they come from.
+//! The lease pool of an engine: its meters, which hold the leases, and the authority that grants them.
 
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use crate::clock::Moment;
 use crate::error::Result;
 use crate::storage::CounterStore;
 
+/// The meters of an engine and their authority. The pool has no lock of its own: the registry's lock guards which
+/// meters exist, and the lock of each meter guards its lease.
 pub(crate) struct LeasePool {
     store: Arc<dyn CounterStore>,
     meters: Arc<Registry<Meter>>,
@@ -23,13 +25,17 @@ impl LeasePool {
         &*self.store
     }
 
-    /// The meter of a counter.
+    /// Gives the meter of a counter, and makes one that is missing.
     pub(super) fn meter(&self, key: &CounterKey, window: Window) -> Arc<Meter> {
         let make = || Meter::new(key.clone(), window, Arc::clone(&self.store), Arc::clone(&self.meters));
         self.meters.get_or_make(key, window, make)
     }
 
-    /// Gives back leases that have ended (`None`: all), and says whether any are held still.
+    /// Gives back the leases that have ended at `now` (`None`: all), and says whether a meter still holds one that
+    /// has not.
+    ///
+    /// The registry's lock is released before the first meter is drained. A lease that another thread opens between the
+    /// test of a meter and its drain goes back early, which costs no more than another lease request.
     pub(crate) fn sweep(&self, now: Option<Moment>) -> bool {
         let mut held = false;
         for meter in self.meters.all().iter().filter(|meter| meter.held() > 0) {
@@ -41,7 +47,8 @@ impl LeasePool {
         held
     }
 
-    /// What is used of counters: what is charged, less what is held here and still counts.
+    /// Gives the use of counters: their charge at the authority, less the amounts that this engine holds and that still
+    /// count.
     pub(crate) async fn used(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
         let meters: Vec<Option<Arc<Meter>>> =
             counters.iter().map(|(key, window)| self.meters.get(key, *window)).collect();
@@ -49,9 +56,12 @@ impl LeasePool {
             meters.iter().map(|meter| meter.as_ref().map(|meter| meter.lease_count())).collect();
         let mut all = self.store.charged(counters).await?;
         for ((meter, before), charged) in meters.iter().zip(before).zip(&mut all) {
-            // A lease that came or went meanwhile may be in what is charged or not.
-            if let Some(meter) = meter.as_ref().filter(|meter| Some(meter.lease_count()) == before) {
-                charged.amount = charged.amount.saturating_sub(meter.held_of(charged.slice));
+            let Some(meter) = meter else { continue };
+            // The charge may or may not include a lease that came or went meanwhile; then nothing is subtracted. The amount is
+            // read before the count, so that no lease can come between the two unnoticed.
+            let held = meter.held_of(charged.slice);
+            if Some(meter.lease_count()) == before {
+                charged.amount = charged.amount.saturating_sub(held);
             }
         }
         Ok(all)

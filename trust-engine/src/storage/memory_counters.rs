@@ -1,4 +1,4 @@
-//! StatCounts in memory: exact within one process, forgotten with it.
+//! Counters in memory: exact within one process, forgotten with it.
 
 use std::sync::Arc;
 
@@ -10,16 +10,17 @@ use crate::ceiling::{Account, AccountSource, Charged, CounterKey, LeaseRequests,
 use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
 
-/// StatCounts that nothing of survives the process.
+/// Counters of which nothing survives the process.
 pub fn memory_counters(clock: Arc<dyn Clock>) -> Arc<dyn CounterStore> {
     Arc::new(MemoryCounters { clock, accounts: Mutex::default() })
 }
 
-/// Accounts from which on those that are over are looked for.
+/// Number of accounts from which on a sweep drops those that are over.
 const FIRST_SWEEP: usize = 4096;
 
 struct MemoryCounters {
     clock: Arc<dyn Clock>,
+    /// Held while a check reads the clock and is decided, and released before its answer is called.
     accounts: Mutex<Accounts>,
 }
 
@@ -30,7 +31,7 @@ struct Accounts {
     next_sweep: usize,
 }
 
-/// Accounts that were over were dropped up to this time; before it, nobody knows what was charged.
+/// A source without accounts: sweeps have dropped accounts up to this time, and the charges before it are not known.
 #[derive(Clone, Copy, Default)]
 struct Forgotten(Timestamp);
 
@@ -45,7 +46,7 @@ impl AccountSource for Forgotten {
 }
 
 impl Accounts {
-    /// Drops what does not count any more, each time the accounts have doubled.
+    /// Drops the accounts that do not count any more, each time the number of accounts has doubled.
     fn sweep(&mut self, now: Timestamp) {
         if self.ledger.len() < self.next_sweep.max(FIRST_SWEEP) {
             return;
@@ -69,10 +70,11 @@ impl CounterStore for MemoryCounters {
     fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
         let leased = {
             let mut accounts = self.accounts.lock();
-            // Under the lock: a time that was read before another check's would look like a clock set back.
+            // The clock is read under the lock: if a check with a later time came first, this one would look like a
+            // clock set back.
             let now = self.clock.now();
-            let older = accounts.forgotten;
-            let leased = accounts.ledger.lease(&requests, now, &older);
+            let source = accounts.forgotten;
+            let leased = accounts.ledger.lease(&requests, now, &source);
             accounts.sweep(now);
             leased
         };
@@ -81,9 +83,9 @@ impl CounterStore for MemoryCounters {
 
     fn give_back(&self, unspent: Unspent) {
         let mut accounts = self.accounts.lock();
-        let older = accounts.forgotten;
-        // Without anything to load it cannot fail.
-        let _ = accounts.ledger.give_back(&unspent, &older);
+        let source = accounts.forgotten;
+        // The call cannot fail, because the source has no account to load.
+        let _ = accounts.ledger.give_back(&unspent, &source);
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {

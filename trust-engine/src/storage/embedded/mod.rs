@@ -64,11 +64,14 @@ fn open(folder: &Path) -> Result<tables::Tables> {
         )));
     }
     fs::create_dir_all(folder).map_err(|error| at(from_io(error, folder.display())))?;
-    let begun = check_format(folder).map_err(at)?;
+    // Before anything is written into a folder that holds something else.
+    check_format(folder).map_err(at)?;
     let lock = files::lock(&folder.join(LOCK)).map_err(at)?;
+    // Another process may have finished the store between the first look and the lock.
+    let begun = check_format(folder).map_err(at)?;
     if !begun {
-        // Whoever began it was killed before it was finished, so nothing in it was ever acknowledged, and fjall does
-        // not go on where it was making a database.
+        // The process that began the store ended before the store was finished. So nothing in it was ever acknowledged,
+        // and the database is discarded: fjall does not go on with a half-made one.
         discard(&folder.join(DATABASE)).map_err(at)?;
     }
     let mark = high_water_mark::HighWaterMarkFile::open(&folder.join(MARK), !begun).map_err(at)?;

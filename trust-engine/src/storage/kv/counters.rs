@@ -1,8 +1,8 @@
-//! StatCounts over an ordered key–value engine: a grant is answered when its account is durable.
+//! Counters over an ordered key–value engine: a grant is answered when its account is durable.
 //!
-//! Accounts are read from the engine and kept in memory only until what was charged to them is durable, so memory is
-//! bounded by what waits. One thread writes whatever gathered while the last write ran: a thousand checks that wait
-//! cost one write. A refusal changes nothing and is answered at once.
+//! Accounts are read from the engine and kept in memory only until the charges to them are durable, so memory is
+//! bounded by the changes that wait. One thread writes all changes that gathered while the last write ran: a thousand
+//! checks that wait cost one write. A refusal charges nothing and is answered at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,22 +24,28 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::storage::counters::{CounterStore, LeaseCallback};
 
-/// Accounts that only something was given back to wait for a write in company, up to this many.
+/// Number of changed accounts from which on they are written although no grant and no flush waits for them.
 const MAX_IDLE: usize = 4096;
-/// Grants that may wait for a write.
+/// Most grants that may wait for a write.
 const MAX_WAITING: usize = 65_536;
-/// Pause between attempts to write again.
+/// Pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// The counters and the thread that writes them. Dropping them lets the thread write the changes that wait, and waits
+/// for its end.
 pub(in crate::storage) struct KvCounters<K: Kv> {
     shared: Arc<Shared<K>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The state that callers share with the writing thread.
 struct Shared<K> {
     kv: Arc<K>,
     clock: Arc<dyn Clock>,
+    /// Held while a check reads the clock and its accounts and is decided. The thread releases it before it writes and
+    /// before it answers, so checks are decided while a write runs.
     pending: Mutex<Pending>,
+    /// Wakes the thread; it waits with the lock of `pending`.
     work: Condvar,
 }
 
@@ -52,12 +58,12 @@ struct WaitingGrant {
 
 #[derive(Default)]
 struct Pending {
-    /// Accounts that differ from what is durable.
+    /// Accounts whose durable rows may be out of date; an account here takes precedence over its row.
     ledger: Ledger,
-    /// Grants that wait for it.
+    /// Grants that wait until the ledger is durable.
     waiting: Vec<WaitingGrant>,
     flushes: Vec<oneshot::Sender<Result<()>>>,
-    /// Set by a failed write until one succeeds.
+    /// Set by a failed write until a write succeeds; checks and flushes are refused meanwhile.
     down: bool,
     closed: bool,
 }
@@ -113,7 +119,7 @@ impl<K: Kv> CounterStore for KvCounters<K> {
 
     fn give_back(&self, unspent: Unspent) {
         let mut pending = self.shared.pending.lock();
-        // What cannot be read stays charged.
+        // An account that cannot be read stays charged.
         let _ = pending.ledger.give_back(&unspent, &*self.shared.kv);
         if pending.ledger.len() >= MAX_IDLE {
             self.shared.work.notify_one();
@@ -146,7 +152,7 @@ impl<K: Kv> Drop for KvCounters<K> {
         self.shared.pending.lock().closed = true;
         self.shared.work.notify_one();
         let thread = self.thread.lock().take();
-        // The last owner may be an answer that runs on the thread itself.
+        // The last owner may be an answer that runs on the thread itself, and a thread cannot join itself.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
@@ -169,23 +175,24 @@ impl Pending {
         }
     }
 
-    /// What cannot be granted now is not lost with what was to be given back for it.
-    fn take_back_unspent(&mut self, requests: &LeaseRequests, older: &impl AccountSource) {
+    /// Takes back the unspent amounts of requests that cannot be granted now, so that these amounts are not lost.
+    fn take_back_unspent(&mut self, requests: &LeaseRequests, source: &impl AccountSource) {
         for LeaseRequest { key, window, unspent, .. } in requests {
             if let Some((slice, amount)) = *unspent {
                 let unspent = Unspent { key: key.clone(), window: *window, slice, amount };
-                // What cannot be read stays charged.
-                let _ = self.ledger.give_back(&unspent, older);
+                // An account that cannot be read stays charged.
+                let _ = self.ledger.give_back(&unspent, source);
             }
         }
     }
 
-    /// A grant that was not handed out was certainly not used, even if it should be durable.
-    fn take_back_grants(&mut self, waiting: &WaitingGrant, older: &impl AccountSource) {
+    /// Takes back the grants of a failed write: they were not handed out, so they were certainly not used, even if the
+    /// write should be durable.
+    fn take_back_grants(&mut self, waiting: &WaitingGrant, source: &impl AccountSource) {
         for (request, grant) in waiting.requests.iter().zip(&waiting.grants) {
             let (key, window) = (request.key.clone(), request.window);
             let unspent = Unspent { key, window, slice: grant.slice, amount: grant.amount };
-            let _ = self.ledger.give_back(&unspent, older);
+            let _ = self.ledger.give_back(&unspent, source);
         }
     }
 
@@ -200,6 +207,11 @@ fn closed() -> Error {
 }
 
 impl<K: Kv> Shared<K> {
+    /// Writes until the counters are closed: takes the changes that wait under the lock, writes them without it, takes
+    /// the lock again to settle the outcome, and answers without it.
+    ///
+    /// A failed write is not fatal: its grants are taken back and answered with the error, and after a pause the engine
+    /// is recovered and the accounts are written again.
     fn run(&self) {
         loop {
             let mut pending = self.pending.lock();
@@ -219,7 +231,7 @@ impl<K: Kv> Shared<K> {
                 answer(written.clone().map(|()| LeaseAnswer::Granted(grants)));
             }
             for flush in flushes {
-                // Whoever waited may have given up.
+                // The caller that waited may have given up.
                 let _ = flush.send(written.clone());
             }
             if closed {
@@ -245,7 +257,8 @@ impl<K: Kv> Shared<K> {
         self.kv.write(&rows)
     }
 
-    /// Forgets the accounts that are durable as they are.
+    /// Settles the outcome of a write: forgets the accounts that are durable as they are, or takes back the grants of a
+    /// failed write.
     fn wrote(&self, accounts: Vec<(CounterKey, Account)>, written: &Result<()>, waiting: &[WaitingGrant]) {
         let mut pending = self.pending.lock();
         pending.down = written.is_err();
@@ -279,7 +292,7 @@ mod tests {
         rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
         broken: AtomicBool,
         writes: AtomicU64,
-        /// Held by a test, it lets writes wait.
+        /// Makes writes wait while a test holds it.
         gate: Mutex<()>,
     }
 
@@ -362,7 +375,7 @@ mod tests {
         let counters = counters(&disk);
         disk.broken.store(true, Ordering::SeqCst);
         assert_eq!(answer(&lease(&counters, "a", 4)).unwrap_err().kind(), ErrorKind::NoSpace);
-        // While it cannot write it says so at once.
+        // Counters that cannot write say so at once.
         while answer(&lease(&counters, "a", 1)).unwrap_err().kind() != ErrorKind::Unavailable {}
         disk.broken.store(false, Ordering::SeqCst);
         let started = Instant::now();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::{HighWaterMark, Kv, Table, WriteBatch, keys};
@@ -20,7 +20,8 @@ use crate::storage::{
 /// A store with one shard, number 0.
 pub(in crate::storage) struct KvStore<K> {
     pub(super) kv: Arc<K>,
-    /// Held over every read-check-write, so that checks hold until the write.
+    /// Held from the checks of a claim or commit to its write, so that the checks still hold then. It is taken before
+    /// any lock of the engine.
     writing: Mutex<()>,
 }
 
@@ -36,8 +37,14 @@ impl<K: Kv> KvStore<K> {
         }
     }
 
+    /// Claims the log: recovers the engine, checks the head against the high-water mark, and raises the epoch.
     fn take(&self, owner: Uuid) -> Result<Head> {
-        let _writing = self.writing.lock();
+        let writing = self.writing.lock();
+        self.take_locked(owner, &writing)
+    }
+
+    /// Takes the log while no commit and no other claim can come between.
+    fn take_locked(&self, owner: Uuid, _: &MutexGuard<'_, ()>) -> Result<Head> {
         self.kv.recover()?;
         let mut head = self.read_head()?;
         if let Some(mark) = self.kv.high_water_mark()? {
@@ -49,6 +56,11 @@ impl<K: Kv> KvStore<K> {
         put_head(&head, &mut rows)?;
         self.kv.write(&rows)?;
         Ok(head)
+    }
+
+    fn is_owner(&self, owner: Uuid) -> Result<bool> {
+        let stored = self.kv.get(Table::Meta, keys::OWNER)?;
+        Ok(stored.as_deref() == Some(owner.as_bytes().as_slice()))
     }
 
     pub(super) fn only_shard(&self, shard: Shard) -> Result<()> {
@@ -82,17 +94,18 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
-        if self.renew(shard, owner).await? { self.take(owner).map(Some) } else { Ok(None) }
+        self.only_shard(shard)?;
+        let writing = self.writing.lock();
+        if self.is_owner(owner)? { self.take_locked(owner, &writing).map(Some) } else { Ok(None) }
     }
 
     async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
         self.only_shard(shard)?;
-        let stored = self.kv.get(Table::Meta, keys::OWNER)?;
-        Ok(stored.as_deref() == Some(owner.as_bytes().as_slice()))
+        self.is_owner(owner)
     }
 
     async fn release(&self, shard: Shard, _: Uuid) -> Result<()> {
-        // Whoever comes next takes it anyway.
+        // The next claim takes the shard anyway.
         self.only_shard(shard)
     }
 
@@ -122,9 +135,11 @@ impl<K: Kv> Store for KvStore<K> {
             return Ok(Committed::Conflict(conflicts));
         }
         self.add_stats(&batch.stats, &mut rows)?;
-        // Last, so that whoever reads the head finds everything that it vouches for.
+        // The head comes last, so that a reader of the head finds everything that it vouches for.
         put_head(&batch.head, &mut rows)?;
         self.kv.write(&rows)?;
+        // An error here leaves the outcome unknown to the caller although the rows are durable. It is not fatal: the
+        // next claim accepts a head that is ahead of the high-water mark.
         self.kv.set_high_water_mark(&HighWaterMark { size: batch.head.size, root: batch.head.root })?;
         Ok(Committed::Yes)
     }
@@ -178,7 +193,8 @@ impl<K: Kv> Store for KvStore<K> {
     }
 }
 
-/// A head may be ahead of the mark, which is written after it, and never behind.
+/// Checks a head against the high-water mark: the head may be ahead of the mark, which is written after it, and never
+/// behind.
 fn check_mark(mark: &HighWaterMark, head: &Head) -> Result<()> {
     let issue = if head.size < mark.size {
         format!(
