@@ -1,7 +1,7 @@
 # The only entry points a newcomer needs: make demo, make test, make bench, make lint.
 CARGO ?= cargo
 
-.PHONY: demo test test-heavy lint bench fuzz instructions
+.PHONY: demo test test-heavy lint features bench fuzz instructions mutants
 
 demo:
 	$(CARGO) run --release -p trust-engine --features cli -- demo
@@ -16,10 +16,14 @@ test:
 instructions:
 	@if command -v valgrind >/dev/null && command -v gungraun-runner >/dev/null; then \
 		$(CARGO) bench -p trust-engine-benches --features instructions --bench instructions; \
-	else echo "NOT RUN: instruction counts (valgrind; cargo install --locked gungraun-runner --version 0.20.0)"; fi
+	else echo "NOT RUN: instruction counts (.ci/tools installs valgrind and gungraun-runner)"; fi
+
+# Breaks the code on purpose, one place after the other, and lists the mutants that no test notices; up to 150 minutes.
+mutants:
+	.ci/mutants
 
 # Many minutes: hundreds of kills, a thousand damaged stores, ten million checks, and the verifier that needs Go.
-test-heavy: test
+test-heavy: test features
 	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
 		--test ceiling_model --test ceiling_threads --test ceiling_crash --test nemesis -- --nocapture
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
@@ -29,11 +33,19 @@ test-heavy: test
 	cd benches/peers/ceiling && $(CARGO) test --release --target-dir ../../../target/peers
 
 lint:
+	.ci/layers
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p trust-engine --no-deps --all-features
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features check bans licenses sources; \
-	else echo "NOT RUN: cargo-deny (cargo install --locked cargo-deny)"; fi
+	else echo "NOT RUN: cargo-deny (.ci/tools installs it)"; fi
+	@if command -v cargo-hack >/dev/null; then $(CARGO) hack check -q -p trust-engine --each-feature --all-targets; \
+	else echo "NOT RUN: every feature by itself (.ci/tools installs cargo-hack)"; fi
+
+# The tests of trust-engine with no feature, with each by itself and with those that are on by default.
+features:
+	.ci/with-postgres .ci/with-redis $(CARGO) hack test -p trust-engine --each-feature
+	$(CARGO) test -p trust-engine
 
 bench:
 	$(CARGO) bench -p trust-engine-benches

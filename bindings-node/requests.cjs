@@ -1,6 +1,6 @@
 'use strict'
-// Checks of the values that callers pass: they have the right type, and text is text in other languages too. The engine
-// checks the bounds.
+// Checks of the values that callers pass: they have the right type, and text is well-formed Unicode. The engine checks
+// the bounds.
 const { isUint8Array } = require('node:util/types')
 const { invalid } = require('./errors.cjs')
 

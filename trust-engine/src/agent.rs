@@ -1,8 +1,8 @@
-//! Agents: what the engine knows about whom it decides for.
+//! Agents: the facts that the engine keeps about the agents that it decides for.
 //!
-//! An agent is kept under (organization, id); organizations never see each other's. Every change names the version
-//! it was made against and commits together with its record in the log. A registration is never deleted: an agent
-//! that must not act any more is revoked.
+//! An agent is kept under (organization, id); no organization sees the agents of another. Every change names the
+//! version it was made against and commits together with its record in the log. A registration is never deleted: an
+//! agent that must not act any more is revoked.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Policy;
 
-/// Most attestations of one agent.
+/// The most attestations of one agent.
 const MAX_ATTESTATIONS: usize = 64;
-/// Longest attestation in bytes.
+/// The longest attestation, in bytes.
 const MAX_ATTESTATION_BYTES: usize = 256;
-/// Highest trust score.
+/// The highest trust score.
 const MAX_SCORE: u32 = 1_000_000;
 
 /// A registered agent.
@@ -25,70 +25,70 @@ const MAX_SCORE: u32 = 1_000_000;
 pub struct Agent {
     /// The agent's id, unique within its organization.
     pub id: AgentId,
-    /// The organization it belongs to.
+    /// The organization that the agent belongs to.
     pub organization: OrganizationId,
-    /// The tier it holds: a name of the policy in force when it was set.
+    /// The tier that the agent holds: a name of the policy in force when it was set.
     pub tier: String,
-    /// Its trust score, if one is kept.
+    /// The agent's trust score, if one is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<u32>,
-    /// Whether it may act.
+    /// Whether the agent may act.
     pub status: AgentStatus,
-    /// What has been verified about it; sorted, without duplicates.
+    /// The facts that have been verified about the agent; sorted, without duplicates.
     pub attestations: Vec<String>,
-    /// How it came to be.
+    /// The way in which the agent came to be.
     pub creation: Creation,
-    /// Who registered it.
+    /// The creator that was named when the agent was registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creator: Option<String>,
-    /// The agent it was made from.
+    /// The agent that it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
     /// The agent at the root of its family: the first of its parents, or of its creators that are agents themselves.
-    /// Set when it is registered; `None` for a root.
+    /// The root is set when the agent is registered; `None` for a root itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<AgentId>,
-    /// Counts changes, from 1.
+    /// The count of changes, from 1.
     pub version: u64,
-    /// When it was registered.
+    /// The time at which the agent was registered.
     pub registered_at: Timestamp,
-    /// When it was last changed.
+    /// The time at which the agent was last changed.
     pub changed_at: Timestamp,
 }
 
-/// Whether an agent may act.
+/// The status of an agent, which tells whether it may act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AgentStatus {
-    /// It may.
+    /// The agent may act.
     #[default]
     Active,
-    /// Not for now; it can become active again.
+    /// The agent may not act for now; it can become active again.
     Suspended,
-    /// Never again: no later change can lift it.
+    /// The agent may never act again: no later change can lift this.
     Revoked,
 }
 
-/// How an agent came to be.
+/// The way in which an agent came to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Creation {
-    /// Made from nothing.
+    /// The agent was made from nothing.
     #[default]
     Fresh,
-    /// Copied from its parent.
+    /// The agent was copied from its parent.
     Cloned,
-    /// Grown out of its parent by training or change.
+    /// The agent has grown out of its parent by training or change.
     Evolved,
-    /// Moved up from a lesser deployment.
+    /// The agent was moved up from a lesser deployment.
     Promoted,
-    /// Brought in from elsewhere.
+    /// The agent was brought in from elsewhere.
     Imported,
 }
 
 /// An agent to register.
 ///
-/// Without a tier it gets the one whose score band holds its score, or the lowest.
+/// Without a tier the agent gets the one whose score band holds its score, or the lowest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewAgent {
@@ -116,37 +116,38 @@ impl NewAgent {
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), ..Self::default() }
     }
-    /// The tier it holds.
+    /// The tier that the agent holds.
     #[must_use]
     pub fn tier(mut self, tier: impl Into<String>) -> Self {
         self.tier = Some(tier.into());
         self
     }
-    /// Its trust score, 0 to 1,000,000.
+    /// The agent's trust score, 0 to 1,000,000.
     #[must_use]
     pub fn score(mut self, score: u32) -> Self {
         self.score = Some(score);
         self
     }
-    /// Its status from the start.
+    /// The agent's status from the start.
     #[must_use]
     pub fn status(mut self, status: AgentStatus) -> Self {
         self.status = status;
         self
     }
-    /// Adds something that has been verified about it.
+    /// Adds a fact that has been verified about the agent.
     #[must_use]
     pub fn attestation(mut self, attestation: impl Into<String>) -> Self {
         self.attestations.push(attestation.into());
         self
     }
-    /// Who made it: if that is an agent of the same organization, the new one joins its family.
+    /// The creator of the agent: if that is an agent of the same organization, the new agent joins its family.
     #[must_use]
     pub fn created_by(mut self, creator: impl Into<String>) -> Self {
         self.creator = Some(creator.into());
         self
     }
-    /// Who registers it, where that is not who made it: the actor in its record, and nobody's ancestor.
+    /// The actor that registers the agent, if that is not its creator: the record names the actor, and the agent does
+    /// not join the actor's family.
     #[must_use]
     pub fn registered_by(mut self, actor: impl Into<String>) -> Self {
         self.registered_by = Some(actor.into());
@@ -156,14 +157,14 @@ impl NewAgent {
         check_optional_line("registeredBy", self.registered_by.as_deref(), MAX_ID_BYTES)?;
         Ok(self.registered_by.clone().or_else(|| self.creator.clone()))
     }
-    /// How it came to be, and from which agent of the same organization.
+    /// The agent of the same organization that this one was made from, and the way in which it was made.
     #[must_use]
     pub fn made_from(mut self, parent: impl Into<String>, creation: Creation) -> Self {
         self.parent = Some(parent.into());
         self.creation = creation;
         self
     }
-    /// How it came to be, where there is no parent.
+    /// The way in which an agent without a parent came to be.
     #[must_use]
     pub fn creation(mut self, creation: Creation) -> Self {
         self.creation = creation;
@@ -206,7 +207,7 @@ impl NewAgent {
     }
 }
 
-/// A change of a registered agent; what is not set stays.
+/// A change of a registered agent; a field that is not set stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentChange {
@@ -231,7 +232,8 @@ impl AgentChange {
     pub fn of_version(version: u64) -> Self {
         Self { version: Some(version), ..Self::default() }
     }
-    /// A change of whatever version is current. Two such changes at once can still conflict; then nothing happened.
+    /// A change of the agent's current version, whichever that is. Two such changes at once can still conflict; a
+    /// change that fails so does nothing.
     pub fn of_current() -> Self {
         Self::default()
     }
@@ -259,13 +261,13 @@ impl AgentChange {
         self.attestations = Some(attestations.into_iter().map(Into::into).collect());
         self
     }
-    /// Who makes the change; recorded.
+    /// The actor that makes the change, which is recorded.
     #[must_use]
     pub fn changed_by(mut self, actor: impl Into<String>) -> Self {
         self.changed_by = Some(actor.into());
         self
     }
-    /// Why; recorded. At most 4,096 bytes.
+    /// The reason for the change, which is recorded; at most 4,096 bytes.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());

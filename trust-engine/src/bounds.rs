@@ -1,4 +1,4 @@
-//! The checks that every input shares, whatever it asks for: lines of text, reasons, JSON objects.
+//! The checks that inputs of every kind share: lines of text, reasons, JSON objects.
 //!
 //! Each refusal names the field as the caller wrote it, and the bound.
 
@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Longest id in bytes.
+/// The longest id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;
-/// Longest name of a role, a tier or a resource in a request, in bytes.
+/// The longest name of a role, a tier or a resource in a request, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
-/// Longest reason in bytes.
+/// The longest reason, in bytes.
 const MAX_REASON_BYTES: usize = 4096;
-/// Largest JSON object of a caller, in bytes.
+/// The largest JSON object of a caller, in bytes.
 pub const MAX_METADATA_BYTES: usize = 16 * 1024;
-/// Deepest JSON object of a caller; an object in the object is depth 2.
+/// The deepest JSON object of a caller; an object in the object is depth 2.
 pub const MAX_METADATA_DEPTH: usize = 8;
 
 /// Checks one line of text: 1 to `max` bytes, no control characters, no surrounding white space.

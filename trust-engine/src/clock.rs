@@ -21,12 +21,12 @@ pub struct Timestamp(i64);
 const MAX_MICROS: i64 = 253_402_207_200_000_000;
 
 impl Timestamp {
-    /// From microseconds since the epoch, held within the years 1970 to 9999.
+    /// Makes an instant from microseconds since the epoch, clamped to the years 1970 to 9999.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(0, MAX_MICROS))
     }
 
-    /// Microseconds since the epoch.
+    /// The microseconds since the epoch.
     pub fn micros(self) -> i64 {
         self.0
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = Error;
 
-    /// Any RFC 3339 instant; finer than a microsecond is cut off.
+    /// Reads any RFC 3339 instant; digits beyond the microsecond are cut off.
     fn from_str(text: &str) -> Result<Self> {
         let parsed: jiff::Timestamp = text
             .parse()
@@ -83,25 +83,25 @@ impl TryFrom<String> for Timestamp {
     }
 }
 
-/// Where an engine takes the time from.
+/// The source of an engine's time.
 pub trait Clock: Send + Sync + 'static {
     /// The current time. It may step back; the log's entry times never do.
     fn now(&self) -> Timestamp;
 
-    /// Both clocks of the machine, read cheaply: each may be up to 10 ms behind.
+    /// Reads both clocks of the machine cheaply: each reading may be up to 10 ms behind.
     fn coarse(&self) -> Moment;
 }
 
-/// How far a coarse reading may be behind: the longest tick that Linux is built with (100 Hz).
+/// The time that a coarse reading may be behind: the longest tick that Linux is built with (100 Hz).
 pub(crate) const COARSE_TICK: Duration = Duration::from_millis(10);
 
 /// A reading of two clocks, because neither will do alone to say that a lease has ended: the wall clock can be set
 /// back, and the steady one stands still while the machine sleeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Wall clock.
+    /// The wall clock.
     pub wall: Timestamp,
-    /// Microseconds since some fixed instant; never goes back.
+    /// The steady clock: microseconds since some fixed instant; it never goes back.
     pub steady: i64,
 }
 
@@ -156,13 +156,13 @@ impl ManualClock {
         Self { wall: AtomicI64::new(start.micros()), steady: AtomicI64::new(0) }
     }
 
-    /// Time passes.
+    /// Moves both clocks forward.
     pub fn advance(&self, by: Duration) {
         self.steady.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         self.set(self.now().plus(by));
     }
 
-    /// The wall clock jumps to any time, also backwards, and no time passes.
+    /// Sets the wall clock to any time, also backwards; the steady clock stays.
     pub fn set(&self, to: Timestamp) {
         self.wall.store(to.micros(), Ordering::SeqCst);
     }
@@ -178,7 +178,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Where an engine takes random bytes from: salts and record ids.
+/// The source of an engine's random bytes, for salts and record ids.
 pub trait Entropy: Send + Sync + 'static {
     /// Fills `bytes` with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);

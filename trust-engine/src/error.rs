@@ -1,4 +1,4 @@
-//! One error for the whole crate: what kind, whether to try again, which operation, which values, and the cause.
+//! One error for the whole crate: its kind, whether to try again, the operation, the values and the cause.
 //!
 //! `Display` is one line that a person can act on; `Debug` adds the context and the chain of causes. Kinds are
 //! `#[non_exhaustive]`: match on those you handle and treat the rest as fatal.
@@ -6,13 +6,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What went wrong, in classes that a caller handles differently.
+/// The class of an error; a caller handles each class differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A value given by the caller is outside its bounds; `field` in the context names it.
     InvalidInput,
-    /// The thing asked for does not exist, or not in this organization.
+    /// The requested thing does not exist, or not in this organization.
     NotFound,
     /// The change was made against another version, or an id is taken by other content.
     Conflict,
@@ -80,7 +80,7 @@ struct Inner {
     message: String,
     operation: Option<&'static str>,
     context: Vec<(&'static str, String)>,
-    // Shared, because one failed commit answers every caller that waited for it.
+    // The source is shared, because one failed commit answers every caller that waited for it.
     source: Option<std::sync::Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -127,12 +127,12 @@ impl Error {
         self.0.kind
     }
 
-    /// What is wrong, without kind and operation.
+    /// The description of the error, without kind and operation.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Whether the same call may succeed later without a change by the caller.
+    /// Says whether the same call may succeed later without a change by the caller.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.0.kind,

@@ -1,4 +1,4 @@
-//! What is known about the agent at the moment of the decision, and the tier that follows from it.
+//! The facts about the agent at the moment of the decision, and the tier that follows from them.
 
 use crate::agent::{Agent, AgentStatus};
 use crate::policy::{Policy, Unregistered};
@@ -6,25 +6,25 @@ use crate::policy::{Policy, Unregistered};
 /// The facts that a decision rests on, apart from policy, request and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// What the registry says; `None` for an agent that was never registered.
+    /// The agent's standing in the registry; `None` for an agent that was never registered.
     pub standing: Option<Standing<'a>>,
-    /// The name of the tier authority that makes the request, if it is one.
+    /// The name of the tier authority, if one makes the request.
     pub authority: Option<&'a str>,
 }
 
 /// A registered agent's standing.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
-    /// The tier it holds.
+    /// The tier that the agent holds.
     pub tier: &'a str,
-    /// Whether it may act.
+    /// Whether the agent may act.
     pub status: AgentStatus,
-    /// What has been verified about it; sorted.
+    /// The facts that have been verified about the agent; sorted.
     pub attestations: &'a [String],
 }
 
 impl<'a> Subject<'a> {
-    /// The subject of a request that `agent` is known for.
+    /// The subject of a request; `agent` is the registered agent that it is for, if there is one.
     pub fn of(agent: Option<&'a Agent>) -> Self {
         let standing = agent.map(|agent| Standing {
             tier: &agent.tier,
@@ -34,7 +34,7 @@ impl<'a> Subject<'a> {
         Self { standing, authority: None }
     }
 
-    /// The same, asked for by a tier authority.
+    /// The same subject, with the tier authority that makes the request.
     #[must_use]
     pub fn asserted_by(mut self, authority: Option<&'a str>) -> Self {
         self.authority = authority;
@@ -42,10 +42,10 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Where the tier that counts comes from.
+/// The source of the tier that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TierSource {
-    /// The registry (the lowest tier for an unregistered agent).
+    /// The registry (for an unregistered agent, the lowest tier).
     Held,
     /// A caller's claim at or below the held tier.
     Claimed,
@@ -67,12 +67,12 @@ impl TierSource {
 /// The tier at which a request is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EffectiveTier {
-    /// `None`: a name that the policy does not know.
+    /// The rank of the tier; `None` if the policy does not know its name.
     pub(crate) rank: Option<usize>,
     pub(crate) source: TierSource,
-    /// A claim above the held tier by a caller that is no tier authority.
+    /// Whether a caller that is no tier authority claimed a tier above the held one.
     pub(crate) excess: bool,
-    /// The held tier, where a lower one was claimed.
+    /// The rank of the held tier, if a lower tier was claimed.
     pub(crate) held_if_higher: Option<usize>,
 }
 
@@ -104,7 +104,7 @@ impl EffectiveTier {
     }
 }
 
-/// Whether an unregistered agent is refused.
+/// Says whether the subject is refused because its agent is not registered.
 pub(crate) fn refused_as_unregistered(policy: &Policy, subject: &Subject<'_>) -> bool {
     subject.standing.is_none() && policy.document().agents.unregistered == Unregistered::Deny
 }

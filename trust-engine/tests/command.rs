@@ -1,6 +1,5 @@
 //! The command, as a shell sees it: what it prints with `--json`, and its exit codes (0 yes, 1 no, 2 error).
 
-#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::{Path, PathBuf};

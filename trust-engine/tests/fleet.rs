@@ -1,6 +1,5 @@
 //! Several engines on one log in PostgreSQL: shards of their own, takeover, one view of all of them, changes by others.
 
-#![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "support/postgres.rs"]

@@ -1,7 +1,6 @@
 //! The PostgreSQL adapter on a real server: the contracts, opening, failures.
 //! The server is `TRUST_ENGINE_TEST_POSTGRES_URL`, or the one on 127.0.0.1:5432. Each test has a schema of its own.
 
-#![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "support/postgres.rs"]

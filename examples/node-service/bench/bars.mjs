@@ -1,4 +1,4 @@
-// The bars that the service has to reach, and whether it did.
+// The bars that the service has to reach, and whether it reached them.
 
 // Least throughput as a share of what Fastify does with an empty route, and most p95 as a share of the published one.
 const ENDPOINTS = {

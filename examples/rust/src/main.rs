@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", engine.evaluate_gate(&request)?);
     }
 
-    // Each agent may deploy three times a day; the fourth check is refused.
+    // A releaser may deploy three times a day, so the fourth check is refused.
     let another = CeilingRequest::new("agent_ship", "DEPLOYMENTS", 1);
     for _ in 0..4 {
         println!("{}", engine.check_ceiling(&another)?);

@@ -1,7 +1,7 @@
-//! What one counter has charged, slice by slice: the arithmetic that every authority shares.
+//! The account of one counter: its charges slice by slice, by the arithmetic that every authority shares.
 //!
-//! A charge is made before the amount may be used, and taken back only if it was certainly not used. So the sum that
-//! was really used is never more than what is charged here, whatever is lost on the way.
+//! An authority charges an amount before it may be used, and takes it back only if it was certainly not used. So the
+//! real use is never more than the charges here, even if a message is lost on the way.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -12,32 +12,32 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(super) window: Window,
-    /// The latest slice that was ever charged: a clock that shows an earlier one was set back.
+    /// The latest slice that the account was brought to: a clock that shows an earlier one was set back.
     pub(super) newest: i64,
-    /// Charges by slice number modulo their count.
+    /// The charges, by slice number modulo the number of slices.
     pub(super) charged: SmallVec<[u64; 1]>,
 }
 
-/// The clock shows a time before one that was charged already.
+/// An error: the clock shows a slice before the latest one of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SetBack;
 
 impl Account {
-    /// Nothing charged.
+    /// Makes an account without charges.
     pub(crate) fn new(window: Window, now: Timestamp) -> Self {
         Self { window, newest: window.slice(now), charged: smallvec![0; window.slices()] }
     }
 
     /// Brings the account to `now`, counted in `window`.
     ///
-    /// If it was counted in another window, all that still counts there is charged to the running slice: the new
-    /// window then knows of every use that the old one knew of.
+    /// If the account was counted in another window, the sum that still counts there is charged to the running slice:
+    /// the new window then knows of every use that the old one knew of.
     pub(crate) fn advance(&mut self, window: Window, now: Timestamp) -> Result<(), SetBack> {
         let slice = self.window.slice(now);
         if slice < self.newest {
             return Err(SetBack);
         }
-        // Slices that were skipped hold charges that have left the window.
+        // The places of the skipped slices hold charges that have left the window.
         for skipped in (self.newest.saturating_add(1)..=slice).rev().take(self.charged.len()) {
             if let Some(charge) = self.place(skipped) {
                 *charge = 0;
@@ -52,18 +52,18 @@ impl Account {
         Ok(())
     }
 
-    /// How it is counted.
+    /// The window that the account is counted in.
     #[cfg(feature = "redis")]
     pub(crate) fn window(&self) -> Window {
         self.window
     }
 
-    /// Whether it is counted in `window`.
+    /// Says whether the account is counted in `window`.
     pub(crate) fn is_in(&self, window: Window) -> bool {
         self.window == window
     }
 
-    /// What counts now.
+    /// The sum of the charges that count now.
     pub(crate) fn used(&self) -> u64 {
         self.charged.iter().fold(0, |sum, charge| sum.saturating_add(*charge))
     }
@@ -80,7 +80,8 @@ impl Account {
         }
     }
 
-    /// Takes back what was charged to `slice` of `window` and not used, if it still counts. Says whether it did.
+    /// Takes back an amount that was charged to `slice` of `window` and not used, if it still counts, and says whether
+    /// it did.
     pub(crate) fn take_back(&mut self, window: Window, slice: i64, amount: u64) -> bool {
         let counts = window == self.window && window.counts(slice, self.newest);
         if counts && let Some(charge) = self.place(slice) {
@@ -89,7 +90,7 @@ impl Account {
         counts
     }
 
-    /// Whether nothing in it counts any more at `now`.
+    /// Says whether no charge counts any more at `now`.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.window.slice(now) > self.newest.saturating_add(self.window.span())
     }

@@ -1,4 +1,4 @@
-//! Why a ceiling check came out as it did, as a stable word.
+//! The reason for the outcome of a ceiling check, as a stable word.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::agent::AgentStatus;
 use crate::policy::{ExcessClaim, Policy};
 use crate::subject::{EffectiveTier, Subject, refused_as_unregistered};
 
-/// Why a check was admitted or refused.
+/// The reason why a check was admitted or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CeilingCode {
@@ -16,7 +16,7 @@ pub enum CeilingCode {
     WithinCeiling,
     /// The authority could not be reached, and the policy says to admit then.
     FailOpen,
-    /// A counter has less left than was asked for.
+    /// A counter has less left than the check requests.
     CeilingExceeded,
     /// The policy has no ceiling for this tier and resource: nothing is allowed.
     NoCeiling,
@@ -34,9 +34,10 @@ pub enum CeilingCode {
     AgentUnregistered,
     /// A tier above the held one was claimed, and the policy refuses that.
     ExcessClaim,
-    /// The authority could not be reached, and what was held of it is spent. Retryable.
+    /// The authority could not be reached, and the engine's own leases were not enough. The check is retryable.
     StoreUnavailable,
-    /// The authority's clock shows a time before one that it granted at. Retryable once it has caught up.
+    /// The authority's clock shows a time before one that it granted at. The check is retryable once the clock has
+    /// caught up.
     ClockSetBack,
 }
 
@@ -60,12 +61,12 @@ impl CeilingCode {
         }
     }
 
-    /// Whether the check was admitted.
+    /// Says whether the check was admitted.
     pub fn admits(self) -> bool {
         matches!(self, Self::WithinCeiling | Self::FailOpen)
     }
 
-    /// Whether checks that come out so may be admitted soon, without a change by the caller.
+    /// Says whether a check with this outcome may be admitted soon, without a change by the caller.
     pub(crate) fn is_retryable(self) -> bool {
         matches!(self, Self::RateExceeded | Self::StoreUnavailable | Self::ClockSetBack)
     }
@@ -77,7 +78,7 @@ impl fmt::Display for CeilingCode {
     }
 }
 
-/// Why a subject may use nothing at all.
+/// Gives the reason why a subject may use nothing at all, if there is one.
 pub(crate) fn refusal(policy: &Policy, subject: &Subject<'_>, tier: EffectiveTier) -> Option<CeilingCode> {
     match subject.standing.map(|standing| standing.status) {
         Some(AgentStatus::Revoked) => Some(CeilingCode::AgentRevoked),

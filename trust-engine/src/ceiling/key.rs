@@ -1,4 +1,4 @@
-//! What a counter counts for whom.
+//! The names of counters, and the levels of sharing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, OrganizationId};
 
-/// Who shares a counter.
+/// The level of a counter: the agents that share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Level {
     /// One agent.
     Agent,
-    /// An agent and all that descend from it.
+    /// An agent and all agents that descend from it.
     Family,
     /// All agents of an organization.
     Organization,
-    /// Everyone.
+    /// All agents of all organizations.
     Fleet,
 }
 
 impl Level {
-    /// From the narrowest to the widest.
+    /// The levels, from the narrowest to the widest.
     pub const ALL: [Self; 4] = [Self::Agent, Self::Family, Self::Organization, Self::Fleet];
 
     /// The word on the wire.
@@ -42,29 +42,29 @@ impl fmt::Display for Level {
     }
 }
 
-/// Names a counter: level, organization, agent and resource, closed by zero bytes that no name contains.
+/// The name of a counter: level, organization, agent and resource, each closed by a zero byte, which no name contains.
 ///
-/// It says nothing of tier, policy or window, so that usage outlives a change of them.
+/// A key says nothing of tier, policy or window, so that usage outlives a change of them.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterKey(Arc<[u8]>);
 
 impl CounterKey {
-    /// The counter of one agent.
+    /// The key of one agent's counter.
     pub fn agent(organization: &OrganizationId, agent: &AgentId, resource: &str) -> Self {
         Self::new(b'A', organization.as_str(), agent.as_str(), resource)
     }
 
-    /// The counter of an agent and all that descend from it.
+    /// The key of the counter of an agent and all agents that descend from it.
     pub fn family(organization: &OrganizationId, root: &AgentId, resource: &str) -> Self {
         Self::new(b'F', organization.as_str(), root.as_str(), resource)
     }
 
-    /// The counter of an organization.
+    /// The key of an organization's counter.
     pub fn organization(organization: &OrganizationId, resource: &str) -> Self {
         Self::new(b'O', organization.as_str(), "", resource)
     }
 
-    /// The counter of everyone.
+    /// The key of the counter that all agents share.
     pub fn fleet(resource: &str) -> Self {
         Self::new(b'*', "", "", resource)
     }
@@ -75,7 +75,7 @@ impl CounterKey {
         Self(parts.concat().into())
     }
 
-    /// The bytes to store it under.
+    /// The bytes that a store keeps the counter under.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The terms of a lease: what is asked of a counter, what an authority grants, and what comes back unspent.
+//! The messages about leases: the request to an authority, its answer, and the amount that comes back unspent.
 
 use std::time::Duration;
 
@@ -7,46 +7,46 @@ use smallvec::SmallVec;
 use super::key::CounterKey;
 use super::window::Window;
 
-/// What is asked of one counter.
+/// A request to lease an amount of one counter.
 #[derive(Clone, Debug)]
 pub struct LeaseRequest {
     /// The counter.
     pub key: CounterKey,
-    /// How it is counted.
+    /// The window that the counter is counted in.
     pub window: Window,
-    /// Its ceiling, 1 to 2^40 − 1.
+    /// The ceiling of the counter, 1 to 2^40 − 1.
     pub limit: u64,
-    /// What must be granted, at least 1.
+    /// The amount that must be granted, at least 1.
     pub need: u64,
-    /// What would be welcome besides, to be spent later.
+    /// The amount that would be welcome besides, to be spent later.
     pub spare: u64,
-    /// Whether an authority between the asker and the durable one may ask for more than this, for others to come. Not where
-    /// a ceiling is to be counted exactly.
+    /// Whether an authority between the engine and the durable authority may lease more than this, for later requests.
+    /// `false` where the ceiling is counted exactly.
     pub ahead: bool,
-    /// What was not spent of an earlier lease: the slice it was charged to, and the amount.
+    /// The unspent rest of an earlier lease: the slice that it was charged to, and the amount.
     pub unspent: Option<(i64, u64)>,
 }
 
-/// Amounts of the counters that one check needs.
+/// The lease requests of one check.
 pub type LeaseRequests = SmallVec<[LeaseRequest; 1]>;
 
 /// A grant of one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// What is granted: what was needed, and perhaps some more.
+    /// The granted amount: the need, and perhaps some more.
     pub amount: u64,
-    /// What is charged to the counter now, with this grant.
+    /// The charge of the counter, with this grant.
     pub charged: u64,
-    /// The slice of the window that it is charged to.
+    /// The slice of the window that the grant is charged to.
     pub slice: i64,
-    /// How long that slice still runs.
+    /// The time that this slice still runs.
     pub valid_for: Duration,
 }
 
-/// Why nothing was granted.
+/// The reason why nothing was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Less is left than is needed.
+    /// A counter has less left than is needed.
     Exhausted,
     /// The authority's clock shows a time before one that it has granted at.
     ClockSetBack,
@@ -55,15 +55,15 @@ pub enum Refusal {
 /// An authority's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseAnswer {
-    /// One grant for each ask.
+    /// One grant for each lease request, in the same order.
     Granted(SmallVec<[Grant; 1]>),
     /// Nothing is granted.
     Refused {
-        /// Place of the ask that could not be met.
+        /// The place of the lease request that could not be met.
         place: usize,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
-        /// What is charged to that counter.
+        /// The charge of that counter.
         charged: u64,
         /// The slice that is running, or the latest one known.
         slice: i64,
@@ -75,15 +75,15 @@ pub enum LeaseAnswer {
 pub struct Unspent {
     /// The counter.
     pub key: CounterKey,
-    /// How it was counted when it was leased.
+    /// The window that the counter was counted in when the amount was leased.
     pub window: Window,
-    /// The slice that it was charged to.
+    /// The slice that the amount was charged to.
     pub slice: i64,
     /// The amount.
     pub amount: u64,
 }
 
-/// What a counter has charged.
+/// The charge of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charged {
     /// The amount.

@@ -1,4 +1,4 @@
-//! The bookkeeping of an authority, in memory: accounts by key, all-or-nothing.
+//! The bookkeeping of an authority, in memory: accounts by key, and checks that are granted whole or not at all.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use super::window::Window;
 use crate::clock::Timestamp;
 use crate::error::Result;
 
-/// At most this part of what is left is granted ahead of need.
+/// The part of a counter's rest that is granted ahead of need at most: an eighth.
 const SPARE_PART: u64 = 8;
 
-/// Accounts that are known without asking anyone.
+/// The accounts that an authority holds in memory.
 #[derive(Default)]
 pub(crate) struct Ledger {
     rows: HashMap<CounterKey, Account, RandomState>,
 }
 
-/// What a ledger turns to for accounts that it does not hold.
+/// A source of the accounts that a ledger does not hold.
 pub(crate) trait AccountSource {
-    /// The account, if there is one.
+    /// Loads the account, if there is one.
     fn load(&self, key: &CounterKey) -> Result<Option<Account>>;
     /// The time up to which accounts may have been forgotten.
     fn horizon(&self) -> Timestamp {
@@ -33,7 +33,7 @@ pub(crate) trait AccountSource {
 }
 
 impl Ledger {
-    /// Answers a check.
+    /// Answers the lease requests of a check: grants all of them or none.
     pub(crate) fn lease(
         &mut self,
         requests: &[LeaseRequest],
@@ -53,7 +53,7 @@ impl Ledger {
             let returned = request
                 .unspent
                 .is_some_and(|(slice, amount)| account.take_back(request.window, slice, amount));
-            // What is carried over counts from now on in the new window, also if nothing is granted.
+            // The sum that is carried over counts in the new window from now on, also if nothing is granted.
             let returned = returned || (carried && !set_back);
             if set_back {
                 refuse(Refusal::ClockSetBack, &account);
@@ -75,7 +75,7 @@ impl Ledger {
         Ok(refused.unwrap_or(LeaseAnswer::Granted(grants)))
     }
 
-    /// Takes back what was not spent. Says whether an account has changed.
+    /// Takes back an amount that was not spent, and says whether it still counted.
     pub(crate) fn give_back(&mut self, unspent: &Unspent, source: &impl AccountSource) -> Result<bool> {
         let known = self.rows.contains_key(&unspent.key);
         let loaded = if known { None } else { source.load(&unspent.key)? };
@@ -86,6 +86,7 @@ impl Ledger {
         Ok(account.take_back(unspent.window, unspent.slice, unspent.amount))
     }
 
+    /// Gives the charge of a counter.
     pub(crate) fn charged(
         &self,
         key: &CounterKey,
@@ -94,12 +95,12 @@ impl Ledger {
         source: &impl AccountSource,
     ) -> Result<Charged> {
         let (mut account, _) = self.account(key, window, now, source)?;
-        // With a clock that was set back, what is known last.
+        // If the clock was set back, the account stays as it was last known.
         let _ = account.advance(window, now);
         Ok(Charged { amount: account.used(), slice: account.slice() })
     }
 
-    /// The account, and whether one may have been forgotten that was charged at a later time.
+    /// Gives the account, and says whether one that was charged at a later time may have been forgotten.
     fn account(
         &self,
         key: &CounterKey,
@@ -131,6 +132,7 @@ impl Ledger {
     }
 }
 
+/// Charges a request to its account: the need, and as much of the spare as may be granted ahead.
 fn grant(account: &mut Account, request: &LeaseRequest, now: Timestamp) -> Grant {
     let left = request.limit.saturating_sub(account.used()).saturating_sub(request.need);
     let amount = request.need + request.spare.min(left / SPARE_PART);

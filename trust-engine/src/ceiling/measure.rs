@@ -1,4 +1,4 @@
-//! How far a counter has come.
+//! The measure of a counter: its use against its ceiling.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::key::Level;
 use super::window::Window;
 use crate::clock::Timestamp;
 
-/// How far a counter has come, at the moment of a verdict.
+/// The use of a counter against its ceiling, at the moment of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
     pub(super) level: Level,
@@ -18,7 +18,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Who shares the counter.
+    /// The level of the counter, which tells the agents that share it.
     pub fn level(&self) -> Level {
         self.level
     }
@@ -28,27 +28,27 @@ impl Measure {
         self.limit
     }
 
-    /// What is used in the window: exact with one engine, and with several never too low.
+    /// The use in the window: exact with one engine, and with several never too low.
     pub fn current_usage(&self) -> u64 {
         self.used
     }
 
-    /// What is left: 0 if the ceiling was lowered below what is used.
+    /// The rest of the ceiling: 0 if the ceiling was lowered below the use.
     pub fn remaining(&self) -> u64 {
         self.limit.saturating_sub(self.used)
     }
 
-    /// Use as a share of the ceiling, 0 to 100, rounded down; more if the ceiling was lowered.
+    /// The use as a percentage of the ceiling, 0 to 100, rounded down; more if the ceiling was lowered.
     pub fn percentage(&self) -> u64 {
         self.used.saturating_mul(100) / self.limit.max(1)
     }
 
-    /// Whether use is at or above the policy's share of the ceiling.
+    /// Says whether the use is at or above the share of the ceiling that the policy calls near the limit.
     pub fn near_limit(&self) -> bool {
         self.near
     }
 
-    /// The window that this is counted in.
+    /// The window that the counter is counted in.
     pub fn window(&self) -> Window {
         self.window
     }
@@ -58,7 +58,7 @@ impl Measure {
         self.window.start(self.slice)
     }
 
-    /// When everything that counts now has left the window: the end of a fixed window.
+    /// The instant at which every charge that counts now has left the window: the end of a fixed window.
     pub fn reset_at(&self) -> Timestamp {
         self.window.reset(self.slice)
     }

@@ -2,8 +2,8 @@
 //! spends one. Nothing here waits, reads a clock by itself or knows where counters are kept.
 //!
 //! An authority ([`CounterStore`](crate::storage::CounterStore)) charges amounts to accounts and grants them as leases;
-//! an engine spends its leases by one compare-and-swap and asks again when they run short. What is granted is charged
-//! first, so nothing that gets lost can overspend a ceiling.
+//! an engine spends each lease by one compare-and-swap and requests another when it runs short. A grant is charged
+//! before it can be used, so a loss on the way cannot overspend a ceiling.
 
 mod account;
 mod code;

@@ -1,7 +1,7 @@
 //! A token bucket, as the generic cell rate algorithm (ITU-T I.371): it smooths one agent's use.
 //!
-//! It is not a ceiling: in a window it admits up to a burst more than its rate. Each engine keeps it in memory for
-//! itself, and it begins full.
+//! A rate is not a ceiling: in a window it admits up to a burst more than its rate. Each engine keeps its own rates in
+//! memory, and a rate begins full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,14 +9,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::clock::Clock;
 use crate::policy::RateLimit;
 
+/// A rate of one agent and one resource.
+///
+/// The whole state that changes is one atomic, `full_at`: a take swaps it and an undo subtracts from it, each in one
+/// step. So threads need no lock, and the accesses are relaxed because `full_at` guards no other data.
 pub(crate) struct Rate {
     limit: RateLimit,
-    /// Theoretical arrival time: when the bucket will be full again, in nanoseconds of the steady clock.
+    /// The theoretical arrival time: the instant at which the bucket will be full again, in nanoseconds of the steady
+    /// clock.
     full_at: AtomicI64,
     clock: Arc<dyn Clock>,
 }
 
-/// What was taken from a rate, and when the bucket would have been full again.
+/// An amount that was taken from a rate, as the time in which it flows in, and the instant at which the bucket would
+/// have been full again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Consumed {
     cost: i64,
@@ -33,7 +39,7 @@ impl Rate {
     }
 
     /// Takes `amount` at a time in microseconds, or says in how many microseconds it could be taken (`None`: never,
-    /// it is more than a burst).
+    /// because it is more than a burst). A swap that fails, because another thread was faster, is tried again.
     pub(crate) fn take(&self, amount: u64, steady: i64) -> Result<Consumed, Option<i64>> {
         let now = steady.saturating_mul(1000);
         let (cost, burst) = (self.nanos(amount), self.nanos(self.limit.burst));
@@ -54,14 +60,14 @@ impl Rate {
         }
     }
 
-    /// Puts back what was taken, as far as it has not flowed in again since.
+    /// Puts back the part of a taken amount that has not flowed in again since.
     pub(crate) fn undo(&self, consumed: Consumed) {
         let now = self.clock.coarse().steady.saturating_mul(1000);
         let missing = consumed.full_at.saturating_sub(now).clamp(0, consumed.cost);
         self.full_at.fetch_sub(missing, Ordering::Relaxed);
     }
 
-    /// Nanoseconds in which `amount` flows in, rounded up.
+    /// The nanoseconds in which `amount` flows in, rounded up.
     fn nanos(&self, amount: u64) -> i64 {
         let nanos = u128::from(amount) * u128::from(self.limit.per_seconds) * 1_000_000_000;
         i64::try_from(nanos.div_ceil(u128::from(self.limit.amount.max(1))))

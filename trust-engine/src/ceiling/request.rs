@@ -1,4 +1,4 @@
-//! What a caller asks of a ceiling, and its bounds.
+//! The request for a ceiling check, and its bounds.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -8,10 +8,10 @@ use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_optional_lin
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
 
-/// Most resources in one request.
+/// The most resources in one request.
 pub const MAX_RESOURCES: usize = 16;
 
-/// May this agent use this much?
+/// A request for a ceiling check: may this agent use this much?
 ///
 /// ```
 /// use trust_engine::CeilingRequest;
@@ -56,7 +56,7 @@ impl CeilingRequest {
         }
     }
 
-    /// Asks for another resource too: all are granted, or none. At most 16, each once.
+    /// Adds another resource: all are granted, or none. A request takes at most 16 resources, each once.
     #[must_use]
     pub fn and(mut self, resource: impl Into<String>, amount: u64) -> Self {
         self.resources.push(Demand { resource: resource.into(), amount });
@@ -70,7 +70,7 @@ impl CeilingRequest {
         self
     }
 
-    /// The tier that the caller says the agent holds; only a claim, as in
+    /// The tier that the caller says the agent holds. It is only a claim, as in
     /// [`GateRequest::tier`](crate::GateRequest::tier). With a claim below the held tier the lower of the two
     /// ceilings counts.
     #[must_use]
@@ -79,7 +79,7 @@ impl CeilingRequest {
         self
     }
 
-    /// Who makes the request. The host vouches for it; it is recorded.
+    /// The caller that makes the request. The host vouches for the name, which is recorded.
     #[must_use]
     pub fn caller(mut self, caller: impl Into<String>) -> Self {
         self.caller = Some(caller.into());
@@ -117,11 +117,11 @@ impl CeilingRequest {
     pub(crate) fn agent_name(&self) -> &str {
         &self.agent_id
     }
-    /// Resources and amounts.
+    /// The resources and their amounts.
     pub(crate) fn amounts(&self) -> impl Iterator<Item = (&str, u64)> {
         self.resources.iter().map(|demand| (demand.resource.as_str(), demand.amount))
     }
-    /// Resource and amount, if there is one only.
+    /// The resource and its amount, if there is only one.
     pub(crate) fn only_amount(&self) -> Option<(&str, u64)> {
         match &*self.resources {
             [demand] => Some((&demand.resource, demand.amount)),

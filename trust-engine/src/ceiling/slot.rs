@@ -1,32 +1,36 @@
-//! The slot: what an engine holds of one counter, spent by one compare-and-swap.
+//! The slot: the lease that an engine holds of one counter, spent by one compare-and-swap.
 //!
-//! One word packs the lease's generation (24 bits) and what remains of it (40 bits). A take reads the word, then the
-//! lease's terms, then swaps the word: if the swap succeeds, the terms were those of that lease, because a new lease
-//! first swaps the word away. Only one thread at a time may exchange the lease or undo a take; takes go on meanwhile.
+//! One word packs the lease's generation (24 bits) and its rest (40 bits). A take reads the word, then the lease's
+//! terms, then swaps the word. If the swap succeeds, the terms were those of that lease: an exchange swaps the word
+//! away before it writes new terms, and that swap acquires the swaps of all earlier takes.
+//!
+//! The lock of the slot's meter lets only one thread at a time exchange the lease, undo a take or set the charge. Takes
+//! need no lock and go on meanwhile.
 //!
 //! A generation of 24 bits comes round again, so a take also reads the whole count of leases, before the word and after
-//! the swap. Unless a round went by in between, count and generation name one lease, and undoing a take compares that
-//! count. What is lost otherwise stays charged.
+//! the swap. Unless a round went by in between, count and generation name one lease, and an undo compares that count.
+//! Otherwise the taken amount is given up. It stays charged, which wastes it and overspends nothing.
 
 use super::sync::{AtomicI64, AtomicU64, Ordering};
 
-/// Bits of a word that hold what remains.
+/// The bits of a word that hold the rest of the lease.
 const AMOUNT_BITS: u32 = 40;
-/// Most that a lease can hold: also the largest ceiling and the largest amount of a request.
+/// The most that a lease can hold: also the largest ceiling and the largest amount of a request.
 pub(crate) const MAX_AMOUNT: u64 = (1 << AMOUNT_BITS) - 1;
 
-/// `GENERATION_BITS` is 24, and less only in the model. A slot is a line of the processor's cache.
+/// A lease in atomics, on a cache line of its own. `GENERATION_BITS` is 24, and less only in the model.
 #[repr(align(64))]
 pub(crate) struct Slot<const GENERATION_BITS: u32 = 24> {
+    /// Generation and rest of the lease. Takes swap it without the lock; all other changes are made under the lock.
     word: AtomicU64,
-    /// Leases so far.
+    /// The count of leases so far, which `close` raises. Like all fields below, it is written only under the lock.
     leases: AtomicU64,
-    /// The lease is not spent from this moment on, by either clock.
+    /// The end of the lease by each clock: no take spends it from either instant on.
     steady_end: AtomicI64,
     wall_end: AtomicI64,
-    /// Slice of the window that it is charged to.
+    /// The slice of the window that the lease is charged to.
     slice: AtomicI64,
-    /// What the authority had charged, with this lease.
+    /// The authority's charge, with this lease. It may change while the lease is in force.
     charged: AtomicU64,
 }
 
@@ -45,14 +49,14 @@ pub(crate) struct Held {
 pub(crate) struct Take {
     pub(crate) lease: u64,
     pub(crate) slice: i64,
-    /// What the authority has charged and this slot has not got any more: the use, with this take.
+    /// The use with this take: the authority's charge, less the rest that this slot still holds.
     pub(crate) used: u64,
 }
 
 impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
     const GENERATIONS: u64 = 1 << GENERATION_BITS;
 
-    /// Nothing held.
+    /// Makes a slot without a lease.
     pub(crate) fn new() -> Self {
         Self {
             word: AtomicU64::new(0),
@@ -87,8 +91,8 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
                 Ok(_) => {
                     let lease = leases + (generation.wrapping_sub(leases) & (Self::GENERATIONS - 1));
                     if self.leases.load(Ordering::Relaxed) - leases >= Self::GENERATIONS {
-                        // The generations have come round meanwhile, so this may be of any of several leases. It is
-                        // wasted.
+                        // The generations have come round meanwhile, so the amount may be of any of several leases.
+                        // It is wasted: it stays charged, because it cannot be put back into the right lease.
                         return None;
                     }
                     return Some(Take { lease, slice, used });
@@ -98,16 +102,17 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
         }
     }
 
-    /// Ends the lease and gives what is left of it. Only one thread at a time.
+    /// Ends the lease and gives its rest. The caller holds the lock.
     pub(crate) fn close(&self) -> u64 {
         let leases = self.leases.load(Ordering::Relaxed) + 1;
         let word = self.word.swap((leases & (Self::GENERATIONS - 1)) << AMOUNT_BITS, Ordering::AcqRel);
-        // After the word: who reads the count first cannot see one that is ahead of the word.
+        // The count follows the word: a take reads the count first, so it cannot see a count that is ahead of the word.
         self.leases.store(leases, Ordering::Release);
         word & MAX_AMOUNT
     }
 
-    /// Begins a lease after [`close`](Self::close), and gives its count. Only one thread at a time.
+    /// Begins a lease after [`close`](Self::close), and gives its count. The caller holds the lock. The word is written
+    /// last and released, so that a take that reads it sees the terms.
     pub(crate) fn open(&self, held: &Held) -> u64 {
         self.steady_end.store(held.steady_end, Ordering::Relaxed);
         self.wall_end.store(held.wall_end, Ordering::Relaxed);
@@ -119,7 +124,8 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
         leases
     }
 
-    /// Puts back what was taken from `lease`, if that lease is still the one in force. Only one thread at a time.
+    /// Puts back an amount that was taken from `lease`, if that lease is still in force, and says whether it is. The
+    /// caller holds the lock, so the lease cannot be exchanged in between.
     pub(crate) fn undo(&self, lease: u64, amount: u64) -> bool {
         let ours = self.leases.load(Ordering::Relaxed) == lease;
         if ours {
@@ -128,17 +134,17 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
         ours
     }
 
-    /// The authority has charged more or less meanwhile. Only one thread at a time.
+    /// Sets the authority's charge, which has changed meanwhile. The caller holds the lock.
     pub(crate) fn set_charged(&self, charged: u64) {
         self.charged.store(charged, Ordering::Relaxed);
     }
 
-    /// Leases so far.
+    /// The count of leases so far.
     pub(crate) fn leases(&self) -> u64 {
         self.leases.load(Ordering::Acquire)
     }
 
-    /// What is left now.
+    /// The rest of the lease.
     pub(crate) fn left(&self) -> u64 {
         self.word.load(Ordering::Acquire) & MAX_AMOUNT
     }

@@ -5,11 +5,11 @@ use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::WindowKind;
 
-/// First byte of a stored account.
+/// The first byte of a stored account.
 const FORMAT: u8 = 1;
 
 impl Account {
-    /// Format, kind, seconds, newest slice, charges; numbers big-endian.
+    /// Writes format, kind, seconds, newest slice and charges; numbers are big-endian.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(14 + 8 * self.charged.len());
         bytes.extend([FORMAT, self.window.kind() as u8]);

@@ -1,4 +1,4 @@
-//! What a policy says of one counter to one asker.
+//! The terms of a policy for one counter and one agent.
 
 use super::key::Level;
 use super::measure::Measure;
@@ -8,7 +8,7 @@ use crate::ids::OrganizationId;
 use crate::policy::{Ceilings, Policy, Precision, WindowKind};
 use crate::subject::EffectiveTier;
 
-/// What the rows of a policy have in common, whatever their level.
+/// The fields that the rows of a policy have in common at every level.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) limit: u64,
@@ -17,49 +17,52 @@ pub(crate) struct Row {
     pub(crate) precision: Precision,
 }
 
-/// What a policy says of one counter to one asker.
+/// The terms of a policy for one counter and one agent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) level: Level,
     pub(crate) limit: u64,
     /// Whether nothing is leased ahead of need.
     pub(crate) exact: bool,
-    /// Use at or above this is near the limit.
+    /// The use from which on the counter is near its limit.
     pub(crate) near: u64,
     max_hold: i64,
 }
 
-/// Longest time that a lease is held near the limit, in microseconds: others may need there what is not spent.
+/// The longest time that a lease is held near the limit, in microseconds: other engines may need its unspent rest
+/// there.
 const MAX_HOLD_NEAR: i64 = 1_000_000;
 
 impl Terms {
     pub(crate) fn new(level: Level, row: &Row, ceilings: &Ceilings) -> Self {
         let max_hold = i64::from(ceilings.max_hold_millis) * 1000;
-        // A lease that has ended as soon as it is there is of no use.
+        // A lease that has ended as soon as it arrives is of no use.
         let exact = row.precision == Precision::Exact || max_hold <= 2 * COARSE_TICK.as_micros() as i64;
         let near = u128::from(row.limit) * u128::from(ceilings.near_limit_percent);
         let near = u64::try_from(near.div_ceil(100)).unwrap_or(row.limit);
         Self { level, limit: row.limit, exact, near, max_hold }
     }
 
-    /// Longest time that a lease is held, in microseconds.
+    /// The longest time that a lease is held, in microseconds.
     pub(crate) fn hold(&self, charged: u64) -> i64 {
         if charged >= self.near { self.max_hold.min(MAX_HOLD_NEAR) } else { self.max_hold }
     }
 
-    /// The counter's state, given what is used of it.
+    /// Gives the measure of a counter with this use.
     #[inline]
     pub(crate) fn measure(&self, window: Window, used: u64, slice: i64) -> Measure {
         Measure { level: self.level, limit: self.limit, used, near: used >= self.near, window, slice }
     }
 }
 
-/// The tiers that are judged by: a claim below the held tier gets the stricter of both.
+/// The tiers whose rows limit a check: the effective tier, and the held tier if it is higher, so that the stricter
+/// counts.
 pub(crate) fn tiers(tier: EffectiveTier) -> impl Iterator<Item = usize> {
     tier.rank.into_iter().chain(tier.held_if_higher)
 }
 
-/// What the policy says of a level and a resource.
+/// Finds the row of a level and a resource: of the agent's level the strictest of its tiers, and none if a tier has
+/// none.
 pub(crate) fn row_of(
     policy: &Policy,
     level: Level,
@@ -89,7 +92,7 @@ pub(crate) fn row_of(
     }
 }
 
-/// Rows of one resource share their window.
+/// Combines two rows into the stricter limit and precision. Rows of one resource share their window.
 fn stricter(a: Row, b: Row) -> Row {
     let exact = [a.precision, b.precision].contains(&Precision::Exact);
     let precision = if exact { Precision::Exact } else { Precision::Leased };

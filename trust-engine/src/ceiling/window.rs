@@ -1,18 +1,18 @@
 //! Windows as slices of time: a fixed window is one slice, a sliding one is sixteen and the one that is running.
 //!
-//! Slices are aligned to the epoch and numbered from it. Whatever was used in a slice counts until the slice has left
-//! the window whole, so a sliding window never admits more than its ceiling in any stretch of its length, and gives
-//! back up to a sixteenth of it late.
+//! Slices are aligned to the epoch and numbered from it. The use in a slice counts until the whole slice has left the
+//! window, so a sliding window never admits more than its ceiling in any stretch of its length, and frees the use up to
+//! a sixteenth of that length late.
 
 use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::policy::WindowKind;
 
-/// Slices that make the length of a sliding window. A second is divisible by it in microseconds.
+/// The number of slices that make the length of a sliding window. It divides the microseconds of a second.
 const SLIDING_SLICES: i64 = 16;
 
-/// Kind and length of a ceiling's window.
+/// The kind and the length of a ceiling's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     kind: WindowKind,
@@ -25,17 +25,17 @@ impl Window {
         Self { kind, seconds: seconds.max(1) }
     }
 
-    /// Its kind.
+    /// The kind of the window.
     pub fn kind(self) -> WindowKind {
         self.kind
     }
 
-    /// Its length.
+    /// The length of the window.
     pub fn seconds(self) -> u32 {
         self.seconds
     }
 
-    /// Slices before the running one that count.
+    /// The number of slices before the running one that count.
     pub(crate) fn span(self) -> i64 {
         match self.kind {
             WindowKind::Fixed => 0,
@@ -43,7 +43,7 @@ impl Window {
         }
     }
 
-    /// Slices that count, with the running one.
+    /// The number of slices that count, with the running one.
     pub(crate) fn slices(self) -> usize {
         match self.kind {
             WindowKind::Fixed => 1,
@@ -59,17 +59,17 @@ impl Window {
         }
     }
 
-    /// Number of the slice that holds an instant.
+    /// The number of the slice that holds an instant.
     pub fn slice(self, at: Timestamp) -> i64 {
         at.micros().div_euclid(self.slice_micros())
     }
 
-    /// When a slice ends and the next one begins.
+    /// The instant at which a slice ends and the next one begins.
     pub fn slice_end(self, slice: i64) -> Timestamp {
         Timestamp::from_micros(slice.saturating_add(1).saturating_mul(self.slice_micros()))
     }
 
-    /// Whether what is charged to `slice` counts while `running` is the running slice.
+    /// Says whether a charge to `slice` counts while `running` is the running slice.
     pub(crate) fn counts(self, slice: i64, running: i64) -> bool {
         (running.saturating_sub(self.span())..=running).contains(&slice)
     }
@@ -79,7 +79,7 @@ impl Window {
         self.slice_end(slice.saturating_sub(self.span() + 1))
     }
 
-    /// When what is charged to `slice` has left the window.
+    /// The instant at which a charge to `slice` has left the window.
     pub fn reset(self, slice: i64) -> Timestamp {
         self.slice_end(slice.saturating_add(self.span()))
     }
@@ -118,10 +118,10 @@ mod tests {
         let minute = Window::new(WindowKind::Sliding, 60);
         let first = at(1_700_000_040_000_000);
         let slice = minute.slice(first);
-        // Used at the slice's last instant, it must count until a minute after that.
+        // A use at the slice's last instant must count until a minute after that.
         let last_instant = minute.slice_end(slice).micros() - 1;
         assert!(minute.reset(slice).micros() > last_instant + 60_000_000);
-        // And not a slice longer.
+        // The use must not count a slice longer.
         assert!(minute.reset(slice).micros() <= first.micros() + 60_000_000 + 2 * 3_750_000);
         assert!(minute.slice(at(minute.reset(slice).micros() - 1)) - slice <= minute.span());
         assert!(minute.slice(minute.reset(slice)) - slice > minute.span());

@@ -12,36 +12,40 @@ use quick_cache::sync::Cache as QuickCache;
 use crate::agent::Agent;
 use crate::ids::{AgentId, OrganizationId};
 
-/// Longest time that a decision may rest on an agent's cached state where others may change it, if nobody looked for
-/// changes meanwhile. Changes made through the same engine are seen at once.
+/// Longest time that a decision may rest on an agent's cached state where others may change it, if the follower has not
+/// looked for changes meanwhile. Changes made through the same engine are seen at once.
 const MAX_AGE_SHARED: Duration = Duration::from_secs(1);
-/// The same for a store that nobody else can write to.
+/// The same for a store that no other engine can write to.
 const MAX_AGE_OWN: Duration = Duration::from_secs(3600);
 
 type Key = (OrganizationId, AgentId);
 
-/// Agents that decisions asked for lately, also those that are not registered.
+/// Agents that decisions asked for lately, also those that are not registered. Decisions read the cache and the atomics
+/// without the lock `changes`; it is held for every change of the cache or of a generation.
 pub(super) struct AgentCache {
     known: QuickCache<Key, Known>,
     pub(super) max_age: Duration,
-    /// Until then no agent that is known has changed for longer than decisions may rest on it, because the follower has
-    /// looked.
+    /// The time until which cached agents need not be read again, because the follower has looked for changes. It never
+    /// goes back.
     verified_until: AtomicI64,
-    /// Counts committed changes. Held while the cache is written, so that a state that was read before a change can
-    /// not come in after it. The generations are raised while it is held too, after the agent is gone from the cache.
+    /// Counts committed changes. The lock is held while the cache is written, so that a state that was read before a
+    /// change cannot come in after it. The generations are raised while it is held too, after the agent is gone from
+    /// the cache.
     changes: Mutex<u64>,
-    /// Count changes too, of a part of the agents each, for the quotas that follow from an agent's state. They are read
-    /// without a lock.
+    /// The agents' generations: each counts the changes of a part of the agents, for the quotas that follow from an
+    /// agent's state. They are read without a lock.
     generations: [AtomicU64; GENERATIONS],
     hasher: RandomState,
 }
 
+/// Parts that the agents are divided into, each with a generation.
 const GENERATIONS: usize = 256;
 
+/// The state of an agent as it was read; `None` for one that is not registered.
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) agent: Option<Arc<Agent>>,
-    /// In microseconds of the steady clock, as everything here.
+    /// The time until which decisions may rest on it, in microseconds of the steady clock, as all times here.
     pub(super) good_until: i64,
 }
 
@@ -60,37 +64,42 @@ impl AgentCache {
         }
     }
 
-    /// Which of the generations an agent's changes raise.
+    /// The part that an agent belongs to: the agent's changes raise the generation of that part.
     pub(super) fn part_of(&self, organization: &OrganizationId, id: &AgentId) -> usize {
         self.hasher.hash_one((organization, id)) as usize % GENERATIONS
     }
 
-    /// Differs from an earlier reading if an agent of this part may have changed since.
+    /// The generation of a part. It differs from an earlier reading if an agent of this part may have changed since. A
+    /// thread that sees it raised does not find the older state in the cache any more.
     pub(super) fn generation(&self, part: usize) -> u64 {
         self.generations.get(part).map_or(0, |generation| generation.load(Ordering::Acquire))
     }
 
+    /// A cached agent that a decision may rest on now.
     pub(super) fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: i64) -> Option<Known> {
         let known = self.known.get(&(organization.clone(), id.clone()))?;
         (now < known.good_until || self.is_verified(now)).then_some(known)
     }
 
-    /// Every agent that others changed before `looked` has been forgotten.
+    /// Notes that every agent that others changed before `looked` has been forgotten.
     pub(super) fn verified(&self, looked: i64) {
         let until = looked.saturating_add(self.max_age.as_micros() as i64);
         self.verified_until.fetch_max(until, Ordering::Release);
     }
 
-    /// Whether an agent that is known need not be read again, however old its state is.
+    /// Whether a cached agent need not be read again, however old its state is.
     #[inline]
     pub(super) fn is_verified(&self, now: i64) -> bool {
         now < self.verified_until.load(Ordering::Acquire)
     }
 
+    /// The number of committed changes, to be read before an agent is read from the store.
     pub(super) fn changes(&self) -> u64 {
         *self.changes.lock()
     }
 
+    /// Caches an agent that was read from the store, unless a change was committed since `seen`, the number of changes
+    /// before the reading. An agent that is not cached is simply read again.
     pub(super) fn loaded(
         &self,
         organization: &OrganizationId,

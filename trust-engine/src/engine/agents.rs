@@ -76,7 +76,7 @@ impl Agents<'_> {
             let issue = || format!("{parent} is not registered in {}", self.organization);
             return found.map(|parent| Some(root(&parent))).ok_or_else(|| Error::invalid("parent", issue()));
         }
-        // A creator may be anyone; only an agent is an ancestor, and none is its own.
+        // A creator may be any person or program; only an agent is an ancestor, and no agent is its own.
         let creator = agent.creator.as_deref().and_then(|creator| AgentId::parse(creator).ok());
         match creator.filter(|creator| *creator != agent.id) {
             Some(creator) => {
@@ -145,7 +145,7 @@ impl Agents<'_> {
         let change = StateChange::Agent { expected, agent: Box::new(after.clone()) };
         let agent = Arc::new(after);
         let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
-        // The next decision reads it back.
+        // The next decision reads the agent back from the store.
         let forget = move || cache.forget(&changed.organization, &changed.id);
         let receipt = self.engine.commit(draft, change, forget).await?;
         Ok(AgentReceipt { agent, receipt })
@@ -157,7 +157,7 @@ impl Agents<'_> {
 }
 
 impl Engine {
-    /// An agent, as fresh as decisions need it.
+    /// An agent, in a state that is fresh enough for decisions.
     pub(super) async fn agent(
         &self,
         organization: &OrganizationId,
@@ -166,7 +166,7 @@ impl Engine {
         Ok(self.agent_for(organization, id).await?.0)
     }
 
-    /// An agent, and how long a decision may rest on what is known of it.
+    /// An agent, and the time for which a decision may rest on it.
     pub(super) async fn agent_for(
         &self,
         organization: &OrganizationId,
@@ -178,6 +178,7 @@ impl Engine {
             let good_for = known.good_until.saturating_sub(now).max(0);
             return Ok((known.agent, Duration::from_micros(good_for.unsigned_abs())));
         }
+        // This is read before the agent, so that a change in between keeps the older state out of the cache.
         let seen = cache.changes();
         let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
         cache.loaded(organization, id, agent.clone(), now, seen);

@@ -34,8 +34,8 @@ use crate::policy::{Policy, PolicyDocument};
 use crate::provenance::{Hash, InclusionProof, NewRecord, Receipt, Record, SignedCheckpoint, VerifierKey};
 use crate::storage::Shard;
 
-/// Methods that stand for those of the async type `$of`, one for each signature: `async fn` waits for the original, `fn`
-/// calls it, and `facade fn` wraps the part of the engine that it gives.
+/// Methods that stand for those of the async type `$of`, one for each signature: `async fn` waits for the original,
+/// `fn` calls it, and `facade fn` wraps the part of the engine that it gives.
 macro_rules! verbs {
     ($of:ident:) => {};
     ($of:ident: async fn $verb:ident(&self $(, $name:ident: $type:ty)*) $(-> $output:ty)?; $($rest:tt)*) => {

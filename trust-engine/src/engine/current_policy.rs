@@ -9,14 +9,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::policy::{Policy, PolicyDocument};
 use crate::storage::StoredPolicy;
 
-/// Shared with the actions that follow from commits, which may run after the engine is gone.
+/// The policy in force. Decisions read it without a lock; the writer's thread, the follower's thread and an opening
+/// engine change it. The actions that follow from commits share it, and may run after the engine is gone.
 pub(super) struct CurrentPolicy {
     in_force: ArcSwap<InForce>,
-    /// Counts the policies that came into force. It is raised after the policy is swapped: a quota reads it before the
-    /// policy, so it can be taken for outdated when it is not, and never the other way round.
+    /// Counts the policies that came into force. It is raised after the policy is swapped, and a quota reads it before
+    /// the policy. So a quota can be taken for outdated when it is not, and never the other way round.
     generation: AtomicU64,
 }
 
+/// A policy and its version, which are swapped together.
 struct InForce {
     version: u64,
     policy: Arc<Policy>,
@@ -35,13 +37,14 @@ impl CurrentPolicy {
         self.in_force.load().version
     }
 
-    /// Differs from an earlier reading if another policy may have come into force since.
+    /// The policy generation. It differs from an earlier reading if another policy may have come into force since.
     #[inline]
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Brings a policy into force, unless a later one already is.
+    /// Brings a policy into force, unless a later one already is. Threads that do so at the same time leave the latest
+    /// version in force. The generation is raised in any case, which at worst makes quotas be found again.
     pub(super) fn supersede(&self, version: u64, policy: Arc<Policy>) {
         let new = Arc::new(InForce { version, policy });
         self.in_force.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));

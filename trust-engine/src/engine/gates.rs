@@ -108,7 +108,8 @@ impl Engine {
         Ok((verdict, ticket))
     }
 
-    /// The verdict and what is to be recorded of it. `answered_early`: the caller has the verdict before it is committed.
+    /// Gives the verdict, the submission of its record if it is to be recorded, and the ticket of that record.
+    /// `answered_early`: the caller has the verdict before it is committed.
     fn judge(
         &self,
         policy: Arc<Policy>,
@@ -120,13 +121,14 @@ impl Engine {
         let now = self.now();
         let agent = agent.as_deref();
         let authority = request.caller_name().filter(|caller| self.0.authorities.contains(*caller));
-        // Only an assertion is recorded as one.
+        // The authority is recorded only if the request asserts a tier.
         let authority = authority.filter(|_| request.claimed_tier().is_some());
         let evaluation = evaluate(&policy, &Subject::of(agent).asserted_by(authority), request, now);
         let counted = VerdictStat::Gate(evaluation.decision(), evaluation.tier().unwrap_or("unknown").into());
         let organization = request.organization_id();
         if !evaluation.excess_claim() && !self.is_recorded(&policy, evaluation.decision()) {
-            // As for those that are recorded: an engine that was fenced decides by an outdated policy.
+            // An unrecorded verdict needs this check as a recorded one does: a fenced engine decides by an outdated
+            // policy.
             self.0.sequencer.check_state()?;
             self.0.sequencer.count_unrecorded(organization, now, &counted, 1);
             let id = new_id(now, &*self.0.entropy);
@@ -154,7 +156,7 @@ impl Engine {
         Ok((verdict, Some(submission), ticket))
     }
 
-    /// A claim above the held tier is a signal of gaming, recorded as a consequence of the verdict.
+    /// The record of a claim above the held tier: a signal of gaming, recorded as a consequence of the verdict.
     pub(super) fn excess_claim(
         &self,
         verdict: &Draft,
@@ -187,7 +189,7 @@ impl Engine {
         self.is_sampled(recording.mode, recording.sample_per_thousand, decision == Decision::Allow)
     }
 
-    /// Whether a verdict is among those that are recorded: refusals always are, unless none is.
+    /// Whether a verdict is among those that are recorded. Refusals always are, unless the policy records none.
     pub(super) fn is_sampled(&self, mode: RecordingMode, per_thousand: Option<u32>, allowed: bool) -> bool {
         match mode {
             RecordingMode::All => true,

@@ -39,7 +39,7 @@ use crate::storage::{Change, Relay, Shard, StateChange, Store};
 pub struct Engine(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    // In this order they are dropped: leases go back, the writer ends, then the store closes.
+    // The fields are dropped in this order: leases go back, the writer ends, then the store closes.
     pub(super) ceilings: Option<ceilings::State>,
     pub(super) follower: Option<Follower>,
     pub(super) sequencer: Arc<Sequencer>,
@@ -54,7 +54,7 @@ pub(super) struct Inner {
     pub(super) authorities: BTreeSet<String>,
 }
 
-/// Whether what an engine stands on answers.
+/// The health of an engine: whether the services that it depends on answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The store: it can be read, and records are taken.
@@ -80,8 +80,8 @@ impl Engine {
         self.0.sequencer.key_of(shard)
     }
 
-    /// Commits what waits, then closes; the store's lock is released with the last clone. Calls on any clone give
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) afterwards where they would have to write.
+    /// Commits the submissions that wait, then closes; the store's lock is released with the last clone. Calls on any
+    /// clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed) afterwards where they would have to write.
     pub async fn close(&self) {
         if let Some(ceilings) = &self.0.ceilings {
             ceilings.settle();
@@ -92,13 +92,13 @@ impl Engine {
         }
         self.0.sequencer.close().await;
         if let Some(ceilings) = &self.0.ceilings {
-            // What could not be given back stays charged until its window has gone by.
+            // An amount that could not be given back stays charged until its window has gone by.
             let _ = ceilings.flush().await;
         }
     }
 
-    /// What whoever operates the store should know: promises that it cannot keep as it is set up, for example a standby
-    /// that is replicated to asynchronously. To be logged after opening.
+    /// Warnings for the operator of the store: promises that it cannot keep as it is set up, for example because of a
+    /// standby that is replicated to asynchronously. The host should log them after opening.
     pub fn warnings(&self) -> Vec<String> {
         let counters = self.0.ceilings.as_ref().map(ceilings::State::warnings);
         let mut warnings = self.0.store.warnings();
@@ -106,7 +106,7 @@ impl Engine {
         warnings
     }
 
-    /// Whether what the engine stands on answers now.
+    /// Asks the services that the engine depends on whether they answer now.
     pub async fn health(&self) -> Health {
         let relay = match &self.0.relay {
             Some(relay) => Some(relay.is_up().await),
@@ -144,8 +144,8 @@ impl Engine {
         }
     }
 
-    /// Commits a record together with a change of state. `on_commit` follows from the commit even if the caller gives up
-    /// waiting for it.
+    /// Commits a record together with a change of state. `on_commit` follows from the commit, on the writer's thread,
+    /// even if the caller gives up waiting for it.
     pub(super) async fn commit(
         &self,
         draft: Draft,
@@ -172,7 +172,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// The output of a future that needs no waiting; `issue` says what it would have waited for.
+/// The output of a future that needs no waiting, or an error with `issue`, which says why the future would have waited.
 pub(super) fn at_once<T>(future: impl Future<Output = Result<T>>, issue: impl fmt::Display) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

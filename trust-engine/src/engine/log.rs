@@ -48,8 +48,8 @@ impl Log<'_> {
         self
     }
 
-    /// One shard of the log. Without it searches see all shards; what is about one tree, a checkpoint, a consistency proof,
-    /// a verification or an export, is about the shard that this engine writes.
+    /// One shard of the log. Without it searches see all shards, and a call about a single tree (a checkpoint, a
+    /// consistency proof, a verification or an export) is about the shard that this engine writes.
     #[must_use]
     pub fn shard(mut self, shard: Shard) -> Self {
         self.shard = Some(shard);
@@ -144,7 +144,8 @@ impl Log<'_> {
         let primary = &*self.engine.0.store;
         let store = primary.replica().filter(|_| !query.reads_own_writes()).unwrap_or(primary);
         let mut search = query.check(self.organization.clone())?;
-        // Of the primary: a replica may have what no commit has acknowledged yet, and a failover may take away.
+        // The heads are those of the primary: a replica may have entries that no commit has acknowledged yet, and that
+        // a failover may take away.
         let heads = primary.heads().await?;
         let heads = heads.iter().filter(|head| self.shard.is_none_or(|shard| shard == head.shard));
         let whole = heads.map(|head| ShardRange { shard: head.shard, start: 0, end: head.size });
@@ -228,8 +229,8 @@ impl Log<'_> {
         SignedCheckpoint::parse(&head.note).map(Some).map_err(damaged)
     }
 
-    /// Proves that the log of a shard at its newest checkpoint begins with its log of `old` entries: gives that checkpoint
-    /// and the hashes of the proof, for [`verify::consistency`](crate::verify::consistency).
+    /// Proves that the log of a shard at its newest checkpoint begins with its log of `old` entries: gives that
+    /// checkpoint and the hashes of the proof, for [`verify::consistency`](crate::verify::consistency).
     pub async fn prove_consistency(&self, old: u64) -> Result<(SignedCheckpoint, Vec<Hash>)> {
         let new =
             self.checkpoint().await?.ok_or_else(|| Error::new(ErrorKind::NotFound, "the log is empty"))?;

@@ -1,4 +1,5 @@
-//! The engine: composes policy, gates, ceilings, the log and a store. It has no rules of its own; each verb group is a file.
+//! The engine: it composes policy, gates, ceilings, log and store. It has no rules of its own; each verb group is a
+//! file.
 
 mod agent_cache;
 mod agents;

@@ -1,4 +1,4 @@
-//! Opening: store, key, log, policy, in this order, each checked before the next.
+//! The opening of an engine: store, key, log and policy, in this order, each checked before the next.
 
 #[cfg(feature = "embedded")]
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, RecordType, Signer};
 use crate::storage::{self, CounterStore, Relay, Store, StoredPolicy};
 
-/// Attempts to bring a policy into force while others bring theirs.
+/// Attempts to bring a policy into force while other engines bring theirs.
 const INSTALL_ATTEMPTS: u32 = 20;
 
 impl Engine {
@@ -41,7 +41,7 @@ impl Engine {
         options.check()?;
         let policy = options.policy.clone().map(Policy::compile).transpose()?;
         let (store, counters, signer, deployment) = resolve(&options).await?;
-        // Never from an injected source: no two engines may have the same.
+        // The owner's id never comes from an injected source: no two engines may have the same.
         let owner = new_id(options.clock.now(), &SystemEntropy);
         let settings = Settings {
             store: Arc::clone(&store),
@@ -301,7 +301,7 @@ fn key_file(folder: &Path, options: &Options, begun: bool) -> Result<Arc<dyn Sig
     Ok(Arc::new(signer))
 }
 
-/// The name given, or one that only this key has.
+/// The deployment's name from the options, or one that only this key has.
 fn deployment(options: &Options, signer: &dyn Signer) -> String {
     let own = || format!("local-{}", hex::encode(signer.public_key().split_at(8).0));
     options.deployment.clone().unwrap_or_else(own)

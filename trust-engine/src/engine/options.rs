@@ -1,4 +1,4 @@
-//! What an engine is opened with.
+//! The options that an engine is opened with.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ const MAX_QUEUE: usize = 1 << 20;
 /// Most agents that the cache may be set to hold.
 const MAX_CACHED_AGENTS: usize = 1 << 24;
 
-/// What an engine is opened with: a store, and settings that all have defaults.
+/// The options that an engine is opened with: a store, and settings that all have defaults.
 #[derive(Clone)]
 pub struct Options {
     pub(crate) backend: Backend,
@@ -96,15 +96,15 @@ impl Options {
         Self::at(Backend::Custom(store))
     }
 
-    /// Who counts what ceilings limit; by default the store's own counters.
+    /// The counters of the use that ceilings limit; by default those of the store itself.
     #[must_use]
     pub fn counters(mut self, counters: Arc<dyn CounterStore>) -> Self {
         self.counters = Some(counters);
         self
     }
 
-    /// A Redis server, by its URL or with settings: it hands out parts of what the store's counters grant, at its own speed,
-    /// and carries messages between engines. The store must be one that engines share, or Redis in
+    /// A Redis server, by its URL or with settings: it hands out parts of the grants of the store's counters, at its
+    /// own speed, and carries messages between engines. The store must be one that engines share, or Redis in
     /// [best-effort mode](crate::storage::Redis::best_effort).
     #[cfg(feature = "redis")]
     #[must_use]
@@ -121,29 +121,29 @@ impl Options {
         self
     }
 
-    /// Where the time comes from.
+    /// The clock that the time comes from.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Where salts, ids and generated keys come from.
+    /// The source of salts, ids and generated keys.
     #[must_use]
     pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
         self.entropy = entropy;
         self
     }
 
-    /// Who signs checkpoints.
+    /// The signer of checkpoints.
     #[must_use]
     pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
         self.signer = Some(signer);
         self
     }
 
-    /// Name of the deployment, for example `trust.example.com/fleet`: its log is called `<deployment>/prov/0`, and where
-    /// several engines write, each writes a shard of its own, `<deployment>/prov/1` and so on.
+    /// Name of the deployment, for example `trust.example.com/fleet`: its log is called `<deployment>/prov/0`, and
+    /// where several engines write, each writes a shard of its own, `<deployment>/prov/1` and so on.
     ///
     /// It becomes part of every signature and cannot change later. By default a new embedded store gets a name made
     /// from its key.
@@ -168,7 +168,7 @@ impl Options {
         self
     }
 
-    /// What [`queue`](Self::queue) is set to.
+    /// The number of records that [`queue`](Self::queue) is set to.
     pub fn queue_size(&self) -> usize {
         self.queue
     }
@@ -180,7 +180,7 @@ impl Options {
         self
     }
 
-    /// How long a commit waits for more records, at most a second; not at all by default.
+    /// The time for which a commit waits for more records, at most a second; by default it does not wait.
     #[must_use]
     pub fn linger(mut self, time: Duration) -> Self {
         self.linger = time;
@@ -194,16 +194,16 @@ impl Options {
         self
     }
 
-    /// Takes over this shard of the log, whoever writes it now, instead of one that is free. The engine writes no other:
-    /// when it is taken over in turn, it stops.
+    /// Takes over this shard of the log, even if another engine writes it now, instead of a free one. The engine writes
+    /// no other shard: when this one is taken over in turn, the engine stops.
     #[must_use]
     pub fn shard(mut self, shard: Shard) -> Self {
         self.shard = Some(shard);
         self
     }
 
-    /// How long the owner of a shard may be silent before another engine takes the shard over, 2 s to 1 h; 10 s by
-    /// default. Owners give a sign every half second.
+    /// The time for which the owner of a shard may be silent before another engine takes the shard over, 2 s to 1 h;
+    /// 10 s by default. Owners give a sign every half second.
     #[must_use]
     pub fn takeover_after(mut self, time: Duration) -> Self {
         self.takeover_after = time;

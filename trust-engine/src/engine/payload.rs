@@ -1,4 +1,4 @@
-//! What a recorded gate verdict keeps, and how it is recomputed from that.
+//! The payload of a recorded gate verdict, and the recomputation of the verdict from it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) struct GatePayload<'a> {
     engine: EngineVersion,
 }
 
-/// What a recomputation must come to.
+/// The part of a verdict that a recomputation must come to.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Recomputable {
@@ -108,7 +108,7 @@ impl<'a> GatePayload<'a> {
             trace: evaluation.trace(),
             engine: ENGINE,
         };
-        // Growing step by step would copy it four times.
+        // A buffer that grows step by step would be copied four times.
         let mut bytes = Vec::with_capacity(1024);
         serde_json::to_writer(&mut bytes, &payload)
             .map(|()| bytes)
@@ -116,7 +116,7 @@ impl<'a> GatePayload<'a> {
     }
 }
 
-/// What is read back of a payload.
+/// The parts of a payload that are read back.
 #[derive(Deserialize)]
 struct ReadBack {
     verdict: Recomputable,
@@ -127,7 +127,7 @@ struct ReadBack {
 /// Derives the verdict of a ROLE_GATE record again, from its payload and a policy.
 ///
 /// With the policy that the record names, decision and reason code are those that were recorded; the second value says
-/// whether they are. With another policy the result is what that policy would have decided.
+/// whether they are. With another policy the result is the decision that this policy would have made.
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the payload is not that of a gate verdict.

@@ -20,7 +20,7 @@ pub struct PolicyVersion {
     pub version: u64,
     /// Hash of the document.
     pub hash: PolicyHash,
-    /// When it came into force.
+    /// The time at which it came into force.
     pub since: Timestamp,
     /// Canonical JSON of the document.
     pub document: String,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
 use crate::storage::{STATS_BUCKET_SECONDS, StatCounts};
 
-/// The last hour, day…; counted in buckets of five minutes.
+/// A range of time that ends now: the last hour, the last day and so on. Counts are kept in buckets of five minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeRange {
     /// The last hour.
@@ -66,7 +66,7 @@ pub struct Stats {
     pub ceiling: CeilingStats,
     /// The log.
     pub provenance: ProvenanceStats,
-    /// When these were taken.
+    /// The time at which these were taken.
     pub timestamp: Timestamp,
 }
 
@@ -74,7 +74,7 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GateStats {
-    /// All of them.
+    /// All verdicts.
     pub total: u64,
     /// ALLOW.
     pub allowed: u64,
@@ -82,9 +82,9 @@ pub struct GateStats {
     pub denied: u64,
     /// ESCALATE.
     pub escalated: u64,
-    /// Those that the policy did not record.
+    /// Verdicts that the policy did not record.
     pub unrecorded: u64,
-    /// By the tier that they were evaluated at.
+    /// Verdicts by the tier that they were evaluated at.
     pub by_tier: BTreeMap<String, u64>,
 }
 
@@ -94,15 +94,15 @@ pub struct GateStats {
 pub struct CeilingStats {
     /// All checks.
     pub total_checks: u64,
-    /// Those that were admitted.
+    /// Checks that were admitted.
     pub admitted: u64,
-    /// Those that asked for more than was left.
+    /// Checks that asked for more than was left.
     pub exceeded: u64,
-    /// Those that were refused for another reason.
+    /// Checks that were refused for another reason.
     pub refused: u64,
-    /// Of the admitted ones those that came near a ceiling.
+    /// Admitted checks that came near a ceiling.
     pub near_limit: u64,
-    /// Those that the policy did not record.
+    /// Checks that the policy did not record.
     pub unrecorded: u64,
 }
 
@@ -110,9 +110,9 @@ pub struct CeilingStats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvenanceStats {
-    /// All of them.
+    /// All records.
     pub total_records: u64,
-    /// By type.
+    /// Records by type.
     pub by_type: BTreeMap<String, u64>,
     /// Submissions that wait for a commit now, in this engine.
     pub queued: u64,
@@ -170,7 +170,8 @@ impl Engine {
         Ok(stats)
     }
 
-    /// Counts from a bucket on: those that engines share, where they do, or the store's.
+    /// The counts from a bucket on: those that the relay keeps for all engines, or if there are none those of the
+    /// store.
     async fn counts(&self, organization: Option<&OrganizationId>, start: i64) -> Result<StatCounts> {
         let name = format!("{start}:{}", organization.map_or("", OrganizationId::as_str));
         let relay = self.0.relay.as_ref();

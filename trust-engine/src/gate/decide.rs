@@ -1,9 +1,9 @@
 //! The decision itself: kernel, then rules, then runtime.
 //!
-//! A pure function of policy, subject, request and time. A kernel denial is final, and the runtime can only make the
-//! verdict of the rules stricter. A claim below the held tier is evaluated at both tiers, and the stricter verdict
-//! counts: nobody escapes a rule for a tier by claiming less. Tracing is an observer of the same code, so an explained
-//! verdict cannot differ from a bare one.
+//! The decision is a pure function of policy, subject, request and time. A kernel denial is final, and the runtime can
+//! only make the verdict of the rules stricter. A claim below the held tier is evaluated at both tiers, and the
+//! stricter verdict counts: an agent cannot escape a rule for its tier by a lower claim. Tracing is an observer of the
+//! same code, so an explained verdict cannot differ from a bare one.
 
 use super::reason::ReasonCode;
 use super::request::GateRequest;
@@ -12,12 +12,12 @@ use crate::clock::Timestamp;
 use crate::policy::{Decision, ExcessClaim, Hits, Lookup, Policy, Residual};
 use crate::subject::{EffectiveTier, Subject, TierSource, refused_as_unregistered};
 
-/// Decides only.
+/// Decides, and keeps no explanation.
 pub fn decide(policy: &Policy, subject: &Subject<'_>, request: &GateRequest, now: Timestamp) -> Decision {
     run::<()>(policy, subject, request, now).0.decision
 }
 
-/// What an evaluation remembers of the conditions that it tested.
+/// An observer of the conditions that an evaluation tests.
 pub(super) trait Observer: Default {
     fn tested(&mut self, test: Tested);
 }
@@ -32,7 +32,7 @@ impl Observer for () {
     fn tested(&mut self, _: Tested) {}
 }
 
-/// The verdict and how each layer came out.
+/// The verdict and the outcome of each layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) decision: Decision,
@@ -41,12 +41,12 @@ pub(crate) struct Outcome {
     /// The role's place in the policy.
     pub(crate) role: Option<usize>,
     pub(crate) kernel: Result<(), ReasonCode>,
-    /// The rule that matched.
+    /// The place of the rule that matched.
     pub(crate) rule: Option<usize>,
     pub(crate) runtime: Result<(), ReasonCode>,
 }
 
-/// How the conditions of a candidate came out that no index can answer; `None`: not reached or not asked.
+/// The results of the conditions of a candidate that no index can answer; `None`: the condition was not tested.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tested {
     pub(crate) rule: usize,
@@ -70,7 +70,8 @@ pub(super) fn run<O: Observer>(
     }
 }
 
-/// Rare, and kept out of the way of what is not.
+/// Decides at the claimed and at the held tier, and gives the stricter verdict. The case is rare, so it is kept out of
+/// the common path.
 #[cold]
 fn run_at_both<O: Observer>(
     policy: &Policy,
@@ -94,7 +95,7 @@ fn strictness(decision: Decision) -> u8 {
     }
 }
 
-// Inlined, so that a bare decision builds no outcome: a tenth of its instructions.
+// The function is inlined so that a bare decision builds no outcome, which would be a tenth of its instructions.
 #[inline(always)]
 fn run_at<O: Observer>(
     policy: &Policy,
@@ -148,7 +149,7 @@ fn run_at<O: Observer>(
     (Outcome { decision, code, tier, role, kernel, rule, runtime }, hits, observer)
 }
 
-/// Tests what the index could not, cheapest first, and stops at the first failure.
+/// Tests the conditions that the index cannot answer, the cheapest first, and stops at the first failure.
 fn test(
     rule: usize,
     residual: &Residual,

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::policy::{Decision, Hits, Policy, PolicyHash};
 use crate::subject::{Subject, TierSource};
 
-/// Decides, and keeps what is needed to explain the decision.
+/// Decides, and keeps everything that is needed to explain the decision.
 pub fn evaluate(
     policy: &Arc<Policy>,
     subject: &Subject<'_>,
@@ -23,14 +23,14 @@ pub fn evaluate(
 
 /// The result of evaluating a role gate, with everything needed to explain it.
 ///
-/// The explanation is kept as references into the policy and spelled out only when asked for.
+/// The explanation is kept as references into the policy and spelled out only on demand.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     pub(super) policy: Arc<Policy>,
     pub(super) outcome: Outcome,
     pub(super) hits: Option<Hits>,
     pub(super) tested: Vec<Tested>,
-    /// Names that the policy does not know, kept so that the reason can repeat them.
+    /// The name that the policy does not know, kept so that the reason can repeat it.
     pub(super) unknown: Option<Box<str>>,
     pub(super) registered: bool,
     pub(super) evaluated_at: Timestamp,
@@ -58,22 +58,22 @@ impl Evaluation {
         Self { policy, outcome, hits, tested, unknown, registered: subject.standing.is_some(), evaluated_at }
     }
 
-    /// ALLOW, DENY or ESCALATE.
+    /// The decision: ALLOW, DENY or ESCALATE.
     pub fn decision(&self) -> Decision {
         self.outcome.decision
     }
 
-    /// Whether the decision is ALLOW.
+    /// Says whether the decision is ALLOW.
     pub fn allowed(&self) -> bool {
         self.outcome.decision == Decision::Allow
     }
 
-    /// Why, for programs.
+    /// The reason, for programs.
     pub fn reason_code(&self) -> ReasonCode {
         self.outcome.code
     }
 
-    /// Why, for people.
+    /// The reason, for people.
     pub fn reason(&self) -> String {
         let role = self.role().unwrap_or_default();
         let tier = self.tier().unwrap_or_default();
@@ -120,7 +120,7 @@ impl Evaluation {
         }
     }
 
-    /// The role's minimum tier, given when a higher tier is what is missing.
+    /// The role's minimum tier, given when the tier is below it.
     pub fn required_tier(&self) -> Option<&str> {
         match self.outcome.code {
             ReasonCode::TierBelowMinimum => self.minimum_tier(),
@@ -128,7 +128,7 @@ impl Evaluation {
         }
     }
 
-    /// Whom an ESCALATE asks, if the rule says.
+    /// The approver that an ESCALATE goes to (a queue, team or address of the host), if the rule names one.
     pub fn escalation_path(&self) -> Option<&str> {
         match self.outcome.code {
             ReasonCode::RuleEscalate => {
@@ -143,12 +143,12 @@ impl Evaluation {
         self.outcome.tier.rank.map(|rank| self.policy.tier_name(rank))
     }
 
-    /// Where that tier comes from.
+    /// The source of that tier.
     pub fn tier_source(&self) -> TierSource {
         self.outcome.tier.source
     }
 
-    /// Whether a tier above the held one was claimed by a caller that is no tier authority: a signal of gaming.
+    /// Says whether a caller that is no tier authority claimed a tier above the held one, which is a signal of gaming.
     pub fn excess_claim(&self) -> bool {
         self.outcome.tier.excess
     }

@@ -1,4 +1,4 @@
-//! Why a gate decided as it did, as a stable word.
+//! The reason for a gate's decision, as a stable word.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde::{Serialize, Serializer};
 
 use crate::policy::Decision;
 
-/// Why a gate decided as it did; stable words for programs.
+/// The reason for a gate's decision, as a stable word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReasonCode {
     /// The tier meets the role's minimum and no rule says otherwise.
     TierSufficient,
-    /// The tier is below the role's minimum. Final.
+    /// The tier is below the role's minimum. The denial is final.
     TierBelowMinimum,
-    /// The policy has no such role. Final.
+    /// The policy has no such role. The denial is final.
     UnknownRole,
-    /// The role is switched off. Final.
+    /// The role is switched off. The denial is final.
     RoleDisabled,
-    /// The held or claimed tier is not one of the policy's. Final.
+    /// The held or claimed tier is not one of the policy's. The denial is final.
     UnknownTier,
     /// A rule allowed.
     RuleAllow,

@@ -1,4 +1,4 @@
-//! What a caller asks of a role gate, and its bounds.
+//! The request to a role gate, and its bounds.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,12 +7,12 @@ use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_object, chec
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 
-/// Longest resource in bytes.
+/// The longest resource, in bytes.
 pub const MAX_RESOURCE_BYTES: usize = 1024;
-/// Longest action or environment in bytes.
+/// The longest action or environment, in bytes.
 pub const MAX_ACTION_BYTES: usize = 256;
 
-/// May this agent take this role here?
+/// A request to a role gate: may this agent take this role here?
 ///
 /// ```
 /// use trust_engine::GateRequest;
@@ -34,7 +34,7 @@ pub struct GateRequest {
     context: GateContext,
 }
 
-/// Where and on what the role is to be used.
+/// The context in which the role is to be used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct GateContext {
@@ -70,43 +70,44 @@ impl GateRequest {
 
     /// The tier that the caller says the agent holds.
     ///
-    /// Only a claim: it counts when [`caller`](Self::caller) is a tier authority of the engine, otherwise it can only
-    /// lower the tier that the agent is evaluated at.
+    /// The tier is only a claim: it counts when [`caller`](Self::caller) is a tier authority of the engine, otherwise
+    /// it can only lower the tier that the agent is evaluated at.
     #[must_use]
     pub fn tier(mut self, tier: impl Into<String>) -> Self {
         self.tier = Some(tier.into());
         self
     }
 
-    /// Who makes the request: a service, a key's name. The host vouches for it; it is recorded.
+    /// The caller that makes the request: a service or the name of a key. The host vouches for the name, which is
+    /// recorded.
     #[must_use]
     pub fn caller(mut self, caller: impl Into<String>) -> Self {
         self.caller = Some(caller.into());
         self
     }
 
-    /// What the role is to be used on.
+    /// The resource that the role is to be used on.
     #[must_use]
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
         self.context.resource_id = Some(resource.into());
         self
     }
 
-    /// What is to be done.
+    /// The action that is to be done.
     #[must_use]
     pub fn action(mut self, action: impl Into<String>) -> Self {
         self.context.action = Some(action.into());
         self
     }
 
-    /// Where: `production`, `staging`…
+    /// The environment: `production`, `staging`…
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.context.environment = Some(environment.into());
         self
     }
 
-    /// Anything else worth recording; it decides nothing.
+    /// Other data worth recording, without influence on the decision.
     #[must_use]
     pub fn metadata(mut self, metadata: serde_json::Map<String, Value>) -> Self {
         self.context.metadata = Some(metadata);
@@ -128,7 +129,7 @@ impl GateRequest {
         Ok(agent)
     }
 
-    /// The role asked for.
+    /// The requested role.
     pub fn role_name(&self) -> &str {
         &self.role
     }

@@ -1,4 +1,4 @@
-//! Why a gate decided as it did, step by step, and what would have changed it.
+//! The steps of a gate's decision, and the changes that would have led to ALLOW.
 //!
 //! A trace is a view: it reads the outcome of every condition from the sets that the decision looked up. For each
 //! rule that was reached it says which conditions held; a condition is "not tested" when another one of the same
@@ -27,7 +27,7 @@ pub struct KernelStep<'a> {
     pub role: Option<&'a str>,
     /// The tier that counted, if the policy has it.
     pub tier: Option<&'a str>,
-    /// Where that tier comes from: HELD, CLAIMED or ASSERTED.
+    /// The source of that tier: HELD, CLAIMED or ASSERTED.
     pub tier_source: &'static str,
     /// The role's minimum tier.
     pub required: Option<&'a str>,
@@ -47,22 +47,22 @@ pub struct RuleStep<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConditionStep<'a> {
-    /// Which condition: `roles`, `tiers`, `actions`, `resources`, `environments`, `attestations`, `time`,
+    /// The name of the condition: `roles`, `tiers`, `actions`, `resources`, `environments`, `attestations`, `time`,
     /// `organizations`.
     pub condition: &'static str,
     /// Whether it held; `None`: not tested, because another condition of the rule had failed.
     pub held: Option<bool>,
-    /// What the rule asks for.
+    /// The values or the window that the rule asks for.
     pub wanted: Wanted<'a>,
 }
 
-/// What a condition asks for.
+/// The values or the window that a condition asks for.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Wanted<'a> {
-    /// Any of these (all of these, for attestations).
+    /// The condition asks for any of these values (for attestations, for all of them).
     Values(&'a [String]),
-    /// A time window.
+    /// The condition asks for this time window.
     Window(&'a TimeWindow),
 }
 
@@ -70,9 +70,9 @@ pub enum Wanted<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuntimeStep {
-    /// Whether nothing stood against the verdict of the rules.
+    /// Whether no refusal stood against the verdict of the rules.
     pub passed: bool,
-    /// What stood against it.
+    /// The refusal that stood against it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<ReasonCode>,
 }
@@ -113,7 +113,7 @@ impl<'a> Trace<'a> {
         RuntimeStep { passed: self.of.outcome.runtime.is_ok(), refusal: self.of.outcome.runtime.err() }
     }
 
-    /// What holds when no rule matches.
+    /// The decision when no rule matches.
     pub fn default_effect(&self) -> Decision {
         self.of.policy.document().default_effect
     }
@@ -128,7 +128,7 @@ impl<'a> Trace<'a> {
         if self.runtime().passed { by_rules } else { Decision::Deny }
     }
 
-    /// What would have led to ALLOW: sentences for people, at most five.
+    /// The changes that would have led to ALLOW: sentences for people, at most five.
     pub fn remedies(&self) -> Vec<String> {
         let of = self.of;
         if of.allowed() {
@@ -173,12 +173,12 @@ impl<'a> RuleStep<'a> {
         &self.rule.id
     }
 
-    /// What the rule decides when it matches.
+    /// The decision of the rule when it matches.
     pub fn effect(&self) -> Decision {
         self.rule.effect
     }
 
-    /// Whether all its conditions held.
+    /// Says whether all conditions of the rule held.
     pub fn matched(&self) -> bool {
         self.conditions().all(|condition| condition.held == Some(true))
     }
@@ -268,13 +268,13 @@ impl fmt::Display for Trace<'_> {
     }
 }
 
-/// Most rules that a serialised trace spells out.
+/// The most rules that a serialised trace spells out.
 const MAX_RULES_SPELLED_OUT: usize = 32;
 
 impl Serialize for Trace<'_> {
-    /// Kernel, rules, runtime. Of the rules that were reached, those that came nearest are spelled out: the one that
-    /// matched and the candidates whose indexed conditions all held; the rest is a count, and follows from the
-    /// recorded inputs and the policy.
+    /// Writes kernel, rules and runtime. Of the rules that were reached, those that came nearest are spelled out: the
+    /// one that matched and the candidates whose indexed conditions all held. The other rules are only counted; they
+    /// follow from the recorded inputs and the policy.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut candidates: Vec<usize> = self.of.tested.iter().map(|test| test.rule).collect();
         candidates.extend(self.of.outcome.rule);

@@ -1,4 +1,4 @@
-//! What comes back: a status and a body.
+//! The answers: a status and a body.
 
 use serde::Serialize;
 use serde::ser::SerializeSeq as _;
@@ -13,17 +13,18 @@ use crate::policy::Decision;
 /// Status and body of an answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// As in HTTP: 200 and 201, or an error's. A denial is a 200.
+    /// The status, as in HTTP: 200 and 201, or that of an error. A denial is a 200.
     pub status: u16,
-    /// JSON text.
+    /// The body as JSON text.
     pub body: String,
-    /// What an error's answer is about. For the host's log: the body does not tell what is the operator's business.
+    /// The error that the answer is about, for the host's log: the body leaves out details that concern only the
+    /// operator.
     pub cause: Option<Error>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, body: &impl Serialize) -> Self {
-        // Nothing that is written here has keys that are no strings, which is all that could fail.
+        // Only keys that are no strings could make this fail, and no answer has such keys.
         Self { status, body: serde_json::to_string(body).unwrap_or_default(), cause: None }
     }
 }
@@ -68,7 +69,8 @@ impl<'a> GateAnswer<'a> {
     }
 }
 
-/// The first resource's counter, or the one that refused. Where no counter was asked nothing is allowed: the ceiling is 0.
+/// The answer to a ceiling check: the counter of the first resource, or the one that refused. Where no counter was
+/// asked nothing is allowed: the ceiling is 0.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CeilingAnswer<'a> {

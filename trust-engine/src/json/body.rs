@@ -1,4 +1,4 @@
-//! The bodies of requests, and what is wrong with them.
+//! The bodies of requests, and the errors of bad ones.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let issue = format!("has {} bytes; at most {MAX_BODY_BYTES} are allowed", body.len());
         return Err(Error::invalid("body", issue));
     }
-    // Lists would be read as fields in order, which nobody who looks at names would see.
+    // Serde would read a list as fields in order, which is not seen by a reader who looks for names.
     if body.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
         return Err(Error::invalid("body", "is a list; it takes an object"));
     }
@@ -44,14 +44,14 @@ fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
     if !error.is_data() {
         return Error::invalid("body", format!("is not JSON: {text}"));
     }
-    // Where it is in the text says less than which field it is.
+    // The name of the field says more than its place in the text.
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    // A field that is missing, unknown or there twice is named in the text, and is one of the object that the path names.
+    // The text names a field that is missing, unknown or there twice; the path names the object of that field.
     let (path, named) = match text.split_once('`').and_then(|(_, rest)| rest.split_once('`')) {
         Some((name, _))
             if ["missing field", "unknown field", "duplicate field"].iter().any(|s| text.starts_with(s)) =>
         {
-            // The path may end with it already.
+            // The path may end with the name of the field already.
             let parent = match path.strip_suffix(name) {
                 Some("") => "",
                 Some(parent) => parent.strip_suffix('.').unwrap_or(&path),

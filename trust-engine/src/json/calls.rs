@@ -61,15 +61,15 @@ impl Engine {
 }
 
 impl<'a> JsonCalls<'a> {
-    /// Names the request, in errors. What is no line of 1 to 128 bytes is left out.
+    /// Names the request, in errors. An id that is not one line of 1 to 128 bytes is left out.
     #[must_use]
     pub fn request_id(mut self, id: &'a str) -> Self {
         self.request_id = check_line("requestId", id, MAX_REQUEST_ID_BYTES).is_ok().then_some(id);
         self
     }
 
-    /// `{agentId, role, tier?, context?{resourceId?, action?, environment?, metadata?}}`: evaluates a gate, and answers when
-    /// the verdict is committed.
+    /// Evaluates a gate, and answers when the verdict is committed. The body is
+    /// `{agentId, role, tier?, context?{resourceId?, action?, environment?, metadata?}}`.
     pub async fn evaluate_gate(&self, body: &[u8]) -> Answer {
         let evaluated = async {
             let request = body::read::<GateBody>(body)?.into_request(self.caller);
@@ -79,8 +79,8 @@ impl<'a> JsonCalls<'a> {
         self.answer(evaluated.await)
     }
 
-    /// The same without ever waiting: the verdict's record is on its way into the log, and the ticket waits for it. `None` if
-    /// there is no verdict.
+    /// Does the same as [`evaluate_gate`](Self::evaluate_gate) without ever waiting: the verdict's record is on its way
+    /// into the log, and the ticket waits for it. `None` if there is no verdict.
     pub fn decide_gate(&self, body: &[u8]) -> (Answer, Option<Ticket>) {
         let decided = body::read::<GateBody>(body)
             .and_then(|body| self.engine.decide_gate(&body.into_request(self.caller)))
@@ -91,8 +91,9 @@ impl<'a> JsonCalls<'a> {
         }
     }
 
-    /// `{agentId, resourceType, requestedAmount, tier?}`, or `resources: [{resourceType, requestedAmount}]` for several at
-    /// once: checks and consumes. The key makes a retry of an admitted check free.
+    /// Checks and consumes. The body is `{agentId, resourceType, requestedAmount, tier?}`, with
+    /// `resources: [{resourceType, requestedAmount}]` instead for several at once. The key makes a retry of an admitted
+    /// check free.
     pub async fn check_ceiling(&self, body: &[u8], idempotency_key: Option<&str>) -> Answer {
         let checked = async {
             let request = body::read::<CeilingBody>(body)?.into_request(self.caller, idempotency_key)?;
@@ -102,8 +103,8 @@ impl<'a> JsonCalls<'a> {
         self.answer(checked.await)
     }
 
-    /// `{type, agentId, decision, id?, reason?, reasonCode?, context?, parentId?}`: records what the host decided, and answers
-    /// with the committed record.
+    /// Records a decision of the host, and answers with the committed record. The body is
+    /// `{type, agentId, decision, id?, reason?, reasonCode?, context?, parentId?}`.
     pub async fn record(&self, body: &[u8]) -> Answer {
         let recorded = async {
             let record = body::read::<RecordBody>(body)?.into_record();
@@ -114,7 +115,7 @@ impl<'a> JsonCalls<'a> {
         self.answer(recorded.await)
     }
 
-    /// One record.
+    /// Reads one record.
     pub async fn get(&self, id: &str) -> Answer {
         let read = async {
             let record = self.log().get(parse_id(id)?).await?;
@@ -126,11 +127,11 @@ impl<'a> JsonCalls<'a> {
         self.answer(read.await)
     }
 
-    /// A record and what it follows from, at most `depth` (1 to 100) ancestors.
+    /// A record and its ancestors, the records that it follows from, at most `depth` (1 to 100) of them.
     pub async fn chain(&self, id: &str, depth: usize) -> Answer {
         let read = async {
             let mut records = self.log().chain(parse_id(id)?, depth).await?;
-            // It ends where the caller sees no further.
+            // The chain ends before the first record that the caller may not see.
             let seen = records.iter().take_while(|record| self.sees(record)).count();
             if let (0, Some(first)) = (seen, records.first()) {
                 return Err(missing(first.id()));
@@ -148,7 +149,7 @@ impl<'a> JsonCalls<'a> {
         let read = async {
             let mut page = self.log().query(query).await?;
             page.records.retain(|record| self.sees(record));
-            // Where many records in a row are not for this caller, those behind them.
+            // Where many records in a row are not for this caller, the pages behind them are read.
             for _ in 0..MAX_SKIPPED_PAGES {
                 let Some(next) = page.next.clone().filter(|_| page.records.is_empty()) else { break };
                 page = self.log().query(&query.clone().after(next)).await?;

@@ -28,8 +28,8 @@ struct Details<'a> {
 }
 
 impl Answer {
-    /// The answer for an error. What is the operator's business (a damaged store, a key, a permission) is not told to the
-    /// caller: the error itself is for the host's log.
+    /// The answer for an error. A problem that concerns only the operator (a damaged store, a key, a permission) is not
+    /// told to the caller: the error itself is for the host's log.
     pub fn of_error(error: &Error, request_id: Option<&str>) -> Self {
         let (status, code) = match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::InvalidPolicy => (400, "P6_INVALID_REQUEST"),
@@ -45,7 +45,7 @@ impl Answer {
             503 => "the service cannot answer now; try again",
             _ => text,
         };
-        // The engine's names for what the contract calls otherwise.
+        // The contract has other names for some fields than the engine.
         let name = |field| match field {
             "cursor" => "pageToken",
             "limit" => "pageSize",

@@ -2,8 +2,7 @@
 //! parsed once and answers written once, so a host that holds bytes and wants bytes needs no objects in between.
 //!
 //! Bodies are read strictly: at most 64 KiB of UTF-8, no unknown and no repeated names, metadata at most 8 levels deep,
-//! and no integer that would lose digits. What is wrong comes back as an error of the contract, with the
-//! field and the issue.
+//! and no integer that would lose digits. A mistake gives an error of the contract, with the field and the issue.
 
 mod answer;
 mod body;
@@ -24,7 +23,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Longest id of a request in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Who calls, as the host has authenticated it: nothing of this is taken from a body.
+/// The caller, as the host has authenticated it: nothing of this is taken from a body.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     name: Option<String>,
@@ -39,7 +38,8 @@ impl Caller {
         Self::default()
     }
 
-    /// Its name: it is recorded, and makes it a tier authority if the engine was opened with it as one.
+    /// Sets the caller's name: it is recorded, and makes the caller a tier authority if the engine was opened with that
+    /// name as one.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not one line of 1 to 256 bytes.
@@ -50,21 +50,21 @@ impl Caller {
         Ok(self)
     }
 
-    /// Its organization.
+    /// Sets the caller's organization.
     #[must_use]
     pub fn organization(mut self, organization: OrganizationId) -> Self {
         self.organization = organization;
         self
     }
 
-    /// It may see records of every organization.
+    /// Lets the caller see records of every organization.
     #[must_use]
     pub fn fleet_wide(mut self) -> Self {
         self.fleet_wide = true;
         self
     }
 
-    /// It sees records of internal types too: changes of agents and policies, signals, gaps.
+    /// Lets the caller see records of internal types too: changes of agents and policies, signals, gaps.
     #[must_use]
     pub fn internal(mut self) -> Self {
         self.internal = true;

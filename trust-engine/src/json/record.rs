@@ -11,7 +11,7 @@ use crate::ids::OrganizationId;
 use crate::policy::Decision;
 use crate::provenance::{NewRecord, Receipt, Record, RecordType};
 
-/// A record, with what makes its checkpoint a signed note again: origin, tree size, root and signature.
+/// A record, with the parts that make its checkpoint a signed note again: origin, tree size, root and signature.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RecordAnswer<'a> {
@@ -45,7 +45,7 @@ enum Part<'a> {
     Object(&'a Map<String, Value>),
 }
 
-/// What is shown of a payload: of a gate's, the context of the request.
+/// The parts of a payload that are shown; the context of a gate's payload is that of the request.
 #[derive(Default, Deserialize)]
 struct Shown<'a> {
     #[serde(borrow)]

@@ -1,5 +1,5 @@
-//! Values that serde would take too kindly: objects whose names repeat, lists in place of objects, objects in place of
-//! words, numbers that lose digits.
+//! Strict readers of values for which serde accepts too much: objects whose names repeat, lists in place of objects,
+//! objects in place of words, numbers that lose digits.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +14,8 @@ use crate::ceiling::check_amount;
 /// From here on a double does not hold every integer.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Fields by their names. A list would be read as fields in order, which nobody who looks at names would see.
+/// Fields by their names. Serde would read a list as fields in order, which is not seen by a reader who looks for
+/// names.
 pub(super) struct Named<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
@@ -35,7 +36,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     }
 }
 
-/// One of several words. An object with that word as its only name would be taken too.
+/// One of several words. Serde would also accept an object with that word as its only name.
 pub(super) struct Word<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {

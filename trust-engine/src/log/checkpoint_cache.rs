@@ -1,5 +1,5 @@
-//! The checkpoints that readers met lately. Which checkpoint was the first to cover an entry never changes, so a page whose
-//! checkpoints are known costs the store one question less.
+//! The checkpoints that readers met lately. The checkpoint that was the first to cover an entry never changes, so a
+//! page whose checkpoints are known costs the store one question less.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,27 +11,31 @@ use crate::error::Result;
 use crate::provenance::{Hash, Receipt, Record, SignedCheckpoint};
 use crate::storage::{DecodedRecord, Shard, Store, uncovered};
 
-/// Checkpoints that are kept, some 700 bytes each.
+/// Most checkpoints that are kept, some 700 bytes each. A full cache is emptied before the next one is added.
 const CAPACITY: usize = 4096;
 
-/// By shard and size.
+/// Checkpoints by shard and size. Readers of the log and the follower share them. The lock guards the whole map, and is
+/// not held while the store is asked.
 #[derive(Default)]
 pub(crate) struct CheckpointCache(Mutex<HashMap<Shard, BTreeMap<u64, Covering>>>);
 
+/// A checkpoint, and the entries that it is known to be the first to cover.
 struct Covering {
-    /// The earliest entry that it is known to be the first to cover; it is that of all between it and its size.
+    /// The earliest entry that the checkpoint is known to be the first to cover. It is then also the first to cover
+    /// every entry between this one and its size.
     from: u64,
     signed: Arc<SignedCheckpoint>,
 }
 
 impl CheckpointCache {
+    /// The checkpoint that is known to be the first to cover an entry.
     fn get(&self, shard: Shard, index: u64) -> Option<Arc<SignedCheckpoint>> {
         let shards = self.0.lock();
         let (_, next) = shards.get(&shard)?.range(index.checked_add(1)?..).next()?;
         (next.from <= index).then(|| Arc::clone(&next.signed))
     }
 
-    /// `signed` was the first to cover `index`.
+    /// Remembers that `signed` is the first checkpoint to cover `index`.
     fn add(&self, shard: Shard, index: u64, signed: &Arc<SignedCheckpoint>) {
         let mut shards = self.0.lock();
         let size = signed.checkpoint.size;
@@ -46,7 +50,8 @@ impl CheckpointCache {
         shards.entry(shard).or_default().insert(size, covering);
     }
 
-    /// Completes records with the checkpoints that first cover them.
+    /// Completes records with the checkpoints that first cover them; asks the store once for each shard that has
+    /// unknown ones.
     pub(crate) async fn complete(&self, store: &dyn Store, found: Vec<DecodedRecord>) -> Result<Vec<Record>> {
         let mut missing: BTreeMap<Shard, Vec<u64>> = BTreeMap::new();
         let mut covering = Vec::with_capacity(found.len());
@@ -71,7 +76,8 @@ impl CheckpointCache {
         Ok(records)
     }
 
-    /// What the store says covers these, in their order. Neighbours mostly share one.
+    /// Asks the store for the checkpoints that first cover these entries, and gives them in the order of the entries.
+    /// Neighbours mostly share a checkpoint.
     async fn ask(
         &self,
         store: &dyn Store,
@@ -91,7 +97,8 @@ impl CheckpointCache {
         Ok(found.into_iter())
     }
 
-    /// Nobody knows what is in the log now.
+    /// Empties the cache, because the contents of the log are unknown now. A reader that has asked the store already
+    /// may still add its answer afterwards.
     pub(crate) fn forget(&self) {
         self.0.lock().clear();
     }

@@ -25,12 +25,12 @@ use crate::storage::{Shard, Store, StoredRecord};
 
 const RECORDS: &str = "records.jsonl";
 
-/// What an export wrote.
+/// The size of an export that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Files.
+    /// Number of files.
     pub files: u64,
 }
 
@@ -83,7 +83,7 @@ pub async fn export(
         row /= TILE_WIDTH;
     }
     files.write("verifier.key", format!("{key}\n").as_bytes())?;
-    // Last: a folder with a checkpoint is complete.
+    // The checkpoint is written last: a folder with a checkpoint is complete.
     files.write("checkpoint", head.note.as_bytes())?;
     Ok(Exported { entries: head.size, files: files.written })
 }
@@ -162,7 +162,7 @@ impl ExportedLine {
         })
     }
 
-    /// Whether it tells of exactly this entry.
+    /// Whether the line tells of exactly this entry.
     pub(super) fn is_of(&self, entry: &[u8]) -> bool {
         self.entry.as_bytes() == entry && self.leaf == Hash::leaf(entry).to_string()
     }
@@ -173,7 +173,7 @@ impl ExportedLine {
         Some(Payload { salt, bytes: self.payload.clone()?.into_bytes() })
     }
 
-    /// All lines; `None` if the folder has no such file.
+    /// Reads all lines; `None` if the folder has no such file.
     pub(super) fn read_all(folder: &Path) -> Result<Option<Lines>> {
         let path = folder.join(RECORDS);
         if !path.exists() {

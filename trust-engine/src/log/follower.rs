@@ -1,9 +1,9 @@
-//! The follower of a shared log: a thread that gives a sign of life for the shard and keeps up with the other engines of a
-//! deployment.
+//! The follower of a shared log: a thread that gives a sign of life for the shard and keeps up with the other engines
+//! of the deployment.
 //!
-//! The store and the relay tell of changes where they can; a look every half second finds the others. Every change of an
-//! agent has its record, so to look is to read the records of that type that came into the log since the last look. The
-//! engine implements [`Followed`], which takes the news in.
+//! The store and the relay tell of changes where they can; a look every half second finds the changes that were not
+//! told. Every change of an agent has its record, so a look reads the records of that type that came into the log since
+//! the look before. The engine implements [`Followed`], which takes the news in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,26 +25,26 @@ use crate::storage::{Change, Filter, Listener, Relay, Scan, Shard, ShardRange, S
 /// Time between two looks, and two signs of life.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What an engine keeps in memory of a store that others change too. Methods are called on the follower's thread, and the
-/// first two also on the threads of the store and the relay; none of them may wait.
+/// The state that an engine keeps in memory of a store that others change too. The methods are called on the follower's
+/// thread, and the first two also on the threads of the store and the relay; none of them may wait.
 pub(crate) trait Followed: Send + Sync + 'static {
-    /// An agent may have changed.
+    /// Notes that an agent may have changed.
     fn agent_changed(&self, organization: &OrganizationId, id: &AgentId);
 
-    /// Any agent may have changed.
+    /// Notes that any agent may have changed.
     fn any_agent_changed(&self);
 
-    /// Every change that was committed before `looked`, on the steady clock in microseconds, has been told.
+    /// Notes that every change committed before `looked`, on the steady clock in microseconds, has been told.
     fn verified(&self, looked: i64);
 
     /// The version of the policy that decides now.
     fn policy_version(&self) -> u64;
 
-    /// A later policy is in force. An error means that this engine cannot read it.
+    /// Adopts a later policy that is in force. An error means that this engine cannot read it.
     fn policy_changed(&self, stored: &StoredPolicy) -> Result<()>;
 }
 
-/// The follower's place in an engine.
+/// The parts of an engine that its follower works with.
 pub(crate) struct FollowerSettings {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sequencer: Arc<Sequencer>,
@@ -55,15 +55,18 @@ pub(crate) struct FollowerSettings {
     pub(crate) owner: Uuid,
 }
 
-/// Ends soon after it is stopped or dropped; only [`ended`](Self::ended) waits for it.
+/// A running follower. Its thread ends soon after a stop or the drop; only [`ended`](Self::ended) waits for that.
 pub(crate) struct Follower {
+    /// Wakes the thread. The channel holds one message, because one is enough to wake it.
     wake: SyncSender<()>,
+    /// Set before the thread is woken, and read by the thread each time that it wakes up.
     stopped: Arc<AtomicBool>,
     /// Closed when the thread has ended.
     ended: async_channel::Receiver<()>,
 }
 
 impl Follower {
+    /// Listens to the store and the relay, and starts the thread.
     pub(crate) fn start(settings: FollowerSettings) -> Result<Self> {
         let (wake, woken) = sync_channel(1);
         let listener = || -> Listener {
@@ -95,14 +98,16 @@ impl Follower {
         Ok(Self { wake, stopped, ended })
     }
 
+    /// Lets the thread end, without waiting for it. If the channel is full, the thread wakes up anyway and sees the
+    /// flag.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         let _ = self.wake.try_send(());
     }
 
-    /// Waits until it has stopped.
+    /// Waits until the thread has ended.
     pub(crate) async fn ended(&self) {
-        // Nothing is ever sent.
+        // Nothing is ever sent: this waits until the thread lets go of the sender.
         let _ = self.ended.recv().await;
     }
 }
@@ -117,21 +122,23 @@ impl FollowerSettings {
     fn run(&self, woken: &Receiver<()>, stopped: &AtomicBool) {
         let mut seen = None;
         loop {
-            // Each round does everything, told or not: an engine that is told often must give its sign of life all the same.
+            // Each round does everything, whether a change was told or not: an engine that is told often must give its
+            // sign of life all the same.
             let woken = woken.recv_timeout(PAUSE);
             if woken == Err(RecvTimeoutError::Disconnected) || stopped.load(Ordering::Acquire) {
                 return;
             }
-            // No step is fatal, and none depends on the one before. A store that is down is asked again by the next round; a
-            // shard that was lost is noticed by the next commit, which claims another; and while nothing is verified, agents
-            // are read again when they are a second old.
+            // No step is fatal, and none depends on the one before. A store that is down is asked again by the next
+            // round; a shard that was lost is noticed by the next commit, which claims another if it may; and while
+            // nothing is verified, agents are read again when they are a second old.
             let _ = block_on(self.store.renew(self.sequencer.shard(), self.owner));
             let _ = block_on(self.follow_agents(&mut seen));
             let _ = block_on(self.follow_policy());
         }
     }
 
-    /// Tells of the agents whose changes came into the log since the last look.
+    /// Tells of the agents whose changes came into the log since the last look. The time is read before the heads, and
+    /// the look counts only once every change has been told: after an error the next look begins where this one began.
     async fn follow_agents(&self, seen: &mut Option<BTreeMap<Shard, u64>>) -> Result<()> {
         let looked = self.clock.coarse().steady;
         let sizes: BTreeMap<Shard, u64> =
@@ -156,6 +163,7 @@ impl FollowerSettings {
         Ok(())
     }
 
+    /// Tells of the agents that were registered or changed in a part of the log.
     async fn tell_changed(&self, range: ShardRange) -> Result<()> {
         let mut rest = Some(range).filter(|range| range.start < range.end);
         while let Some(range) = rest {
@@ -171,13 +179,15 @@ impl FollowerSettings {
         Ok(())
     }
 
+    /// Adopts the policy in force, if it is later than the one that decides now.
     async fn follow_policy(&self) -> Result<()> {
         if self.store.policy_version().await? <= self.followed.policy_version() {
             return Ok(());
         }
         let Some(stored) = self.store.policy().await? else { return Ok(()) };
         let changed = self.followed.policy_changed(&stored);
-        // To go on by an older policy than one that cannot be read would be to ignore it: the engine stops.
+        // An engine that cannot read the policy in force would ignore it by going on with an older one. So it accepts
+        // no more records until it can read a later policy.
         let unreadable = changed
             .as_ref()
             .is_err_and(|error| matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidPolicy));

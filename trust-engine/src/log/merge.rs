@@ -8,7 +8,8 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::storage::{DecodedRecord, Filter, Scan, Scanned, Shard, ShardRange, Store};
 
-/// Searches parts of several shards. Gives the records in the order of (time, shard, index), and where to go on.
+/// Searches parts of several shards. Gives the records in the order of (time, shard, index), and the parts that are
+/// left.
 pub(crate) async fn scan_all(
     store: &dyn Store,
     filter: &Filter,
@@ -18,7 +19,7 @@ pub(crate) async fn scan_all(
 ) -> Result<(Vec<DecodedRecord>, Vec<ShardRange>)> {
     let scan = |range| Scan { filter: filter.clone(), range, newest_first, limit };
     let scans: Vec<Scan> = ranges.into_iter().map(scan).collect();
-    // Together: on a remote store each is a round trip.
+    // All shards are searched at the same time: on a remote store each search is a round trip.
     let found = try_join_all(scans.iter().map(|scan| store.scan(scan))).await?;
     let stream = |(scan, found): (&Scan, Scanned)| Stream {
         range: scan.range,
@@ -27,7 +28,7 @@ pub(crate) async fn scan_all(
     };
     let mut streams: Vec<Stream> = scans.iter().zip(found).map(stream).collect();
     let mut records = Vec::new();
-    // A stream whose next record is not known yet may hold what comes next.
+    // A stream whose next record is not known yet may hold the record that comes next.
     while records.len() < limit && !streams.iter().any(Stream::is_starved) {
         let order = |a: &&mut Stream, b: &&mut Stream| {
             let order = a.next_key().cmp(&b.next_key());
@@ -43,12 +44,12 @@ pub(crate) async fn scan_all(
     Ok((records, streams.into_iter().filter_map(Stream::rest).collect()))
 }
 
-/// What was found in one shard.
+/// The records that were found in one shard.
 struct Stream {
-    /// From the last record that was taken.
+    /// The part of the shard behind the last record that was taken.
     range: ShardRange,
     waiting: VecDeque<DecodedRecord>,
-    /// What the store has not looked at.
+    /// The part that the store has not searched yet.
     rest: Option<ShardRange>,
 }
 
@@ -65,7 +66,7 @@ impl Stream {
         if newest_first { self.range.end = index } else { self.range.start = index + 1 }
     }
 
-    /// Where the next page begins. Records that were found and not taken are found again.
+    /// The part that the next page searches. Records that were found and not taken are found again.
     fn rest(self) -> Option<ShardRange> {
         if self.waiting.is_empty() { self.rest } else { Some(self.range) }
     }

@@ -1,4 +1,4 @@
-//! What drives a store's log: the sequencer that commits records in groups, and everything that reads what it wrote.
+//! The log of a store at work: the sequencer that commits records in groups, and the parts that read the log.
 
 mod checkpoint_cache;
 mod export;

@@ -18,7 +18,7 @@ const MAX_CURSOR: usize = 64 * 1024;
 /// Most records per page.
 const MAX_PAGE: usize = 1000;
 
-/// Which records to find. What is not set does not restrict.
+/// A query for records. A condition that is not set does not restrict it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     agent: Option<String>,
@@ -34,7 +34,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Everything, newest first.
+    /// A query for all records, newest first.
     pub fn new() -> Self {
         Self::default()
     }
@@ -86,7 +86,7 @@ impl Query {
         self.limit = Some(limit);
         self
     }
-    /// Searches the store itself and not its replica, which may not have yet what was committed just now.
+    /// Searches the store itself and not its replica, which may not have the latest commits yet.
     #[must_use]
     pub fn read_your_writes(mut self) -> Self {
         self.own_writes = true;
@@ -110,19 +110,20 @@ impl Query {
 pub struct Page {
     /// The records, in the order asked for; there may be fewer than asked for although there are more to come.
     pub records: Vec<Record>,
-    /// Where to go on; `None`: that was all. Records that are committed meanwhile neither shift nor repeat anything.
+    /// The cursor to go on with; `None` after the last page. Records that are committed meanwhile neither shift nor
+    /// repeat anything.
     pub next: Option<String>,
 }
 
-/// What a cursor holds: the parts of the log that are still to be searched, pinned at the first page.
+/// The content of a cursor: the parts of the log that are still to be searched, pinned at the first page.
 #[derive(Serialize, Deserialize)]
 struct Cursor {
-    /// Of the query, so that a cursor is not used for another one.
+    /// The fingerprint of the query, so that a cursor is not used for another one.
     query: u64,
     rest: Vec<ShardRange>,
 }
 
-/// A query that was checked, as the store is asked it.
+/// A query that was checked, in the form in which the store is asked.
 pub(crate) struct Search {
     pub(crate) filter: Filter,
     /// `None` for the first page.
@@ -160,7 +161,7 @@ impl Query {
 }
 
 impl Search {
-    /// Goes on with what is left; `None` if that is nothing.
+    /// Gives the cursor for the parts of the log that are left; `None` if there are none.
     pub(crate) fn cursor(&self, rest: Vec<ShardRange>) -> Result<Option<String>> {
         if rest.is_empty() {
             return Ok(None);

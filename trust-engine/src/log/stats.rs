@@ -1,4 +1,4 @@
-//! The statistics of a batch: what a commit adds to the counts of each organization.
+//! The statistics of a batch: the numbers that a commit adds to the counts of each organization.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub(crate) enum VerdictStat {
     Ceiling(CeilingStat),
 }
 
-/// How a ceiling check came out.
+/// The outcome of a ceiling check, as the statistics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CeilingStat {
     Admitted,
-    /// Admitted, at or above the share of the ceiling that is near it.
+    /// Admitted, with a counter at or above the share of its ceiling that counts as near.
     Near,
-    /// More than was left.
+    /// Refused, because more was asked for than was left.
     Exceeded,
     /// Refused for another reason.
     Refused,
@@ -45,24 +45,26 @@ impl CeilingStat {
     }
 }
 
-/// Counts by organization and bucket.
+/// The statistics of a batch, by organization and bucket.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StatsBatch {
     rows: HashMap<OrganizationId, BTreeMap<i64, Row>, RandomState>,
+    /// Number of verdicts in the batch that were not recorded.
     unrecorded: u64,
 }
 
-/// Organizations whose unrecorded verdicts are told apart between two commits; the rest counts under `default`.
+/// Most organizations whose unrecorded verdicts are told apart between two commits; the verdicts of all others count
+/// under `default`.
 const MAX_ORGANIZATIONS: usize = 256;
 
-/// One bucket. Types, decisions and tiers are few, so they are places in arrays and not looked up.
+/// The counts of one bucket. Types, decisions and tiers are few, so they are places in arrays and not keys of a map.
 #[derive(Clone, Debug, Default)]
 struct Row {
     records: [u64; RecordType::ALL.len()],
     /// Recorded and unrecorded verdicts by decision.
     gates: [[u64; 2]; DECISIONS.len()],
     tiers: Vec<(Arc<str>, u64)>,
-    /// Recorded and unrecorded checks by how they came out.
+    /// Recorded and unrecorded checks by their outcome.
     ceilings: [[u64; 2]; CeilingStat::ALL.len()],
 }
 
@@ -85,7 +87,7 @@ impl StatsBatch {
         if !recorded {
             self.unrecorded += times;
         }
-        // Recorded verdicts are as many as a batch has entries; of the others a caller may invent organizations.
+        // The entries of a batch bound its recorded verdicts; for unrecorded ones a caller may invent organizations.
         let crowded =
             !recorded && self.rows.len() >= MAX_ORGANIZATIONS && !self.rows.contains_key(organization);
         let row = match crowded {
@@ -115,7 +117,7 @@ impl StatsBatch {
         }
     }
 
-    /// Verdicts in it that were not recorded.
+    /// Number of verdicts in the batch that were not recorded.
     pub(crate) fn unrecorded(&self) -> u64 {
         self.unrecorded
     }
@@ -124,7 +126,7 @@ impl StatsBatch {
         self.rows.is_empty()
     }
 
-    /// As rows to add to the store's. The names of the counts are read back by [`Stats`](crate::Stats).
+    /// The counts as rows to add to those of the store. [`Stats`](crate::Stats) reads their names back.
     pub(crate) fn deltas(&self) -> Vec<StatsDelta> {
         let rows = self.rows.iter().flat_map(|(organization, buckets)| {
             buckets.iter().map(move |(bucket, row)| (organization, bucket, row))

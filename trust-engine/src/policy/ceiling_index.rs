@@ -1,7 +1,7 @@
-//! Which row of the document limits a use: looked up by place, never searched for.
+//! The index of the rows that limit a use: a row is looked up by place, never searched for.
 //!
-//! Tiers and resources are places in the document's lists; what is found is the place of a row, so that the rows
-//! stay in the document and are there once.
+//! Tiers and resources are places in the document's lists. A look-up gives the place of a row, so that the rows stay in
+//! the document and are there once.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::document::PolicyDocument;
 
-/// The places of the rows, by what they are looked up with.
+/// The places of the rows, by the keys of a look-up.
 #[derive(Debug)]
 pub(super) struct CeilingIndex {
     pub(super) resources: HashMap<Box<str>, usize, RandomState>,
@@ -23,7 +23,7 @@ pub(super) struct CeilingIndex {
 /// Rows by tier, then by resource.
 pub(super) type ByTier = Vec<Vec<Option<usize>>>;
 
-/// The rows of one resource.
+/// The rows of one resource, for named organizations and for every organization.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ByOrganization {
     pub(super) named: HashMap<Box<str>, usize, RandomState>,
@@ -31,7 +31,8 @@ pub(super) struct ByOrganization {
 }
 
 impl CeilingIndex {
-    /// Names are resolved by `tier` and by the document's own resources; a checked document has no others.
+    /// Builds the index. Names are resolved by `tier` and by the document's own resources; a checked document has no
+    /// other names.
     pub(super) fn build(document: &PolicyDocument, tier: impl Fn(&str) -> Option<usize>) -> Self {
         let names = document.resources.iter().enumerate();
         let resources: HashMap<Box<str>, usize, RandomState> =

@@ -13,7 +13,7 @@ impl Policy {
         self.document().resources.get(resource).map_or("", String::as_str)
     }
 
-    /// No row means that nothing is allowed.
+    /// The row of a tier and a resource; no row means that nothing is allowed.
     pub(crate) fn agent_ceiling(&self, tier: usize, resource: usize) -> Option<&AgentCeiling> {
         let row = (*self.ceilings.agent.get(tier)?.get(resource)?)?;
         self.document().ceilings.agent.get(row)
@@ -40,7 +40,7 @@ impl Policy {
         self.document().ceilings.fleet.get(row)
     }
 
-    /// No row means that use is not smoothed.
+    /// The rate of a tier and a resource; no row means that the use is not smoothed.
     pub(crate) fn rate(&self, tier: usize, resource: usize) -> Option<&RateLimit> {
         let row = (*self.ceilings.rate.get(tier)?.get(resource)?)?;
         self.document().ceilings.rate.get(row)
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use crate::policy::PolicyDocument;
 
-    /// Every row has another limit, so that it can be told from all others.
+    /// A policy in which every row has another limit, so that it can be told from all others.
     fn policy() -> Policy {
         Policy::parse(
             "

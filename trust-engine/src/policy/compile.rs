@@ -1,6 +1,6 @@
 //! A checked document made ready to decide: names interned, minimum tiers as a matrix, rules indexed, hash taken.
 //!
-//! A [`Policy`] never changes. Whoever wants another one compiles another document; engines swap the whole.
+//! A [`Policy`] never changes. Another policy is compiled from another document, and engines swap the whole.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,19 +18,19 @@ use crate::error::{Error, Result};
 pub struct PolicyHash([u8; 32]);
 
 impl PolicyHash {
-    /// From its 32 bytes.
+    /// Makes a hash from its 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its 32 bytes.
+    /// The 32 bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
 impl fmt::Display for PolicyHash {
-    /// 64 lowercase hexadecimal digits.
+    /// Writes 64 lowercase hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
@@ -58,7 +58,7 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoleGate {
     pub(crate) enabled: bool,
-    /// Bit t: tier t may take the role.
+    /// Bit t is set if tier t may take the role.
     pub(crate) permitted: u64,
 }
 
@@ -95,7 +95,7 @@ impl Policy {
             .roles
             .iter()
             .map(|role| {
-                // An unknown minimum cannot pass the check; it would shut the role for everyone.
+                // An unknown minimum cannot pass the check; here it would shut the role for everyone.
                 let minimum = tiers.get(role.minimum_tier.as_str()).copied().unwrap_or(usize::MAX);
                 let permitted =
                     if role.enabled { u64::MAX.checked_shl(minimum.min(64) as u32).unwrap_or(0) } else { 0 };
@@ -119,7 +119,7 @@ impl Policy {
         &self.document.name
     }
 
-    /// The document it was compiled from.
+    /// The document that the policy was compiled from.
     pub fn document(&self) -> &PolicyDocument {
         &self.document
     }
@@ -141,7 +141,7 @@ impl Policy {
         self.tier_name(0)
     }
 
-    /// The name itself, if it is a tier of this policy.
+    /// Gives the name back, if it is a tier of this policy.
     pub(crate) fn known_tier<'a>(&self, name: &'a str) -> Result<&'a str> {
         match self.tier_rank(name) {
             Some(_) => Ok(name),

@@ -1,6 +1,6 @@
 //! Daily time windows in a civil time zone.
 //!
-//! A window is compared with what a clock on the wall of that zone shows, so it follows daylight saving by itself.
+//! A window is compared with the time of a wall clock in that zone, so it follows daylight saving by itself.
 //! An overnight window belongs to the day on which it begins.
 
 use jiff::tz::TimeZone;
@@ -21,7 +21,7 @@ pub(crate) struct DailyWindow {
 }
 
 impl DailyWindow {
-    /// `None` where the document's check would have found a mistake.
+    /// Compiles a window; `None` where the document's check would have found a mistake.
     pub(crate) fn compile(window: &TimeWindow) -> Option<Self> {
         let days =
             window.days.as_ref().map_or(0x7F, |days| days.iter().fold(0, |bits, day| bits | bit(*day)));
@@ -33,7 +33,7 @@ impl DailyWindow {
         })
     }
 
-    /// Whether `now` falls into the window.
+    /// Says whether `now` falls into the window.
     pub(crate) fn contains(&self, now: Timestamp) -> bool {
         let civil = self.zone.to_datetime(now.to_jiff());
         let minute = u16::from(civil.hour().unsigned_abs()) * 60 + u16::from(civil.minute().unsigned_abs());
@@ -51,7 +51,7 @@ fn bit(day: Day) -> u8 {
     1 << (day as u8)
 }
 
-/// Minutes since midnight of `HH:MM`, 00:00 to 24:00.
+/// The minutes since midnight of `HH:MM`, 00:00 to 24:00.
 pub(crate) fn minute_of_day(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let digits = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What people write: the policy document, as data.
+//! The policy document that people write, as data.
 //!
 //! Tiers, roles and resource types are names in the document, not Rust enums: the published defaults are only one
 //! document among many. [`PolicyDocument::parse`] reads YAML or JSON and reports every mistake at once;

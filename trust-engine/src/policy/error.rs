@@ -1,6 +1,6 @@
-//! What is wrong with a policy document: every mistake at once, each with its line, column and path.
+//! The mistakes of a policy document: all of them at once, each with its line, column and path.
 //!
-//! A document read from text has locations; one built in Rust has only paths. Rendered, an error is one line that an
+//! A document read from text has locations; one built in Rust has only paths. A rendered error is one line that an
 //! editor can jump to.
 
 use std::error::Error as StdError;
@@ -30,7 +30,7 @@ pub struct PolicyError {
     pub column: Option<u32>,
     /// Place in the document, like `rules[3].when.tiers[0]`; empty for the document as a whole.
     pub path: String,
-    /// What is wrong, and what would be right.
+    /// The description of the mistake, and of what would be right.
     pub message: String,
 }
 
@@ -46,7 +46,7 @@ impl PolicyError {
 }
 
 impl fmt::Display for PolicyError {
-    /// `12:7 rules[3].when.tiers[0]: unknown tier "VERFIED"; did you mean "VERIFIED"?`
+    /// Writes `12:7 rules[3].when.tiers[0]: unknown tier "VERFIED"; did you mean "VERIFIED"?`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let (Some(line), Some(column)) = (self.line, self.column) {
             write!(f, "{line}:{column}")?;
@@ -73,12 +73,12 @@ impl StdError for PolicyError {}
 pub struct PolicyErrors(Vec<PolicyError>);
 
 impl PolicyErrors {
-    /// All of `errors`, if there are any.
+    /// Fails with all of `errors`, if there are any.
     pub(crate) fn refuse(errors: Vec<PolicyError>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self::sorted(errors)) }
     }
 
-    /// All of `errors`, at least one, put in order.
+    /// Puts all of `errors`, at least one, in order.
     pub(crate) fn sorted(mut errors: Vec<PolicyError>) -> Self {
         // Without locations the order of the check stays: that of the document's fields.
         errors.sort_by_key(|error| (error.line, error.column));
@@ -90,19 +90,19 @@ impl PolicyErrors {
         self.0.iter()
     }
 
-    /// How many there are; at least one.
+    /// The number of errors, at least one.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Always false.
+    /// Gives `false`: there is always an error.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 impl fmt::Display for PolicyErrors {
-    /// A line with the count, then one line for each error.
+    /// Writes a line with the count, then one line for each error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
             1 => f.write_str("1 mistake in the policy:")?,

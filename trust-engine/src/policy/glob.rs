@@ -1,17 +1,17 @@
 //! Resource globs: `*` is any run of characters (also `/`), `?` exactly one, `\` takes the next one literally.
 //!
 //! A pattern is classified when the policy is compiled, because exact texts and prefixes, nearly all that people
-//! write, can be looked up instead of tried one after the other. What remains is matched by remembering only the
-//! last `*`, so a match costs at most pattern × text steps and cannot blow up.
+//! write, can be looked up instead of tried one after the other. A match of any other pattern remembers only the last
+//! `*`, so it costs at most pattern × text steps and cannot blow up.
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Glob {
-    /// Exactly this text.
+    /// A pattern for exactly this text.
     Exact(String),
-    /// Any text that begins so.
+    /// A pattern for any text that begins so.
     Prefix(String),
-    /// Everything else.
+    /// Any other pattern.
     General(Vec<Token>),
 }
 
@@ -48,7 +48,7 @@ impl Glob {
         }
     }
 
-    /// Whether the whole of `text` matches.
+    /// Says whether the whole of `text` matches.
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
@@ -80,7 +80,7 @@ fn matches_tokens(mut tokens: &[Token], text: &str) -> bool {
             (None, None) => return true,
             _ => {}
         }
-        // A mismatch: let the last `*` swallow one character more.
+        // After a mismatch the last `*` takes one character more.
         let Some((after, mut from)) = retry.take() else { return false };
         if from.next().is_none() {
             return false;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, by recursion: slow and obviously right.
+    /// The definition of a match, by recursion: slow and obviously right.
     fn reference(tokens: &[Token], text: &[char]) -> bool {
         match (tokens.split_first(), text.split_first()) {
             (None, None) => true,

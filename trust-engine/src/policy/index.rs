@@ -1,9 +1,9 @@
-//! Finding the first matching rule without trying them all.
+//! The index of rules, which finds the first matching rule without trying them all.
 //!
-//! Every value that a rule can name has the set of rules it satisfies, as bits; a request looks up one set per
-//! condition and the common bits, in order, are the candidates. Only what no set can say (general globs,
-//! attestations, time) is tested on the candidates themselves. So a thousand rules cost little more than ten, and
-//! the sets that were looked up are all a trace has to remember.
+//! Every value that a rule can name has the set of rules that it satisfies, as bits; a request looks up one set per
+//! condition and the common bits, in order, are the candidates. Only the conditions that no set can answer (general
+//! globs, attestations, time) are tested on the candidates themselves. So a thousand rules cost little more than ten,
+//! and a trace has to remember only the sets that were looked up and those tests.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::daily_window::DailyWindow;
 use super::document::{Conditions, Rule};
 use super::glob::Glob;
 
-/// Names a set of rules in a [`RuleIndex`].
+/// The name of a set of rules in a [`RuleIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SetId(u32);
 
@@ -28,7 +28,7 @@ pub(crate) struct Hits {
     pub(crate) organization: SetId,
 }
 
-/// What a rule still asks of a candidate.
+/// The conditions of a rule that are tested on a candidate itself.
 #[derive(Debug, Default)]
 pub(crate) struct Residual {
     pub(crate) globs: Vec<Glob>,
@@ -49,10 +49,10 @@ pub(crate) struct Lookup<'a> {
 
 #[derive(Debug)]
 pub(crate) struct RuleIndex {
-    /// 64-bit words per set.
+    /// The number of 64-bit words per set.
     words: usize,
     sets: Vec<u64>,
-    /// The words of each set that are not all zero lie between these; few sets of a large policy are wide.
+    /// The span of each set that holds all its words that are not zero; few sets of a large policy are wide.
     spans: Vec<Span>,
     roles: Vec<SetId>,
     tiers: Vec<SetId>,
@@ -61,18 +61,19 @@ pub(crate) struct RuleIndex {
     organizations: ByName,
     resources: ByResource,
     residuals: Vec<Option<Residual>>,
-    /// Rules with general globs; they may match although no exact text or prefix did.
+    /// The rules with general globs; they may match although no exact text or prefix did.
     general: SetId,
 }
 
-/// Sets by the exact value of a condition; unknown and absent values satisfy the rules that do not ask.
+/// Sets by the exact value of a condition; an unknown or absent value satisfies the rules without that condition.
 #[derive(Debug)]
 struct ByName {
     known: HashMap<Box<str>, SetId, RandomState>,
     otherwise: SetId,
 }
 
-/// Sets by resource: exact texts in a map, prefixes sorted, each with the set of all prefixes that it contains.
+/// Sets by resource: exact texts in a map, prefixes sorted. The set of each includes the rules of all prefixes that it
+/// begins with.
 #[derive(Debug)]
 struct ByResource {
     exact: HashMap<Box<str>, SetId, RandomState>,
@@ -149,7 +150,7 @@ impl RuleIndex {
         }
     }
 
-    /// The sets that a request satisfies; `None` for positions outside the policy.
+    /// Looks up the sets that a request satisfies; `None` for positions outside the policy.
     pub(crate) fn hits(&self, lookup: &Lookup<'_>) -> Option<Hits> {
         Some(Hits {
             role: *self.roles.get(lookup.role)?,
@@ -161,7 +162,7 @@ impl RuleIndex {
         })
     }
 
-    /// The candidates in order, until `accept` takes one.
+    /// Offers the candidates to `accept` in order, and gives the first that it takes.
     pub(crate) fn first(
         &self,
         hits: &Hits,
@@ -195,7 +196,7 @@ impl RuleIndex {
         None
     }
 
-    /// Whether `rule` is in `set`.
+    /// Says whether `rule` is in `set`.
     pub(crate) fn contains(&self, set: SetId, rule: usize) -> bool {
         self.words_of(set).get(rule / 64).is_some_and(|word| word >> (rule % 64) & 1 == 1)
     }
@@ -222,7 +223,7 @@ struct Span {
 }
 
 impl Span {
-    /// From the first to the last word with a member.
+    /// The span from the first to the last word with a member.
     fn of(words: &[u64]) -> Self {
         let member = |word: &u64| *word != 0;
         let start = words.iter().position(member).unwrap_or(0);
@@ -325,8 +326,8 @@ impl ByResource {
     }
 }
 
-/// The longest prefix of `text`. In sorted order everything between it and `text` begins with it, so it is among the
-/// parents of the last prefix that is not after `text`.
+/// Finds the longest prefix of `text`. In sorted order every prefix between it and `text` begins with it, so it is
+/// `last`, the last prefix that is not after `text`, or one of the parents of `last`.
 fn nearest_prefix(prefixes: &[Prefix], text: &str, last: Option<usize>) -> Option<usize> {
     let mut at = last;
     while let Some(prefix) = at.and_then(|at| prefixes.get(at)) {
@@ -366,7 +367,7 @@ impl Builder {
     }
 
     fn next_id(&self) -> SetId {
-        // With no rules every set is empty, and all are the same one.
+        // With no rules every set is empty, and all sets are the same one.
         SetId(u32::try_from(self.sets.len().checked_div(self.words).unwrap_or(0)).unwrap_or(u32::MAX))
     }
 

@@ -1,8 +1,8 @@
-//! The mistakes found so far, and which parts of the document are not to be trusted because of them.
+//! The mistakes found so far, and the parts of the document that are not to be trusted because of them.
 //!
-//! Reading goes on after a mistake with a placeholder in the broken place. Whatever would be said about the
-//! placeholder is noise, so nothing more is reported at or beneath a broken place, and checks that would need its
-//! value ask first.
+//! Reading goes on after a mistake with a placeholder in the broken place. A report about the placeholder would be
+//! noise, so nothing more is reported at or beneath a broken place, and a check that would need its value tests first
+//! whether the place is broken.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,11 @@ use super::path::{Path, Steps};
 use super::source::Node;
 use super::wording::{listed, nearest, quoted};
 
-/// How many suggestions are looked for in one document; comparing names is what costs time, and nobody reads more.
+/// The most suggestions that are looked for in one document: the comparison of names costs time, and people read no
+/// more.
 const SUGGESTIONS: usize = 100;
 
-/// Mistakes of one document.
+/// The mistakes of one document.
 #[derive(Debug)]
 pub(crate) struct Mistakes {
     found: Vec<Mistake>,
@@ -25,7 +26,7 @@ pub(crate) struct Mistakes {
 
 #[derive(Debug)]
 struct Mistake {
-    /// Known when the document is read; otherwise looked up by the place.
+    /// The location, if it was known when the document was read; otherwise it is looked up by the place.
     at: Option<Location>,
     place: Steps,
     message: String,
@@ -36,7 +37,7 @@ impl Mistakes {
         Self { found: Vec::new(), broken: BTreeSet::new(), suggestions: SUGGESTIONS }
     }
 
-    /// A mistake in a value that stays as it is.
+    /// Reports a mistake in a value that stays as it is.
     pub(crate) fn report(&mut self, path: &Path<'_>, message: impl Into<String>) {
         let place = path.steps();
         if self.broken.is_empty() || !place.ancestry().any(|place| self.broken.contains(&place)) {
@@ -44,12 +45,12 @@ impl Mistakes {
         }
     }
 
-    /// A mistake at a known location, about the map at `path`.
+    /// Reports a mistake at a known location, about the map at `path`.
     pub(crate) fn report_at(&mut self, at: Location, path: &Path<'_>, message: String) {
         self.found.push(Mistake { at: Some(at), place: path.steps(), message });
     }
 
-    /// A mistake that leaves only a placeholder at `path`.
+    /// Reports a mistake that leaves only a placeholder at `path`.
     pub(crate) fn replace(&mut self, at: Location, path: &Path<'_>, message: String) {
         self.report_at(at, path, message);
         self.distrust(path);
@@ -60,7 +61,7 @@ impl Mistakes {
         self.broken.insert(path.steps());
     }
 
-    /// Whether the value at `path`, a part of it or something around it is a placeholder.
+    /// Says whether the value at `path`, a part of it or something around it is a placeholder.
     pub(crate) fn distrusts(&self, path: &Path<'_>) -> bool {
         if self.broken.is_empty() {
             return false;
@@ -70,7 +71,7 @@ impl Mistakes {
         beneath || place.ancestry().any(|place| self.broken.contains(&place))
     }
 
-    /// `unknown tier "VERFIED"; did you mean "VERIFIED"?`, or else the list of `known` names.
+    /// Words the message `unknown tier "VERFIED"; did you mean "VERIFIED"?`, or one with the list of `known` names.
     pub(crate) fn unknown(&mut self, what: &str, name: &str, known: &[&str]) -> String {
         let found = quoted(name);
         if known.is_empty() {
@@ -82,7 +83,7 @@ impl Mistakes {
         }
     }
 
-    /// What `name` was probably meant to be.
+    /// Gives the known name that `name` was probably meant to be.
     pub(crate) fn suggestion<T: AsRef<str>>(
         &mut self,
         name: &str,
@@ -92,7 +93,7 @@ impl Mistakes {
         nearest(name, known)
     }
 
-    /// The errors, located in `source` when the document was read from text.
+    /// Fails with the mistakes, if there are any, located in `source` when the document was read from text.
     pub(crate) fn into_errors(self, source: Option<&Node>) -> Result<(), PolicyErrors> {
         let locate = |place: &Steps| source.map(|root| root.nearest(place));
         let errors = self

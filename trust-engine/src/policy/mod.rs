@@ -1,4 +1,4 @@
-//! Policies: from what people write to what decides.
+//! Policies: from the document that people write to the compiled form that decides.
 
 mod bounds;
 mod ceiling_index;

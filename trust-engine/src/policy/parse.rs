@@ -77,8 +77,8 @@ impl PolicyDocument {
 
     /// The document as canonical JSON (RFC 8785) with every default written out: the same content has the same text.
     ///
-    /// That holds for documents that pass [`check`](Self::check), whose numbers are all below 2^53. It is itself a
-    /// text that [`parse`](Self::parse) reads.
+    /// That holds for documents that pass [`check`](Self::check), whose numbers are all below 2^53. The result is
+    /// itself a text that [`parse`](Self::parse) reads.
     ///
     /// ```
     /// use trust_engine::PolicyDocument;
@@ -95,7 +95,7 @@ impl PolicyDocument {
             .unwrap_or_else(|error| unreachable!("a document has only plain fields: {error}"))
     }
 
-    /// SHA-256 of [`canonical_json`](Self::canonical_json): what records name a policy by.
+    /// The SHA-256 of [`canonical_json`](Self::canonical_json), by which records name a policy.
     ///
     /// ```
     /// use trust_engine::PolicyDocument;
@@ -111,8 +111,8 @@ impl PolicyDocument {
 
     /// The JSON Schema (2020-12) of the policy language, for editors.
     ///
-    /// It knows names, types and bounds. Whether names refer to something that exists only [`check`](Self::check) can
-    /// tell.
+    /// The schema knows names, types and bounds. Only [`check`](Self::check) can tell whether a name refers to
+    /// something that exists.
     ///
     /// ```
     /// let schema = trust_engine::PolicyDocument::json_schema();

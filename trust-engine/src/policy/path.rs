@@ -1,4 +1,4 @@
-//! Where in a document something is: `rules[3].when.tiers[0]`.
+//! The place of a value in a document: `rules[3].when.tiers[0]`.
 //!
 //! A [`Path`] lives on the stack while the document is walked and costs nothing until a mistake is found; only then
 //! is it copied into [`Steps`], which can be kept, compared and written.
@@ -59,7 +59,7 @@ impl Steps {
         self.0.iter().copied()
     }
 
-    /// Whether `self` is `other` or beneath it.
+    /// Says whether `self` is `other` or beneath it.
     pub(crate) fn within(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }

@@ -3,16 +3,16 @@
 use super::document::PolicyDocument;
 use super::error::PolicyErrors;
 
-/// Five tiers, eight roles.
+/// The published default: five tiers, eight roles.
 const DEFAULT: &str = include_str!("presets/default.yaml");
-/// Eight tiers by score, nine roles.
+/// The second published model: eight tiers by score, nine roles.
 const T0_T7: &str = include_str!("presets/t0-t7.yaml");
 
 impl PolicyDocument {
     /// The published default: tiers UNKNOWN to PRIVILEGED, eight roles, hourly ceilings.
     ///
-    /// The text is part of the crate and its tests read it, so this does not fail; the result is that of
-    /// [`parse`](Self::parse) and lets `?` do the rest.
+    /// The text is part of the crate and its tests read it, so this does not fail; the result type is that of
+    /// [`parse`](Self::parse), so `?` does the rest.
     ///
     /// ```
     /// let document = trust_engine::PolicyDocument::published_default()?;

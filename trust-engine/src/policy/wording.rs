@@ -1,13 +1,14 @@
-//! Words for messages: quoting what was found, listing what would be right, guessing what was meant.
+//! Words for messages: they quote the text that was found, list the names that would be right and guess the one that
+//! was meant.
 //!
-//! A document may come from anywhere, so whatever is quoted from it is escaped and clipped: a message stays one line
-//! of bounded length.
+//! A document may come from anywhere, so every quotation from it is escaped and clipped: a message stays one line of
+//! bounded length.
 
-/// Longest text that is quoted in full, in characters.
+/// The longest text that is quoted in full, in characters.
 const QUOTED: usize = 60;
-/// Most names that a message lists.
+/// The most names that a message lists.
 const LISTED: usize = 12;
-/// Longest text that is compared for a suggestion; longer ones are not slips of the finger.
+/// The longest text that is compared for a suggestion; longer texts are not slips of the finger.
 const COMPARED: usize = 64;
 
 /// The text in quotes, escaped, and cut when it is long.
@@ -31,7 +32,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// `A, B, C`, and how many there are when that is too long a list.
+/// Lists names as `A, B, C`; a list that is too long is cut and ends with the count of all names.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
     let shown = names.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
@@ -52,7 +53,7 @@ pub(crate) fn nearest<T: AsRef<str>>(text: &str, candidates: impl IntoIterator<I
         if letters.len().abs_diff(wanted.len()) > limit {
             continue;
         }
-        // Another case is no slip at all.
+        // A difference in case is no slip at all.
         let distance = distance(&wanted, &folded(&letters));
         if distance <= limit && best.as_ref().is_none_or(|(least, _)| distance < *least) {
             best = Some((distance, candidate));
@@ -65,7 +66,7 @@ fn folded(letters: &[char]) -> Vec<char> {
     letters.iter().map(char::to_ascii_lowercase).collect()
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour (optimal string alignment).
+/// The number of letters to insert, remove, replace or swap with their neighbour (optimal string alignment).
 fn distance(from: &[char], to: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=to.len()).collect();

@@ -8,7 +8,7 @@ use super::note::{NoteSignature, SignedNote, VerifierKey};
 use super::signer::Signer;
 use crate::error::Result;
 
-/// What is signed: a log's name, its size and its root.
+/// The content that is signed: a log's name, its size and its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The log's name: `<deployment>/prov/<shard>`.

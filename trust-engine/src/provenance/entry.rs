@@ -1,7 +1,7 @@
-//! The entry: what of a record is hashed into the tree and never erased.
+//! The entry: the part of a record that is hashed into the tree and never erased.
 //!
-//! An entry is canonical JSON (RFC 8785): keys sorted, no white space, one way to write each value. Its exact bytes
-//! are stored, hashed and shown to verifiers, who never have to produce them again. Whatever may have to be erased
+//! An entry is canonical JSON (RFC 8785): keys sorted, no white space, one way to write each value. Its exact bytes are
+//! stored, hashed and shown to verifiers, who never have to produce them again. Everything that may have to be erased
 //! one day (reasons, inputs, context) is in the payload, which the entry only commits to.
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ use crate::policy::{Decision, PolicyHash};
 /// Longest entry in bytes: tlog-tiles bundles write the length in 16 bits.
 pub const MAX_ENTRY_BYTES: usize = 65_535;
 
-/// What a record is about.
+/// The type of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RecordType {
@@ -41,7 +41,7 @@ pub enum RecordType {
     Signal,
     /// A payload was erased.
     Erasure,
-    /// Verdicts were given that could not be recorded.
+    /// Verdicts were answered early and then could not be recorded.
     Gap,
 }
 
@@ -114,7 +114,7 @@ pub struct Entry {
     /// The agent that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// What was decided.
+    /// The decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
     /// The record's id.
@@ -131,12 +131,12 @@ pub struct Entry {
     /// The policy that decided.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "hex_policy")]
     pub policy: Option<PolicyHash>,
-    /// Why, as a stable word.
+    /// The reason as a stable word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_code: Option<Cow<'static, str>>,
-    /// When it entered the log; never before the entry in front of it.
+    /// The time at which it entered the log; never before the time of the entry in front of it.
     pub time: Timestamp,
-    /// What it is about.
+    /// The type of the record.
     #[serde(rename = "type")]
     pub kind: RecordType,
     /// Version of the entry format: 1.

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// From its 32 bytes.
+    /// A hash from its 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -44,7 +44,7 @@ impl Hash {
         STANDARD.encode(self.0)
     }
 
-    /// Reads what [`to_base64`](Self::to_base64) writes, and nothing else.
+    /// Reads the form that [`to_base64`](Self::to_base64) writes, and no other.
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))

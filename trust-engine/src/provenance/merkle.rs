@@ -1,9 +1,9 @@
 //! The Merkle tree of RFC 6962: growing it, proving from it, verifying.
 //!
-//! The writer keeps only the frontier (one hash per perfect subtree, at most 64). What proofs need beyond that are
-//! the hashes of the tree's levels 0, 8, 16…, the rows that C2SP tlog-tiles publish; everything between is computed
-//! from them. Proofs are planned first, as a list of hash ranges to fetch, and put together afterwards, so that this
-//! file knows nothing of storage and a store can answer in one round trip.
+//! The writer keeps only the frontier (one hash per perfect subtree, at most 64). Beyond that, proofs need the hashes
+//! of the tree's levels 0, 8, 16…, the rows that C2SP tlog-tiles publish; everything between is computed from them.
+//! Proofs are planned first, as a list of hash ranges to fetch, and put together afterwards, so that this file knows
+//! nothing of storage and a store can answer in one round trip.
 
 use super::hash::Hash;
 
@@ -19,7 +19,7 @@ pub struct HashRange {
     pub level: u8,
     /// Index of the first hash in its level.
     pub start: u64,
-    /// How many, 1 to 256.
+    /// Number of hashes, 1 to 256.
     pub count: u64,
 }
 
@@ -66,7 +66,7 @@ impl Frontier {
     }
 }
 
-/// What must be fetched to load the frontier of a tree of `size`.
+/// The ranges that must be fetched to load the frontier of a tree of `size`.
 pub fn frontier_plan(size: u64) -> Vec<HashRange> {
     perfect_parts(0, size)
 }
@@ -75,12 +75,13 @@ pub fn frontier_plan(size: u64) -> Vec<HashRange> {
 #[derive(Clone, Debug)]
 pub struct ProofPlan {
     ranges: Vec<HashRange>,
-    /// How many of the ranges, in order, make up each hash of the proof.
+    /// The number of ranges, in order, that make up each hash of the proof.
     parts: Vec<usize>,
 }
 
 impl ProofPlan {
-    /// For the inclusion of leaf `index` in a tree of `size` (RFC 6962, 2.1.1). `None` unless `index` < `size`.
+    /// The plan for the inclusion of leaf `index` in a tree of `size` (RFC 6962, 2.1.1). `None` unless
+    /// `index` < `size`.
     pub fn inclusion(index: u64, size: u64) -> Option<Self> {
         if index >= size {
             return None;
@@ -101,7 +102,7 @@ impl ProofPlan {
         Some(Self::of(&subtrees))
     }
 
-    /// For the consistency of a tree of `old` leaves with one of `new` (RFC 6962, 2.1.2). `None` unless
+    /// The plan for the consistency of a tree of `old` leaves with one of `new` (RFC 6962, 2.1.2). `None` unless
     /// 0 < `old` ≤ `new`.
     pub fn consistency(old: u64, new: u64) -> Option<Self> {
         if old == 0 || old > new {
@@ -139,7 +140,7 @@ impl ProofPlan {
         plan
     }
 
-    /// What must be fetched.
+    /// The ranges that must be fetched.
     pub fn ranges(&self) -> &[HashRange] {
         &self.ranges
     }

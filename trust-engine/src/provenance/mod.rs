@@ -1,5 +1,5 @@
-//! Provenance, the formats: what a record, a tree and a checkpoint are, byte for byte, and how anyone verifies them with
-//! nothing but the key. Nothing here knows where a log is kept.
+//! The formats of provenance: records, trees and checkpoints, byte for byte, and their verification with nothing but
+//! the key. Nothing here knows where a log is kept.
 
 mod checkpoint;
 mod entry;

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const ED25519: u8 = 1;
 
-/// Who can have signed: a name and an Ed25519 public key.
+/// The key of a verifier: the name of a signer and its Ed25519 public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -112,7 +112,7 @@ fn key_error(issue: impl Into<String>) -> Error {
 /// One signature line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoteSignature {
-    /// Who signed.
+    /// The name of the signer.
     pub name: String,
     /// The signer's key id.
     pub key_id: [u8; 4],

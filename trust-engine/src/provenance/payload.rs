@@ -1,7 +1,7 @@
 //! The payload: the part of a record that can be erased.
 //!
-//! The entry holds HMAC-SHA-256(salt, payload). The salt is random and kept with the payload, so whoever has neither
-//! learns nothing from the entry, not even by guessing likely payloads.
+//! The entry holds HMAC-SHA-256(salt, payload). The salt is random and kept with the payload, so a reader who has
+//! neither learns nothing from the entry, not even by guessing likely payloads.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;

@@ -1,4 +1,4 @@
-//! Records as callers meet them: what they write, what they get back, what acknowledges it.
+//! Records as callers meet them: the records that they write, those that they get back, and the receipts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::policy::Decision;
 /// Longest reason code of a caller's record in bytes.
 const MAX_REASON_CODE_BYTES: usize = 64;
 
-/// A record that a host writes itself: what it decided on its own, or what followed from a decision.
+/// A record that a host writes itself: about a decision that it made on its own, or about the consequence of one.
 ///
 /// ```
 /// use trust_engine::{Decision, NewRecord, RecordType};
@@ -69,28 +69,28 @@ impl NewRecord {
         self
     }
 
-    /// Why, as a stable word: 1 to 64 bytes. It is in the entry and can never be erased.
+    /// Sets the reason as a stable word: 1 to 64 bytes. It is in the entry and can never be erased.
     #[must_use]
     pub fn reason_code(mut self, code: impl Into<String>) -> Self {
         self.reason_code = Some(code.into());
         self
     }
 
-    /// Why, for people.
+    /// Sets the reason for people.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Anything else; at most 16 KiB of JSON, 8 levels deep.
+    /// Sets anything else that is to be kept; at most 16 KiB of JSON, 8 levels deep.
     #[must_use]
     pub fn context(mut self, context: Map<String, Value>) -> Self {
         self.context = Some(context);
         self
     }
 
-    /// The record that this one follows from; it must be committed and of the same organization.
+    /// Sets the record that this one follows from; it must be committed and of the same organization.
     #[must_use]
     pub fn parent(mut self, parent: Uuid) -> Self {
         self.parent_id = Some(parent);
@@ -154,7 +154,7 @@ impl NewRecord {
 /// A checkpoint and the signed note that it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// What is signed.
+    /// The checkpoint that is signed.
     pub checkpoint: Checkpoint,
     /// The note.
     pub note: SignedNote,
@@ -173,7 +173,7 @@ impl SignedCheckpoint {
     }
 }
 
-/// Acknowledges a record: where it is in the log, and the checkpoint that first covers it.
+/// Acknowledges a record: its place in the log, and the checkpoint that first covers it.
 ///
 /// A receipt exists only for a record that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Receipt {
     pub fn leaf_hash(&self) -> Hash {
         self.leaf
     }
-    /// When the record entered the log.
+    /// The time at which the record entered the log.
     pub fn time(&self) -> Timestamp {
         self.time
     }
@@ -262,7 +262,7 @@ impl Record {
         let malformed = |error| Error::new(ErrorKind::Corrupt, "the payload is not JSON").caused_by(error);
         self.payload.as_ref().map(Payload::json).transpose().map_err(malformed)
     }
-    /// Where it is, and the checkpoint that first covers it.
+    /// The record's receipt: its place in the log, and the checkpoint that first covers it.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
     }

@@ -1,4 +1,4 @@
-//! Who signs: a key in memory, or whatever implements [`Signer`] (a KMS, an HSM).
+//! The signer of a log: a key in memory, or another implementation of [`Signer`] (a KMS, an HSM).
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ impl Ed25519Signer {
         Ok(signer)
     }
 
-    /// What [`parse`](Self::parse) reads, under `name`.
+    /// The text that [`parse`](Self::parse) reads, under `name`.
     pub fn to_text(&self, name: &str) -> Result<Zeroizing<String>> {
         let id = hex::encode(VerifierKey::new(name, &self.public_key())?.id());
         let mut key = Zeroizing::new(vec![1u8]);

@@ -1,4 +1,4 @@
-//! C2SP tlog-tiles: where the pieces of a log lie when it is served or exported as files.
+//! C2SP tlog-tiles: the paths and forms of the pieces of a log that is served or exported as files.
 
 /// Path of a tile of hashes: `tile/<level>/<index>[.p/<width>]`; width 256 is a full tile.
 pub fn hash_tile_path(level: u8, index: u64, width: u64) -> String {

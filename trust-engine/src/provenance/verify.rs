@@ -1,6 +1,6 @@
 //! Offline verification: no engine, no store, no network.
 //!
-//! What is needed is the entry's bytes, its proof and the log's verifier key. Everything else follows.
+//! A verification needs the entry's bytes, its proof and the log's verifier key. Everything else follows from them.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::payload::Payload;
 use super::proof::InclusionProof;
 use super::record::SignedCheckpoint;
 
-/// Why a verification failed.
+/// The reason why a verification failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerificationError {
     /// The proof is not a tlog-proof.
@@ -66,7 +66,7 @@ impl fmt::Display for VerificationError {
 
 impl std::error::Error for VerificationError {}
 
-/// What a successful verification establishes.
+/// The facts that a successful verification establishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedRecord {
     /// The entry.

@@ -1,7 +1,8 @@
-//! One agent's quota: the facts about it, the policy they are judged by, and a line for each resource that it asked for.
+//! The quota of one agent: the facts about the agent, the policy that judges them, and the limits of each resource that
+//! was requested.
 //!
-//! A quota never changes. When the agent or the policy does, another one takes its place: what it held goes back, the
-//! counters go on.
+//! A quota keeps its agent and its policy. When one of them changes, another quota takes its place: the leases of the
+//! agent's own meters go back, and the counters continue.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,9 +20,10 @@ pub(crate) struct AgentQuota {
     pub(crate) id: AgentId,
     pub(crate) agent: Option<Arc<Agent>>,
     pub(crate) tier: EffectiveTier,
-    /// Why nothing is allowed, whatever the resource.
+    /// The reason why this agent may use no resource at all.
     refusal: Option<CeilingCode>,
-    /// One for each resource of the policy, found when it is first asked for; `None`: nothing is allowed.
+    /// The limits of each resource of the policy. The first request for a resource sets its cell, once for all threads;
+    /// `None` in the cell: the policy allows nothing.
     limits: Box<[OnceLock<Option<ResourceLimits>>]>,
 }
 
@@ -41,7 +43,7 @@ impl AgentQuota {
         Self { policy, organization, id, agent, tier, refusal, limits }
     }
 
-    /// The line of a resource, or why there is none for this agent.
+    /// Gives the limits of a resource, or the code that says why this agent has none.
     #[inline]
     pub(crate) fn limits(
         &self,
@@ -56,7 +58,7 @@ impl AgentQuota {
         self.limits_at(place, pool, rates).ok_or(CeilingCode::NoCeiling)
     }
 
-    /// The line of a resource, whatever the agent's standing.
+    /// Gives the limits of a resource, also of an agent that may use no resource at all.
     pub(crate) fn limits_of(
         &self,
         resource: &str,
@@ -78,12 +80,12 @@ impl AgentQuota {
         self.limits.get(place)?.get_or_init(resolve).as_ref()
     }
 
-    /// Name of the tier that is judged by.
+    /// Gives the name of the effective tier, if the policy knows it.
     pub(crate) fn tier_name(&self) -> Option<&str> {
         self.tier.rank.map(|rank| self.policy.tier_name(rank))
     }
 
-    /// Gives back what its own meters hold.
+    /// Gives back the leases of the agent's own meters; the meters of wider levels are shared with other agents.
     pub(crate) fn drain(&self) {
         let limits = self.limits.iter().filter_map(|limits| limits.get()?.as_ref());
         limits.filter_map(|limits| limits.meters.first()).for_each(|(meter, _)| meter.drain());

@@ -1,8 +1,10 @@
-//! A check: take from every meter or from none.
+//! A check: it takes from every meter or from none.
 //!
-//! Meters are taken in a fixed order: resources as the request names them, levels from the agent to the fleet. Where
-//! slots have enough that is all. Otherwise the short ones ask the authority together, in one request that is granted
-//! whole or not at all. Whatever was taken before a refusal goes back.
+//! A check takes from its meters in a fixed order: resources as the request names them, levels from the agent to the
+//! fleet. If every slot has enough, the check needs no authority. Otherwise the lease requests of all short meters go
+//! to the authority together, which grants all of them or none. An amount that was taken before a refusal goes back.
+//!
+//! A check never holds the locks of two meters at once, so checks cannot deadlock.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -17,14 +19,15 @@ use crate::ceiling::{
 use crate::clock::Moment;
 use crate::error::Result;
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: CeilingCode,
-    /// The counters that were looked at, with the place of their resource in the request and its amount, in the order
-    /// of levels; of a refusal the one that refused.
+    /// The measures of the counters that admitted the check, in the order of resources and levels, or of the counter
+    /// that refused it; each with the place of its resource in the request and the requested amount.
     pub(crate) measures: SmallVec<[(u32, u64, Measure); 1]>,
-    /// Until a rate admits it, in microseconds.
+    /// The time until the rate that refused would admit the check, in microseconds; `None` if it never would, or if no
+    /// rate refused.
     pub(crate) retry_after: Option<i64>,
 }
 
@@ -34,25 +37,26 @@ impl Outcome {
     }
 }
 
-/// What was taken. Dropped, it goes back.
+/// The amounts that a check has taken from meters and rates. A charge that is dropped gives them back.
 pub(crate) struct Charge<M: Borrow<Arc<Meter>>> {
     taken: SmallVec<[(u32, M, Taken); 1]>,
     rates: SmallVec<[(Arc<Rate>, Consumed); 1]>,
 }
 
 impl<M: Borrow<Arc<Meter>>> Charge<M> {
-    /// Nothing.
+    /// Makes an empty charge.
     pub(crate) fn new() -> Self {
         Self { taken: SmallVec::new(), rates: SmallVec::new() }
     }
 
-    /// It is used, or may have been.
+    /// Keeps the amounts taken, because they were used or may have been.
     pub(crate) fn keep(mut self) {
         self.taken.clear();
         self.rates.clear();
     }
 
-    /// Of the amounts that were taken for each place only so much was used. The rest goes back, if it still counts.
+    /// Keeps the amount in `used` for each place, and gives the rest back to the meters; the rates keep everything. A
+    /// rest that does not count any more changes nothing.
     pub(crate) fn settle(mut self, used: &[u64]) {
         for (place, meter, taken) in self.taken.drain(..) {
             let used = used.get(place as usize).copied().unwrap_or(u64::MAX);
@@ -61,7 +65,7 @@ impl<M: Borrow<Arc<Meter>>> Charge<M> {
         self.rates.clear();
     }
 
-    /// The same, to outlive what the meters were borrowed from.
+    /// Makes the charge own its meters, so that it can outlive the limits that they were borrowed from.
     pub(crate) fn into_owned(mut self) -> Charge<Arc<Meter>> {
         let own = |(place, meter, taken): (u32, M, Taken)| (place, Arc::clone(meter.borrow()), taken);
         Charge { taken: self.taken.drain(..).map(own).collect(), rates: std::mem::take(&mut self.rates) }
@@ -75,14 +79,14 @@ impl<M: Borrow<Arc<Meter>>> Drop for Charge<M> {
     }
 }
 
-/// A counter that has to be asked for: place of its resource, counter, amount.
+/// A counter whose slot is short: the place of its resource, the counter and the amount.
 type Short<'q> = (u32, &'q (Arc<Meter>, Terms), u64);
 
-/// A first attempt, with what the engine holds.
+/// The result of a first attempt, with the amounts that the engine holds.
 pub(crate) enum Attempt<'q> {
-    /// Admitted, or refused by a rate or as a moment ago.
+    /// The check is admitted, or refused by a rate or by a refusal that a meter remembers.
     Done(Outcome, Charge<&'q Arc<Meter>>),
-    /// The authority has to be asked.
+    /// The authority has to grant these lease requests.
     Short(Box<Fetch>, LeaseRequests),
 }
 
@@ -138,20 +142,23 @@ pub(crate) struct Fetch {
     outcome: Outcome,
     asked: SmallVec<[Asked; 1]>,
     sent: Moment,
-    /// Whether it was asked for the second time.
+    /// Whether the lease requests were sent for the second time.
     again: bool,
 }
 
+/// A lease request of the check, and the meter that it is for.
 struct Asked {
     place: u32,
     meter: Arc<Meter>,
     terms: Terms,
     request: LeaseRequest,
-    /// `None` once it has come back.
+    /// `None` once its grant or refusal has reached the meter.
     pending: Option<PendingLease>,
 }
 
 impl Drop for Asked {
+    /// Gives up a lease that is still pending, also when the authority drops the answer. Otherwise the meter would wait
+    /// for it for ever and lease nothing ahead again.
     fn drop(&mut self) {
         if let Some(pending) = self.pending {
             self.meter.give_up(pending);
@@ -163,7 +170,8 @@ impl Drop for Asked {
 pub(crate) type Done = Box<dyn FnOnce((Outcome, Charge<Arc<Meter>>)) + Send>;
 
 impl Fetch {
-    /// Takes in the authority's answer. Where too little was left it asks once more, with all that the slots hold.
+    /// Takes in the authority's answer. If too little was left and the slots hold anything, the check sends its lease
+    /// requests once more, and all that the slots hold goes back with them; a second refusal is final.
     pub(crate) fn settle(mut self: Box<Self>, leased: Result<LeaseAnswer>, done: Done) {
         let exhausted = matches!(leased, Ok(LeaseAnswer::Refused { refusal: Refusal::Exhausted, .. }));
         if exhausted && !self.again {
@@ -183,8 +191,8 @@ impl Fetch {
         done(self.conclude(leased));
     }
 
-    /// The outcome, and what was taken: all of it when admitted, and when the authority could not be reached what the
-    /// engine held itself.
+    /// Gives the outcome and the charge: all amounts if the check is admitted, none if it is refused, and only the
+    /// amounts that the engine held itself if the authority could not be reached.
     fn conclude(mut self, leased: Result<LeaseAnswer>) -> (Outcome, Charge<Arc<Meter>>) {
         match leased {
             Ok(LeaseAnswer::Granted(grants)) if grants.len() == self.asked.len() => {

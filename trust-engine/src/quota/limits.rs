@@ -1,4 +1,4 @@
-//! What a policy says of one agent and one resource: the meters and rates that a check has to pass.
+//! The limits of one agent and one resource: the meters and rates of a policy that a check has to pass.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::policy::{Policy, RateLimit};
 use crate::subject::EffectiveTier;
 
-/// The meters of a resource, the agent's own first and then in the order of [`Level`]; `None` if nothing is allowed.
+/// The limits of a resource: its meters, the agent's own first and then in the order of [`Level`], and its rates.
 #[derive(Default)]
 pub(crate) struct ResourceLimits {
     pub(crate) meters: SmallVec<[(Arc<Meter>, Terms); 1]>,
@@ -28,13 +28,13 @@ pub(crate) struct LimitSubject<'a> {
     pub(crate) tier: EffectiveTier,
 }
 
-/// Where rates outlive a change of the agent.
+/// A keeper of rates, so that they outlive a change of the agent.
 pub(crate) trait Rates {
     fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate>;
 }
 
 impl ResourceLimits {
-    /// The meter, if it is all that a check has to pass.
+    /// Gives the meter, if a check has to pass one meter and no rate.
     #[inline]
     pub(crate) fn only_meter(&self) -> Option<(&Meter, &Terms)> {
         match (&*self.meters, self.rates.is_empty()) {
@@ -43,6 +43,7 @@ impl ResourceLimits {
         }
     }
 
+    /// Finds the limits of a resource; `None` if the policy has no ceiling for the tier, so that nothing is allowed.
     pub(crate) fn resolve(
         policy: &Policy,
         resource: usize,

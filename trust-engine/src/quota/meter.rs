@@ -1,4 +1,5 @@
-//! A meter: one counter as one engine sees it. It spends a lease by its slot and fetches another when that is short.
+//! A meter: one counter as one engine sees it. A meter spends a lease through its slot, and makes the request for
+//! another lease when the slot is short.
 
 use std::sync::Arc;
 
@@ -11,12 +12,17 @@ use crate::ceiling::{
 use crate::clock::{COARSE_TICK, Moment};
 use crate::storage::CounterStore;
 
-/// The shortest time that use is measured over, in microseconds: the coarse clock does not tell less apart.
+/// The shortest time that use is measured over, in microseconds: the coarse clock cannot tell shorter times apart.
 const TICK: i64 = COARSE_TICK.as_micros() as i64;
-/// How long it is not asked again for what a remote authority has refused, in microseconds: what others give back is
-/// seen so much later.
+/// The time for which a meter does not repeat a request that a remote authority has refused, in microseconds. The meter
+/// sees an amount that another engine gives back at most this much later.
 const REMEMBER_REFUSAL: i64 = 100_000;
 
+/// One counter as one engine sees it.
+///
+/// The lock of `lease` guards the fields of [`Lease`] and every exchange, undo and new charge in the slot. A take needs
+/// no lock: the slot's atomics order it against an exchange. The lock is released before an amount goes back to the
+/// store.
 pub(crate) struct Meter {
     slot: Slot,
     key: CounterKey,
@@ -26,68 +32,76 @@ pub(crate) struct Meter {
     registry: Arc<Registry<Self>>,
 }
 
-/// What only one thread at a time may change.
+/// The state of a meter that only one thread at a time may change, under the meter's lock.
 #[derive(Default)]
 struct Lease {
-    /// Whether another lease is on its way.
+    /// Whether a lease for the slot is on its way; only one is at a time.
     fetching: bool,
-    /// When the last one was asked for, on the steady clock.
+    /// The time at which the last lease for the slot was requested, on the steady clock.
     since: i64,
-    /// How much it was.
+    /// The amount of the latest lease for the slot; 0 if its request got no grant.
     amount: u64,
-    /// What the authority had charged when it was last heard of, and the slice that was running.
+    /// The authority's charge by its latest grants, less the amounts that the meter has given back since.
     charged: u64,
+    /// The slice that was running then.
     slice: i64,
-    /// Requests that are on their way, and answers that have come.
+    /// The number of requests that are on their way.
     pending: u64,
+    /// The number of requests that have ended, with an answer or without.
     answers: u64,
-    /// The last refusal, and how often something went back since the beginning.
+    /// The last refusal, as long as it is remembered.
     refused: Option<Refused>,
+    /// The number of times that an amount went back into the slot, to the store or with a repeated request.
     returns: u64,
 }
 
-/// What a remote authority has refused.
+/// A refusal of a remote authority.
 #[derive(Clone, Copy)]
 struct Refused {
     need: u64,
     limit: u64,
     charged: u64,
     slice: i64,
-    /// On the steady clock.
+    /// The end of the time for which it is remembered, on the steady clock.
     until: i64,
 }
 
-/// A request to the authority that is on its way.
+/// A lease request that is on its way to the authority.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingLease {
     /// Whether the spare part of the grant is for the meter's slot.
     ours: bool,
-    /// Answers that the meter had when the request was sent.
+    /// The meter's number of answers when the request was made.
     answers: u64,
+    /// The meter's number of returns when the request was made or repeated.
     returns: u64,
 }
 
 impl Lease {
+    /// Notes that a request leaves.
     fn leave(&mut self, ours: bool) -> PendingLease {
         self.fetching |= ours;
         self.pending += 1;
         PendingLease { ours, answers: self.answers, returns: self.returns }
     }
 
-    /// There is more to be had than there was.
+    /// Notes that an amount went back, so that the authority may grant what it refused before.
     fn more(&mut self) {
         self.returns += 1;
         self.refused = None;
     }
 
+    /// Notes that a request has ended, with an answer or without.
     fn arrive(&mut self, pending: PendingLease) {
         self.fetching &= !pending.ours;
         self.pending -= 1;
         self.answers += 1;
     }
 
-    /// Where requests overlap their order at the authority is not known: the highest charge is believed, so that the
-    /// usage that is told is never too low.
+    /// Takes over the charge of a grant; to be called before [`arrive`](Self::arrive), which counts the answer.
+    ///
+    /// If requests overlap, their order at the authority is not known. The highest charge is taken then, so that the
+    /// reported use is never too low.
     fn learn(&mut self, pending: PendingLease, grant: &Grant) {
         if grant.slice < self.slice {
             return;
@@ -99,7 +113,8 @@ impl Lease {
     }
 }
 
-/// An amount that was taken, and the lease that it was taken from (`None`: it was granted for this very check).
+/// An amount that was taken, and the lease that it was taken from (`None`: the authority granted it for this very
+/// check).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
     lease: Option<u64>,
@@ -127,7 +142,7 @@ impl Meter {
         (self.key.clone(), self.window)
     }
 
-    /// The authority that its leases come from.
+    /// The authority that grants the leases of this meter.
     pub(super) fn store(&self) -> &Arc<dyn CounterStore> {
         &self.store
     }
@@ -136,7 +151,8 @@ impl Meter {
         self.window
     }
 
-    /// Takes from the lease that is held.
+    /// Takes from the lease in the slot, without the lock; `None` if that lease holds too little or has ended, or if
+    /// the use would exceed the limit.
     #[inline]
     pub(crate) fn take(&self, terms: &Terms, amount: u64, now: Moment) -> Option<(Taken, Measure)> {
         let take = self.slot.take(amount, terms.limit, now.steady, now.wall.micros())?;
@@ -144,7 +160,11 @@ impl Meter {
         Some((taken, terms.measure(self.window, take.used, take.slice)))
     }
 
-    /// What to ask of the authority. While a lease is on its way, a check asks only for what it needs.
+    /// Makes a lease request for the authority. While a lease for the slot is on its way, and where the ceiling is
+    /// exact, the request is only for the need of the check.
+    ///
+    /// The rest of a lease that has ended leaves the slot and goes back with the request. If the request is lost, the
+    /// rest stays charged until its window has gone by, which overspends nothing.
     pub(crate) fn lease_request(
         &self,
         terms: &Terms,
@@ -167,28 +187,32 @@ impl Meter {
         }
         let ours = !lease.fetching && !terms.exact;
         if ours {
-            // What the recent rate would use while a lease may be held.
+            // The amount that the recent rate would use while a lease may be held.
             let spent = u128::from(lease.amount.saturating_sub(left));
             let elapsed = now.steady.saturating_sub(lease.since).max(TICK).unsigned_abs();
             let used = spent * u128::from(terms.hold(lease.charged).unsigned_abs()) / u128::from(elapsed);
             let room = MAX_AMOUNT - need;
             let used = u64::try_from(used).unwrap_or(room).min(room);
-            // What is not enough for another check like this would only go back.
+            // A spare amount that is too small for another check like this would only go back.
             request.spare = if used < need { 0 } else { used };
             lease.since = now.steady;
         }
         (request, lease.leave(ours))
     }
 
-    /// Whether the authority has just refused as much: then there is no use in asking again.
+    /// Gives the measure of a remembered refusal that covers this need too, so that another request would be useless.
     pub(crate) fn refused(&self, terms: &Terms, need: u64, now: Moment) -> Option<Measure> {
         let refused = self.lease.lock().refused?;
         let holds = need >= refused.need && terms.limit <= refused.limit && now.steady < refused.until;
         holds.then(|| terms.measure(self.window, refused.charged, refused.slice))
     }
 
-    /// The authority has refused what was asked for at `sent`. That is forgotten when its slice ends, and when something
-    /// goes back; where nothing is leased ahead, and where asking costs little, it is not remembered at all.
+    /// Takes in a refusal of the request that was first made at `sent`, and remembers it until [`REMEMBER_REFUSAL`]
+    /// later.
+    ///
+    /// The meter forgets it earlier when its slice ends, when an amount goes back and when a grant lands. The meter
+    /// does not remember it at all if the ceiling is exact, if the authority is local, so that another request costs
+    /// little, or if an amount went back since the request was made or repeated.
     pub(crate) fn refuse(
         &self,
         terms: &Terms,
@@ -211,27 +235,33 @@ impl Meter {
         lease.refused = Some(Refused { need, limit: terms.limit, charged, slice, until });
     }
 
-    /// The authority has too little left: asks once more, with what the slot holds. `false` if it holds nothing.
+    /// Prepares a request to be sent once more after the authority had too little left: the rest of the slot goes back
+    /// with it. `false` if the slot holds nothing.
     pub(crate) fn ask_again(&self, request: &mut LeaseRequest, pending: &mut PendingLease) -> bool {
         let mut lease = self.lease.lock();
         request.unspent = self.close();
         if request.unspent.is_some() {
-            // This one takes it along; a refusal of others does not know of it.
+            // This request carries the rest, so its refusal counts; a refusal of other requests does not know of the
+            // rest.
             lease.more();
             pending.returns = lease.returns;
         }
         request.unspent.is_some()
     }
 
-    /// Ends the lease in force, and gives what was left of it with the slice that it is charged to.
+    /// Ends the lease in force, and gives its rest with the slice that the rest is charged to. The caller holds the
+    /// lock.
     fn close(&self) -> Option<(i64, u64)> {
         let slice = self.slot.slice();
         let left = self.slot.close();
         (left > 0).then_some((slice, left))
     }
 
-    /// Puts a grant's spare part into the slot. `sent` is when it was asked for: the earliest instant at which the
-    /// authority's time for it can have begun.
+    /// Takes in a grant: the check gets its need, and the slot gets the spare part. `sent` is the time of the request,
+    /// the earliest instant at which the authority's time for the grant can have begun.
+    ///
+    /// The lock is held until the new lease is open; the rest of the lease before it goes back after that, because
+    /// `give_back` takes the lock again.
     pub(crate) fn land(
         &self,
         terms: &Terms,
@@ -246,7 +276,7 @@ impl Meter {
         lease.learn(pending, grant);
         lease.arrive(pending);
         lease.refused = None;
-        // What the slot holds was charged before, and is not used either.
+        // The amount in the slot was charged before, and is not used either.
         let charged = if grant.slice == lease.slice { lease.charged } else { grant.charged };
         let unused = spare.saturating_add(self.held_of(grant.slice));
         let measure = terms.measure(self.window, charged.saturating_sub(unused), grant.slice);
@@ -259,7 +289,7 @@ impl Meter {
         }
         let runs =
             i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX).min(terms.hold(grant.charged));
-        // Coarse readings may be a tick behind, and clocks are slewed by less than a thousandth.
+        // The lease ends early: coarse readings may be a tick behind, and clocks are slewed by less than a thousandth.
         let runs = runs - TICK - runs / 1000;
         let before = self.close();
         taken.lease = Some(self.slot.open(&Held {
@@ -277,7 +307,7 @@ impl Meter {
         (taken, measure)
     }
 
-    /// No grant is coming.
+    /// Ends a pending lease that gets no grant.
     pub(crate) fn give_up(&self, pending: PendingLease) {
         let mut lease = self.lease.lock();
         lease.arrive(pending);
@@ -286,7 +316,8 @@ impl Meter {
         }
     }
 
-    /// Takes back what was not used: into the slot if it is from the lease in force, otherwise to the authority.
+    /// Takes back an amount that was not used: into the slot if it is from the lease in force, otherwise to the
+    /// authority. The lock keeps that lease in force until the amount is in the slot.
     pub(crate) fn refund(&self, taken: &Taken, amount: u64) {
         let amount = amount.min(taken.amount);
         if amount == 0 {
@@ -302,7 +333,7 @@ impl Meter {
         self.give_back(taken.slice, amount);
     }
 
-    /// Gives back what is held.
+    /// Gives back the rest of the lease in force.
     pub(crate) fn drain(&self) {
         let left = {
             let _lease = self.lease.lock();
@@ -313,6 +344,8 @@ impl Meter {
         }
     }
 
+    /// Gives an amount back: it lowers the known charge under the lock, and tells the store after the lock is released.
+    /// If the store loses the amount, it stays charged there, which overspends nothing.
     fn give_back(&self, slice: i64, amount: u64) {
         {
             let mut lease = self.lease.lock();
@@ -326,28 +359,30 @@ impl Meter {
         self.store.give_back(Unspent { key, window, slice, amount });
     }
 
-    /// What is held and not spent.
+    /// The amount that is held and not spent.
     pub(super) fn held(&self) -> u64 {
         self.slot.left()
     }
 
-    /// The same, as far as it counts while `running` is the running slice.
+    /// The amount that is held and not spent, or 0 if it does not count while `running` is the running slice.
     pub(super) fn held_of(&self, running: i64) -> u64 {
         if self.window.counts(self.slot.slice(), running) { self.slot.left() } else { 0 }
     }
 
-    /// Counts the leases: if it has not changed, what is held has only become less or what was undone.
+    /// The count of leases so far. While it stays the same, the held amount changes only by takes and undos, and by the
+    /// opening of a lease that was charged before.
     pub(super) fn lease_count(&self) -> u64 {
         self.slot.leases()
     }
 
-    /// Whether what is held cannot be spent any more.
+    /// Says whether the lease in the slot has ended, so that it cannot be spent any more.
     pub(super) fn has_ended(&self, now: Moment) -> bool {
         self.slot.has_ended(now.steady, now.wall.micros())
     }
 }
 
 impl Drop for Meter {
+    /// Gives back the rest, and then takes the registry's lock: no thread may drop a meter while it holds that lock.
     fn drop(&mut self) {
         self.drain();
         self.registry.forget(&self.key);

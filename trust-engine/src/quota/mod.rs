@@ -1,4 +1,4 @@
-//! What drives a counter store: an engine's meters, the pool of leases behind them, and the limits that a policy sets for
+//! The engine's side of a counter store: meters, the lease pool that keeps them, and the limits that a policy sets for
 //! an agent.
 
 mod agent_quota;

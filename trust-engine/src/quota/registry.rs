@@ -1,5 +1,5 @@
-//! The meters that are in use: one for each counter and window, whoever asks. Meters are held weakly, so that one goes
-//! when the last quota that uses it does.
+//! The registry of the meters in use: one for each counter and window, shared by all quotas. The registry holds meters
+//! weakly, so that a meter ends with its last user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -10,11 +10,12 @@ use smallvec::SmallVec;
 
 use crate::ceiling::{CounterKey, Window};
 
-/// A counter has more than one window only while a policy that changes it comes into force.
+/// The values of each counter, by window. A counter has more than one window only while a policy that changes its
+/// window comes into force.
 type Entries<T> = HashMap<CounterKey, SmallVec<[(Window, Weak<T>); 1]>, RandomState>;
 
-/// Values by counter and window. No value may be let go of while the lock is held: the last one to do so calls
-/// [`forget`](Self::forget), which takes it again.
+/// Values by counter and window, guarded by one lock. No method may drop a value while it holds the lock: the drop of
+/// the last reference calls [`forget`](Self::forget), which takes the lock again and would wait for ever.
 pub(super) struct Registry<T>(Mutex<Entries<T>>);
 
 impl<T> Registry<T> {
@@ -22,7 +23,8 @@ impl<T> Registry<T> {
         Self(Mutex::default())
     }
 
-    /// The value of a counter; `make` makes one that is missing.
+    /// Gives the value of a counter. `make` makes a missing one; it runs under the lock, so that two threads cannot
+    /// make two values, and must not use the registry.
     pub(super) fn get_or_make(&self, key: &CounterKey, window: Window, make: impl FnOnce() -> T) -> Arc<T> {
         let mut entries = self.0.lock();
         let known = entries.entry(key.clone()).or_default();
@@ -39,11 +41,12 @@ impl<T> Registry<T> {
         self.0.lock().get(key).and_then(|known| find(known, window))
     }
 
+    /// Gives all values in use. The lock is released before the caller can drop one of them.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         self.0.lock().values().flatten().filter_map(|(_, value)| value.upgrade()).collect()
     }
 
-    /// A value of this counter is gone.
+    /// Removes the entries of a counter whose values are gone; a value that another thread has made since stays.
     pub(super) fn forget(&self, key: &CounterKey) {
         let mut entries = self.0.lock();
         if let Some(known) = entries.get_mut(key) {

@@ -1,4 +1,4 @@
-//! What a commit writes, and what it leaves: heads, entries, changes of state and statistics.
+//! The data that a commit writes and leaves: heads, entries, changes of state and statistics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ pub struct StoredPolicy {
     pub hash: Hash,
     /// Canonical JSON of the document.
     pub document: String,
-    /// When it came into force.
+    /// The time at which it came into force.
     pub since: Timestamp,
 }
 
@@ -128,7 +128,7 @@ pub struct StatsDelta {
     pub organization: OrganizationId,
     /// Start of the bucket in seconds since the epoch, a multiple of [`STATS_BUCKET_SECONDS`].
     pub bucket: i64,
-    /// What to add.
+    /// The counts to add.
     pub counts: StatCounts,
 }
 
@@ -149,7 +149,7 @@ pub struct Batch {
     pub stats: Vec<StatsDelta>,
 }
 
-/// How a commit came out, where it came out at all.
+/// The outcome of a commit, where it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Committed {
     /// Everything is durable.

@@ -1,4 +1,4 @@
-//! Checks that wait together travel together: while one round is with the authority, the next one gathers.
+//! A queue in front of an authority: while the authority settles one round of checks, later checks gather for the next.
 
 use std::sync::Arc;
 
@@ -10,12 +10,16 @@ use super::counters::LeaseCallback;
 use crate::ceiling::{LeaseAnswer, LeaseRequests, Unspent};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Checks that may wait; what is given back beyond it stays charged.
+/// Most checks, and most amounts given back, that may wait. While either number is reached, checks and flushes fail,
+/// and amounts given back stay charged.
 const MAX_WAITING: usize = 65_536;
-/// Checks of one round.
+/// Most checks of one round.
 const MAX_ROUND: usize = 1024;
 
-/// What waits for the next round.
+/// The checks, amounts given back and flushes that wait for the next round.
+///
+/// `waiting` is locked only to add an item, to close or to take a round, never while a round is settled or an answer is
+/// called. `work` is notified after the lock is released; it remembers a notification, so the worker misses no item.
 #[derive(Default)]
 pub(super) struct Coalescer {
     waiting: Mutex<Waiting>,
@@ -30,7 +34,7 @@ struct Waiting {
     closed: bool,
 }
 
-/// What one round settles: what is given back comes first.
+/// The content of one round. The authority takes back the unspent amounts before it answers the checks.
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) checks: Vec<LeaseRequests>,
@@ -47,30 +51,32 @@ impl Coalescer {
     }
 
     pub(super) fn give_back(&self, unspent: Unspent) {
-        // Otherwise it stays charged.
+        // An amount that cannot be queued stays charged.
         let _ = self.enter(unspent, |waiting, unspent| waiting.unspent.push(unspent));
     }
 
-    /// Waits until what was given back before is settled.
+    /// Waits until the amounts given back before this call are settled.
     pub(super) async fn flush(&self) -> Result<()> {
         let (done, flushed) = oneshot::channel();
         self.enter(done, |waiting, done| waiting.flushes.push(done)).map_err(|(_, error)| error)?;
         flushed.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Settles what waits, and ends.
+    /// Lets the worker settle the items that wait, and then end. Later items are refused.
     pub(super) fn close(&self) {
         self.waiting.lock().closed = true;
         self.work.notify_one();
     }
 
-    /// Settles round after round until they are closed. An error of a round means that nobody was granted anything by it,
-    /// and what was given back with it stays charged: perhaps it was taken back, and twice would be too much.
+    /// Settles round after round until the coalescer is closed and nothing waits.
+    ///
+    /// A round that fails is not fatal to later ones: each of its checks gets the error and no grant. The amounts given
+    /// back with it are not given back again: the round may have taken them back, and a second time would be too much.
     pub(super) async fn run<F>(&self, settle: impl Fn(Arc<Round>) -> F)
     where
         F: Future<Output = Result<Vec<Result<LeaseAnswer>>>>,
     {
-        // Also if a settlement panics: then nobody waits for ever.
+        // The guard also runs if a settlement panics, so that no caller waits for ever.
         let _closed = CloseOnDrop(self);
         loop {
             let (round, answers, flushes, closed) = self.take();
@@ -88,13 +94,13 @@ impl Coalescer {
                 Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
             }
             for flush in flushes {
-                // Whoever waited may have given up.
+                // The caller that waited may have given up.
                 let _ = flush.send(flushed.clone());
             }
         }
     }
 
-    /// Adds to what waits, or gives it back if it cannot.
+    /// Adds an item to those that wait, or returns it with the error that refuses it.
     fn enter<T>(&self, item: T, add: impl FnOnce(&mut Waiting, T)) -> Result<(), (T, Error)> {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
@@ -114,12 +120,13 @@ impl Coalescer {
         let count = waiting.checks.len().min(MAX_ROUND);
         let (checks, answers) = waiting.checks.drain(..count).unzip();
         let unspent = std::mem::take(&mut waiting.unspent);
-        // A flush waits for what was given back before it, which is in this round.
+        // A flush waits for the amounts given back before it; all of them are in this round or an earlier one.
         let flushes = std::mem::take(&mut waiting.flushes);
         (Round { checks, unspent }, answers, flushes, waiting.closed)
     }
 }
 
+/// Closes the coalescer when the worker ends, and drops the checks and flushes that still wait.
 struct CloseOnDrop<'a>(&'a Coalescer);
 
 impl Drop for CloseOnDrop<'_> {
@@ -129,7 +136,7 @@ impl Drop for CloseOnDrop<'_> {
             waiting.closed = true;
             (std::mem::take(&mut waiting.checks), std::mem::take(&mut waiting.flushes))
         };
-        // An answer that is dropped counts as an error.
+        // A dropped answer counts as an error for its caller. The answers are dropped after the lock is released.
         drop(left);
     }
 }

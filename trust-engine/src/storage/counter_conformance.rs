@@ -1,7 +1,7 @@
 //! The contract of [`CounterStore`], as a suite that runs on every adapter with a clock that can be set.
 //!
-//! Every line of the *Behavior* lists is checked here. Run it on an adapter of your own with a function that gives fresh
-//! counters on a clock each time. It panics at the first breach, as a test does.
+//! Every line of the *Behavior* lists is checked here. Run it on an adapter of your own with a function that gives
+//! fresh counters on a clock each time. It panics at the first breach, as a test does.
 
 #![allow(
     clippy::unwrap_used,
@@ -78,7 +78,7 @@ impl Bench {
         }
     }
 
-    /// What is charged, and why nothing was granted.
+    /// The place of the request that was refused, the reason, and the amount that is charged.
     fn refusal(&self, requests: LeaseRequests) -> (usize, Refusal, u64) {
         match self.lease(requests) {
             LeaseAnswer::Refused { place, refusal, charged, .. } => (place, refusal, charged),

@@ -1,4 +1,4 @@
-//! Stores that fail on purpose, for tests of what stands on it.
+//! Stores and counters that fail on purpose, for tests of the code that uses them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Hash, HashRange};
 
-/// What goes wrong with a commit or a claim.
+/// The fault of a commit, a claim or a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -40,11 +40,11 @@ pub struct FailingStore {
     patience: Mutex<Option<Duration>>,
 }
 
-/// Runs once, at a moment that a test chooses.
+/// A function that runs once, at a moment that a test chooses.
 type Hook = Box<dyn FnOnce() + Send>;
 
 impl FailingStore {
-    /// Fails nothing until told to.
+    /// Wraps a store; nothing fails until it is told to.
     pub fn new(inner: Arc<dyn Store>) -> Self {
         Self {
             inner,
@@ -55,22 +55,22 @@ impl FailingStore {
         }
     }
 
-    /// What happens to the next commits, in order.
+    /// Adds faults for the next commits, in order.
     pub fn fail_commits(&self, faults: impl IntoIterator<Item = Fault>) {
         self.commits.lock().extend(faults);
     }
 
-    /// How many of them are still to come.
+    /// The number of commits' faults that are still to come.
     pub fn commit_faults_left(&self) -> usize {
         self.commits.lock().len()
     }
 
-    /// What happens while the next agent is read.
+    /// Sets a hook that runs after the next agent is read, before the reader has it.
     pub fn on_agent_read(&self, hook: impl FnOnce() + Send + 'static) {
         *self.agent_read.lock() = Some(Box::new(hook));
     }
 
-    /// What happens to the next claims, in order.
+    /// Adds faults for the next claims, in order.
     pub fn fail_claims(&self, faults: impl IntoIterator<Item = Fault>) {
         self.claims.lock().extend(faults);
     }
@@ -200,18 +200,18 @@ pub struct FailingCounters {
 }
 
 impl FailingCounters {
-    /// Fails nothing until told to.
+    /// Wraps counters; nothing fails until it is told to.
     pub fn new(inner: Arc<dyn CounterStore>) -> Self {
         Self { inner, leases: Mutex::default(), waiting: Mutex::default(), charged_read: Mutex::default() }
     }
 
-    /// What happens to the next leases, in order: lost on the way there ([`Fault::Lost`], [`Fault::Unreachable`]) or on
-    /// the way back ([`Fault::AnswerLost`]).
+    /// Adds faults for the next leases, in order: the request is lost ([`Fault::Lost`], [`Fault::Unreachable`]), or its
+    /// answer is ([`Fault::AnswerLost`]).
     pub fn fail_leases(&self, faults: impl IntoIterator<Item = Fault>) {
         self.leases.lock().extend(faults);
     }
 
-    /// What happens after charges are read next, before the reader has them.
+    /// Sets a hook that runs after charges are read next, before the reader has them.
     pub fn on_charged_read(&self, hook: impl FnOnce() + Send + 'static) {
         *self.charged_read.lock() = Some(Box::new(hook));
     }
@@ -221,7 +221,7 @@ impl FailingCounters {
         self.waiting.lock().get_or_insert_default();
     }
 
-    /// Passes on what was kept.
+    /// Passes on the requests that were kept.
     pub fn deliver(&self) {
         let waiting = self.waiting.lock().take().unwrap_or_default();
         waiting.into_iter().for_each(|(requests, answer)| self.inner.lease(requests, answer));
@@ -234,7 +234,7 @@ impl CounterStore for FailingCounters {
         "failing"
     }
 
-    /// As a store on another machine.
+    /// Answers as counters on another machine do.
     fn is_local(&self) -> bool {
         false
     }

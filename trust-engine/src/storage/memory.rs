@@ -16,7 +16,7 @@ pub fn memory() -> Arc<dyn Store> {
     Arc::new(KvStore::new(Arc::new(MemoryKv::default())))
 }
 
-/// Mostly short: kept in the tree's nodes, they are compared without following a pointer.
+/// A key. Most keys are short: kept in the tree's nodes, they are compared without following a pointer.
 type Key = SmallVec<[u8; 32]>;
 type Value = Box<[u8]>;
 type Rows = BTreeMap<Key, Value>;
@@ -65,7 +65,8 @@ impl Kv for MemoryKv {
     }
 
     fn write(&self, puts: &WriteBatch) -> Result<()> {
-        // A reader may see a batch half-way; the store orders the puts so that it never matters.
+        // Each row is written under the lock of its table alone, so a reader may see a part of the write batch; the
+        // store orders the rows so that this never matters.
         for (table, key, value) in puts.iter() {
             self.table(table)?.write().insert(SmallVec::from_slice(key), value.into());
         }

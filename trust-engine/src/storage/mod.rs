@@ -1,8 +1,8 @@
-//! Where the log and the state live.
+//! The stores of the log and the state.
 //!
 //! [`Store`] is one trait for the log, the state and the statistics, because they commit together: a change of state
-//! and its record are one batch in one transaction. Adapters know nothing of the engine. What each method promises is
-//! listed under *Behavior*, and every line of those lists is a test of the suite in `storage::conformance` (feature
+//! and its record are one batch in one transaction. Adapters know nothing of the engine. The promises of each method
+//! are listed under *Behavior*, and every line of those lists is a test of the suite in `storage::conformance` (feature
 //! `testing`), which also runs on an adapter of your own.
 
 mod batch;

@@ -1,12 +1,12 @@
-//! What the engines of a deployment tell each other beside the store. Nothing relies on it: a change that was not told is
-//! found by looking, and what is not kept is read again.
+//! The messages that the engines of a deployment send each other beside the store. Nothing relies on them: an engine
+//! that was not told of a change finds it by looking, and reads again a value that was not kept.
 
 use async_trait::async_trait;
 
 use super::StateChange;
 use crate::ids::{AgentId, OrganizationId};
 
-/// What others changed.
+/// A change that another engine made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// An agent.
@@ -17,7 +17,7 @@ pub enum Change {
     Anything,
 }
 
-/// Is told of changes, on any thread; it must not wait.
+/// A function that is told of changes, on any thread; it must not wait.
 pub type Listener = Box<dyn Fn(Change) + Send + Sync>;
 
 /// A quick way between the engines of a deployment. None of its methods waits for long, and none fails.
@@ -26,28 +26,28 @@ pub trait Relay: Send + Sync + 'static {
     /// Tells the other engines of a change that was committed.
     fn tell(&self, change: &Change);
 
-    /// Tells a listener what others told.
+    /// Tells a listener of the changes that engines have told.
     fn listen(&self, on_change: Listener);
 
-    /// What was kept under a name, if it is young enough.
+    /// The value that was kept under a name, if it is young enough.
     async fn cached(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// Keeps something under a name for a while, for all engines.
+    /// Keeps a value under a name for a while, for all engines.
     fn cache(&self, name: &str, value: Vec<u8>);
 
-    /// Whether it can be reached.
+    /// Whether the relay can be reached.
     async fn is_up(&self) -> bool;
 }
 
-/// Between organization and agent; ids have no control characters.
+/// The character between organization and agent; ids have no control characters.
 #[cfg(any(feature = "postgres", feature = "redis"))]
 const SEPARATOR: char = '\n';
-/// What the policy's changes say; agents' have a separator.
+/// The message of a change of the policy; a message about an agent has a separator.
 #[cfg(any(feature = "postgres", feature = "redis"))]
 const POLICY: &str = "policy";
 
 impl Change {
-    /// What a committed change is told as.
+    /// The change that other engines are told of after a state change was committed.
     pub(crate) fn of(change: &StateChange) -> Self {
         match change {
             StateChange::Agent { agent, .. } => Self::Agent(agent.organization.clone(), agent.id.clone()),

@@ -1,5 +1,5 @@
-//! The runtime that an adapter of a remote store brings along: one thread that drives its connections. Whoever awaits a
-//! call, a plain thread or a host's runtime, only waits for an answer.
+//! The runtime that an adapter of a remote store brings along: one thread that drives its connections. The caller of an
+//! adapter, on a plain thread or in a host's runtime, only waits for an answer.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, from_io};
 
-/// One thread; it ends when this is dropped.
+/// The thread of an adapter; it ends when this value is dropped.
 pub(super) struct AdapterRuntime(Option<tokio::runtime::Runtime>);
 
 impl AdapterRuntime {
@@ -22,7 +22,7 @@ impl AdapterRuntime {
             .map_err(|error| from_io(error, "the adapter's thread cannot be started"))
     }
 
-    /// Runs a call to its end, also if whoever waits for it goes away.
+    /// Runs a call to its end, also if its caller stops waiting.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T>> + Send + 'static,
@@ -51,10 +51,10 @@ impl Drop for AdapterRuntime {
     }
 }
 
-/// Whose clock decides which slice of a window is running.
+/// The clock that decides which slice of a window is running.
 #[derive(Clone)]
 pub(super) enum Time {
-    /// The server's.
+    /// The server's clock.
     Server,
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code, reason = "for tests"))]
     Given(Arc<dyn Clock>),

@@ -24,7 +24,7 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
-    /// Decodes the entry, once for everyone who goes on with the record.
+    /// Decodes the entry, once for all later uses of the record.
     ///
     /// # Errors
     /// Those of [`Entry::parse`], with the index.
@@ -50,7 +50,7 @@ pub struct DecodedRecord {
     pub payload: Option<Payload>,
 }
 
-/// Which records to find; what is `None` does not restrict.
+/// The records to find; a field that is `None` does not restrict them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Filter {
@@ -93,9 +93,9 @@ pub struct ShardRange {
 /// A search through a part of a shard's log.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// What to find.
+    /// The records to find.
     pub filter: Filter,
-    /// Where to look.
+    /// The part of the log to search.
     pub range: ShardRange,
     /// Newest first, or oldest first.
     pub newest_first: bool,
@@ -103,11 +103,12 @@ pub struct Scan {
     pub limit: usize,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
-    /// In the order asked for.
+    /// The records found, in the order asked for.
     pub records: Vec<DecodedRecord>,
-    /// Where to go on; `None` when everything was seen. A search may stop early, with fewer records than asked for.
+    /// The part of the log to go on with; `None` when everything was seen. A search may stop early, with fewer records
+    /// than asked for.
     pub rest: Option<ShardRange>,
 }

@@ -24,7 +24,8 @@ pub trait Store: Send + Sync + 'static {
     /// A short name for messages: `memory`, `embedded`…
     fn name(&self) -> &'static str;
 
-    /// Whether others may write while an engine has it open, so that what was read can become outdated unnoticed.
+    /// Whether others may write while an engine has it open, so that a value that was read can become outdated
+    /// unnoticed.
     fn is_shared(&self) -> bool {
         true
     }
@@ -34,16 +35,16 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
-    /// What its operator should know: promises that it cannot keep as it is set up.
+    /// Warnings for the operator: promises that this store cannot keep as it is set up.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Tells a listener of changes that others make, as soon as it can. Nobody relies on it: what it does not tell is
-    /// found by looking, once a second.
+    /// Tells a listener of changes that others make, as soon as it can. No engine relies on it: an engine that was
+    /// not told of a change finds it by looking, once a second.
     fn listen(&self, _: Listener) {}
 
-    /// Takes over a shard, whoever holds it, and gives its head. `owner` names the engine that will write.
+    /// Takes over a shard, also from another owner, and gives its head. `owner` names the engine that will write.
     ///
     /// # Behavior
     /// - The first claim of a shard gives the empty head with epoch 1.
@@ -52,11 +53,11 @@ pub trait Store: Send + Sync + 'static {
     /// - After a commit whose outcome is unknown, the head says whether it happened, and will not change any more.
     async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head>;
 
-    /// Claims a shard that nobody holds, or whose owner gave no sign for `patience`; if there is none, a new one.
+    /// Claims a shard that has no owner, or whose owner gave no sign for `patience`; if there is none, a new one.
     ///
     /// # Behavior
     /// - A shard that `owner` holds already comes first.
-    /// - A store that can have only one shard gives it, whoever holds it.
+    /// - A store that can have only one shard gives it, also if another owner holds it.
     /// - Commits and renewals are signs, by the store's clock.
     async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head>;
 
@@ -85,7 +86,7 @@ pub trait Store: Send + Sync + 'static {
     /// - A shard that was never claimed has the empty head with epoch 0.
     async fn head(&self, shard: Shard) -> Result<Head>;
 
-    /// How many entries were ever acknowledged, by a memory that damage to the log does not reach.
+    /// The number of entries that were ever acknowledged, by a memory that damage to the log does not reach.
     ///
     /// # Behavior
     /// - Never more than the head's size, unless the log lost its end.
@@ -103,7 +104,7 @@ pub trait Store: Send + Sync + 'static {
     /// - A state change from an outdated version is a [`Committed::Conflict`] that names every such change; nothing
     ///   is written.
     /// - Two changes of the same agent in one batch apply one after the other.
-    /// - Statistics are added to what is there.
+    /// - Statistics are added to the stored ones.
     /// - A batch without entries keeps the head's size and root and is still written.
     /// - An error means that the outcome is unknown until the shard has been claimed again.
     async fn commit(&self, batch: Batch) -> Result<Committed>;
@@ -163,7 +164,7 @@ pub trait Store: Send + Sync + 'static {
         let mut found: Vec<(u64, String)> = Vec::with_capacity(indexes.len());
         let mut before = u64::MAX;
         for index in indexes {
-            // What is between an entry and its checkpoint has the same one.
+            // An entry between another one and the checkpoint of that one has the same checkpoint.
             let same = found.last().filter(|(size, _)| (before..*size).contains(index)).cloned();
             let covering = match same {
                 Some(same) => Some(same),

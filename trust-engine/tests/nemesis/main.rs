@@ -8,7 +8,6 @@
 //!
 //! Runs with `TRUST_ENGINE_HEAVY=1` (`make test-heavy`), on servers of its own.
 
-#![cfg(all(feature = "postgres", feature = "redis"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod checker;

@@ -21,7 +21,7 @@ pub(crate) enum Command {
 pub(crate) struct Check {
     #[command(flatten)]
     whom: Whom,
-    /// What is to be used.
+    /// The resource that is to be used.
     #[arg(long)]
     resource: String,
     /// How much of it, 1 to 2^40 - 1.
@@ -62,7 +62,7 @@ struct Whom {
 
 const CALLER: &str = "trust-engine-cli";
 
-/// True if the check is admitted.
+/// Runs the command; true if the check is admitted.
 pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
     match command {
         Command::Check(arguments) => check(arguments, as_json),

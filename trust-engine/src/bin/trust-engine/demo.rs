@@ -17,7 +17,7 @@ use crate::{Failure, output};
 const TIERS: [&str; 5] = ["UNKNOWN", "BASIC", "VERIFIED", "TRUSTED", "PRIVILEGED"];
 const REQUESTS: usize = 400;
 
-/// True if everything came out as it must.
+/// Runs the demo; true if everything came out as it must.
 pub(crate) fn run(folder: Option<PathBuf>, as_json: bool) -> Result<bool, Failure> {
     let kept = folder.is_some();
     let folder = match folder {

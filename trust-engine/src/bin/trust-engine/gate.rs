@@ -29,10 +29,10 @@ pub(crate) struct Arguments {
     /// The agent's organization.
     #[arg(long, default_value = "default")]
     organization: String,
-    /// What the role is to be used on.
+    /// The resource that the role is to be used on.
     #[arg(long)]
     resource: Option<String>,
-    /// What is to be done.
+    /// The action that is to be done.
     #[arg(long)]
     action: Option<String>,
     /// Where.
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 const CALLER: &str = "trust-engine-cli";
 
-/// True if the gate allows.
+/// Runs the command; true if the gate allows.
 pub(crate) fn run(arguments: &Arguments, as_json: bool) -> Result<bool, Failure> {
     if !storage::is_embedded_store(&arguments.store)? {
         return Err(format!("{} holds no store", arguments.store.display()).into());

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     },
 }
 
-/// True if nothing is wrong.
+/// Runs the command; true if nothing is wrong.
 pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
     match command {
         Command::Verify { folder, key, since } => verify(folder, key.as_deref(), since.as_deref(), as_json),

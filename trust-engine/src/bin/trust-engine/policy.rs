@@ -17,7 +17,7 @@ pub(crate) enum Command {
     },
 }
 
-/// True if the policy has no mistakes.
+/// Runs the command; true if the policy has no mistakes.
 pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
     let Command::Check { file } = command;
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;

@@ -1,4 +1,4 @@
-//! The quotas of agents that asked lately, and what they share.
+//! The cached quotas of the agents of recent requests, and the parts that these quotas share.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -15,12 +15,13 @@ use crate::policy::RateLimit;
 use crate::quota::{AgentQuota, LeasePool, Rates};
 use crate::storage::CounterStore;
 
-/// The agent that a quota is for, and the claim of its tier: organization, agent and claim one after the other. In place for ids of common
-/// length, because another place in memory is what a look-up among many agents costs most.
+/// The agent that a quota is for, and the claim of its tier: organization, agent and claim one after the other. Ids of
+/// common length are kept in place, because the access to another place in memory is the largest cost of a look-up
+/// among many agents.
 #[derive(Clone)]
 struct QuotaKey {
     bytes: SmallVec<[u8; 64]>,
-    /// Where the organization ends, and where the agent does.
+    /// The ends of the organization and of the agent in `bytes`.
     ends: (u16, u16),
     kind: Claim,
 }
@@ -36,7 +37,7 @@ enum Claim {
 impl QuotaKey {
     fn new(key: &QuotaKeyRef<'_>) -> Self {
         let (organization, agent, claim, kind) = key.parts();
-        // Ids and tiers are far shorter than what 16 bits count.
+        // Ids are far shorter than 16 bits can count.
         let ends = (organization.len() as u16, (organization.len() + agent.len()) as u16);
         let mut bytes = SmallVec::from_slice(organization);
         bytes.extend_from_slice(agent);
@@ -60,7 +61,7 @@ impl PartialEq for QuotaKey {
 
 impl Eq for QuotaKey {}
 
-/// The same, borrowed.
+/// A [`QuotaKey`], borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct QuotaKeyRef<'a> {
     pub(super) organization: &'a str,
@@ -71,7 +72,7 @@ pub(super) struct QuotaKeyRef<'a> {
 }
 
 impl<'a> QuotaKeyRef<'a> {
-    /// An agent by the tier that it holds.
+    /// The key of an agent at the tier that it holds.
     pub(super) fn holder(organization: &'a str, agent: &'a str) -> Self {
         Self { organization, agent, claim: None, asserted: false }
     }
@@ -109,28 +110,32 @@ impl Equivalent<QuotaKey> for QuotaKeyRef<'_> {
 
 type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8], Claim);
 
-/// Claims are compared only where there are some: memcmp on two empty slices, whose pointers lead nowhere, takes 80 ns
-/// with AVX-512.
+/// Whether two keys are the same. Claims are compared only where there are some: memcmp on two empty slices, whose
+/// pointers lead nowhere, takes 80 ns with AVX-512.
 fn same(a: Parts<'_>, b: Parts<'_>) -> bool {
     a.3 == b.3 && a.1 == b.1 && a.0 == b.0 && (a.3 == Claim::None || a.2 == b.2)
 }
 
-/// An agent's quota, and up to when it may be relied on.
+/// An agent's quota, and the time until which it may be relied on. Threads read and write the atomics without a lock,
+/// and `Relaxed` is enough: each generation was read before the state that it stands for, so a late store of an older
+/// one only makes the quota be found again.
 pub(super) struct CachedQuota {
     pub(super) quota: AgentQuota,
-    /// The part of the agents that it watches, and that part's generation when the agent was read.
+    /// The part of the agents that the agent belongs to, and the generation of that part when the agent was read.
     pub(super) agents_part: usize,
     pub(super) agents_generation: AtomicU64,
-    /// The policy's generation when the policy was read.
+    /// The policy generation when the policy was read.
     pub(super) policy_generation: AtomicU64,
-    /// When the agent must be read again, on the steady clock.
+    /// The time at which the agent must be read again, on the steady clock, unless the follower looks for changes.
     pub(super) fresh_until: AtomicI64,
+    /// The unrecorded counts of the agent's organization.
     pub(super) counts: Arc<UnrecordedCounts>,
     /// Whether admissions are not recorded.
     pub(super) unrecorded: bool,
 }
 
 impl CachedQuota {
+    /// Whether the quota may be relied on: no generation has been raised, and the agent need not be read again.
     pub(super) fn is_fresh(
         &self,
         policy_generation: u64,
@@ -144,6 +149,8 @@ impl CachedQuota {
     }
 }
 
+/// The quotas and rates that were used lately, and the pool of leases. All threads that check use it; each part has
+/// locks of its own.
 pub(super) struct QuotaCache {
     known: Cache<QuotaKey, Arc<CachedQuota>>,
     rates: Cache<(CounterKey, Box<str>), Arc<Rate>>,
@@ -171,7 +178,7 @@ impl QuotaCache {
         self.known.insert(QuotaKey::new(key), quota);
     }
 
-    /// Gives back everything.
+    /// Gives back all leases.
     pub(super) fn drain(&self) {
         self.pool.sweep(None);
     }
@@ -183,6 +190,7 @@ impl Rates for QuotaCache {
         if let Some(known) = self.rates.get(&key).filter(|rate| rate.limit() == limit) {
             return known;
         }
+        // Threads may make the same rate at the same time; the one that is cached last stays.
         let rate = Arc::new(Rate::new(limit.clone(), Arc::clone(&self.clock)));
         self.rates.insert(key, Arc::clone(&rate));
         rate

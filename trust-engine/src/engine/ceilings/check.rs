@@ -1,4 +1,4 @@
-//! The checks: cached, attempt, lease, record.
+//! The checks, step by step: cached quota, attempt, lease, record.
 
 use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::log::{CeilingStat, Ticket};
 use crate::policy::Durability;
 use crate::quota::{Attempt, Charge, Fetch, Meter, Outcome, ResourceLimits, attempt};
 
-/// How a request was decided, what was taken for it, and when.
+/// The quota of a request, the outcome of its check, the charge that was taken for it, and the time of the check.
 pub(super) type Decided = (Arc<CachedQuota>, Outcome, Charge<Arc<Meter>>, Moment);
 
 impl Engine {
@@ -40,8 +40,9 @@ impl Engine {
     ///
     /// # Errors
     /// As [`check_ceiling`](Self::check_ceiling), and [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if a
-    /// remote store has to be asked: what it grants beyond the need will be there when the check is made again. Where
-    /// nothing is leased ahead (`EXACT` rows, or near the ceiling) it would never be admitted so.
+    /// remote store has to be asked: the amount that it grants beyond the need will be there when the check is made
+    /// again. Where nothing is leased ahead (`EXACT` rows, or near the ceiling), a check would never be admitted in
+    /// this way.
     pub fn check_ceiling_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
         self.try_check_now(request).map_err(|error| error.during("check ceiling"))
     }
@@ -64,9 +65,11 @@ impl Engine {
         let inputs = || Cow::Borrowed(request);
         let (mut verdict, submission, ticket) = self.conclude(&cached, inputs, outcome, now, !wait)?;
         let wait = wait && submission.is_some();
-        // Dropped before it is submitted where nobody waits: the writer then takes its time.
+        // If the caller does not wait, the ticket is dropped before the record is submitted, so that the writer may
+        // linger.
         let ticket = wait.then_some(ticket);
-        // An answer that waits for its record is remembered when that is committed, whoever still waits.
+        // A verdict that waits for its record is remembered when the record is committed, even if its caller has
+        // stopped waiting.
         let (early, late) = if wait { (None, pending) } else { (pending, None) };
         if let Some(mut submission) = submission {
             if let Some(pending) = late.filter(|_| verdict.allowed()) {
@@ -108,7 +111,7 @@ impl Engine {
         Ok((verdict, ticket))
     }
 
-    /// Whether a request with an id was made before.
+    /// Looks up whether a request was made before; `None` for a request without an id.
     fn seen(&self, request: &CeilingRequest) -> Result<Option<Seen>> {
         let Some(id) = request.id() else { return Ok(None) };
         self.state()?.recent.begin(id, request, self.now()).map(Some)
@@ -196,7 +199,7 @@ impl Engine {
         Ok((verdict, ticket))
     }
 
-    /// Decides, and waits for the authority if it must. What was taken goes back unless it is kept.
+    /// Decides, and waits for the authority if it must. The charge goes back unless it is kept.
     pub(super) async fn decide(&self, request: &CeilingRequest) -> Result<Decided> {
         let (cached, now) = self.quota_for(&self.key_of(request)).await?;
         let (outcome, charge) = match self.attempt(&cached, request.amounts(), now)? {
@@ -209,7 +212,7 @@ impl Engine {
         Ok((cached, outcome, charge, now))
     }
 
-    /// Takes what the engine holds.
+    /// Tries the check with the leases that the engine holds.
     #[inline]
     fn attempt<'a, 'e>(
         &self,
@@ -228,8 +231,8 @@ impl Engine {
         Ok(attempt(&wanted, now))
     }
 
-    /// Asks the authority. Its answer reaches the slots even if nobody waits for it any more; then what was needed goes
-    /// back.
+    /// Asks the authority. Its answer reaches the slots even if the caller has stopped waiting for it; then the amount
+    /// that was needed goes back.
     async fn fetch(
         &self,
         fetch: Box<Fetch>,
@@ -239,7 +242,7 @@ impl Engine {
         let (settled, answer) = oneshot::channel();
         let sweeper = state.sweeper.signal();
         let done = Box::new(move |outcome| {
-            // Where nobody waits any more, what was needed is dropped here and goes back.
+            // If the caller has stopped waiting, the charge is dropped here and goes back.
             drop(settled.send(outcome));
             sweeper.wake();
         });
@@ -255,7 +258,7 @@ pub(super) fn waits(cached: &CachedQuota, code: CeilingCode) -> bool {
     durability == Durability::Commit
 }
 
-/// Admits what no authority answered, where the policy says so.
+/// Admits a check that no authority answered, where the policy says so.
 fn or_open(cached: &CachedQuota, mut outcome: Outcome) -> Outcome {
     if outcome.code == CeilingCode::StoreUnavailable && cached.quota.policy.document().ceilings.fail_open {
         outcome.code = CeilingCode::FailOpen;

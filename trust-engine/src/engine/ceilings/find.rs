@@ -1,4 +1,4 @@
-//! Finding the quota of a request's agent, noticing when it does not hold any more, and reading how far it has come.
+//! The search for the quota of a request's agent, the check that a cached quota still holds, and its usage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::policy::RecordingMode;
 use crate::quota::{AgentQuota, Meter, Outcome};
 
-/// How far an agent has come with one resource, at one level.
+/// The usage of one resource by an agent, at one level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CeilingUsage {
     /// The resource.
@@ -24,7 +24,7 @@ pub struct CeilingUsage {
 }
 
 impl Engine {
-    /// Whom a request is for.
+    /// The quota key of a request.
     pub(super) fn key_of<'a>(&self, request: &'a CeilingRequest) -> QuotaKeyRef<'a> {
         let claim = request.claimed_tier();
         let authority = request.caller_name().is_some_and(|caller| self.0.authorities.contains(caller));
@@ -36,13 +36,14 @@ impl Engine {
         }
     }
 
-    /// The quota that is known and still to be relied on.
+    /// The cached quota of a key, if it can still be relied on.
     #[inline]
     pub(super) fn known(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Option<Arc<CachedQuota>>> {
         let cached = self.state()?.quotas.get(key);
         Ok(cached.filter(|cached| self.is_fresh(cached, now)))
     }
 
+    /// Whether a cached quota can still be relied on. The generations are read without a lock.
     #[inline]
     pub(super) fn is_fresh(&self, cached: &CachedQuota, now: Moment) -> bool {
         let agents = &self.0.agents;
@@ -50,7 +51,7 @@ impl Engine {
         cached.is_fresh(of_policy, of_agents, now, || agents.is_verified(now.steady))
     }
 
-    /// The quota of whoever asks, and the time from which it may be used.
+    /// The quota of a key, cached or found again, and the time at which it may be used.
     pub(super) async fn quota_for(&self, key: &QuotaKeyRef<'_>) -> Result<(Arc<CachedQuota>, Moment)> {
         let now = self.0.clock.coarse();
         if let Some(cached) = self.known(key, now)? {
@@ -61,7 +62,7 @@ impl Engine {
         Ok((cached, self.0.clock.coarse()))
     }
 
-    /// The same without waiting for another machine.
+    /// Gives the same as [`quota_for`](Self::quota_for) without waiting for another machine.
     #[inline]
     pub(super) fn quota_now(&self, key: &QuotaKeyRef<'_>) -> Result<(Arc<CachedQuota>, Moment)> {
         let now = self.0.clock.coarse();
@@ -74,12 +75,14 @@ impl Engine {
         }
     }
 
-    /// Reads agent and policy again, and gives the quota that follows from them.
+    /// Reads agent and policy again, and gives the quota that follows from them. Threads may do so for the same key at
+    /// the same time, without a lock: the quota that is cached last stays, and one of an older state is not fresh,
+    /// because its generations were read before the change.
     pub(super) async fn find(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Arc<CachedQuota>> {
         let state = self.state()?;
         let organization = OrganizationId::parse(key.organization)?;
         let id = AgentId::parse(key.agent)?;
-        // Read before what they stand for, so that a change in between is noticed.
+        // The generations are read before the policy and the agent, so that a change in between is noticed.
         let policy_generation = self.0.policy.generation();
         let agents_part = self.0.agents.part_of(&organization, &id);
         let agents_generation = self.0.agents.generation(agents_part);

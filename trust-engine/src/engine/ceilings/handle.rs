@@ -1,4 +1,4 @@
-//! A handle on one agent's quota: the way to it, walked once.
+//! A handle on one agent's quota, which looks the quota up once, and again only when it is not fresh any more.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,9 +29,9 @@ pub struct Quota {
     engine: Engine,
     organization: OrganizationId,
     agent: AgentId,
-    /// The quota that was found first, for as long as it is good: the way to it is short.
+    /// The quota that was found first, for as long as it is fresh: it is quicker to reach than `later`.
     first: Arc<CachedQuota>,
-    /// The one in force, once agent or policy have changed.
+    /// The quota that was found last, once the first one is not fresh any more.
     later: ArcSwap<CachedQuota>,
 }
 
@@ -43,8 +43,8 @@ impl Quota {
         Ok(Self { engine: engine.clone(), organization, agent, first: cached, later })
     }
 
-    /// Checks an amount at the agent's held tier and charges it, as
-    /// [`check_ceiling_now`](Engine::check_ceiling_now) does; what the policy records is on its way into the log.
+    /// Checks an amount at the agent's held tier and charges it, as [`check_ceiling_now`](Engine::check_ceiling_now)
+    /// does. If the policy records the verdict, its record is on its way into the log.
     ///
     /// # Errors
     /// As [`check_ceiling_now`](Engine::check_ceiling_now).
@@ -80,7 +80,7 @@ impl Engine {
         amount: u64,
     ) -> Result<CeilingVerdict> {
         check_amount(amount)?;
-        // A quota that is known has a name that was checked.
+        // The ids need no check here: those of a cached quota were checked when it was found.
         let (cached, now) = self.quota_now(&QuotaKeyRef::holder(organization, agent))?;
         self.take_from(&cached, resource, amount, now)
     }

@@ -1,4 +1,4 @@
-//! Capability ceilings: find the quota, take from it, hand the record to the log.
+//! Capability ceilings: a check finds the quota, takes from it and hands its record to the log.
 
 mod cache;
 mod check;

@@ -1,4 +1,4 @@
-//! What a recorded ceiling verdict keeps, and how it is recomputed from that.
+//! The payload of a recorded ceiling verdict, and the recomputation of the verdict from it.
 
 use std::borrow::Cow;
 
@@ -88,7 +88,7 @@ impl<'a> CeilingPayload<'a> {
     }
 }
 
-/// What is read back of a payload.
+/// The parts of a payload that are read back.
 #[derive(Deserialize)]
 struct ReadBack<'a> {
     verdict: RecordedVerdict,
@@ -106,12 +106,12 @@ struct RecordedVerdict {
 
 /// Derives the verdict of a CEILING record again, from its payload and a policy.
 ///
-/// What the counters, the clock and the rates said at the time is taken from the record; everything else follows from
-/// the policy. With the policy that the record names the reason code is the recorded one; the second value says whether
-/// it is. With another policy the result is what that policy would have decided about the same usage.
+/// The answers of the counters, the clock and the rates at the time are taken from the record; everything else follows
+/// from the policy. With the policy that the record names the reason code is the recorded one; the second value says
+/// whether it is. With another policy the result is the decision that this policy would have made about the same usage.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`] if the payload is not that of a ceiling verdict; the records of a reservation's end are none.
+/// [`ErrorKind::Corrupt`] if the payload is not that of a ceiling verdict, as in the records of a reservation's end.
 pub fn recompute_ceiling(payload: &[u8], policy: &Policy) -> Result<(CeilingCode, bool)> {
     let recorded: ReadBack<'_> = serde_json::from_slice(payload).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "the payload is not that of a ceiling verdict").caused_by(error)
@@ -134,7 +134,7 @@ fn decide(recorded: &ReadBack<'_>, policy: &Policy) -> CeilingCode {
         }
     }
     match verdict.reason_code {
-        // What the world said then.
+        // These two followed from the rates and the clock of that time.
         code @ (CeilingCode::RateExceeded | CeilingCode::ClockSetBack) => return code,
         CeilingCode::StoreUnavailable | CeilingCode::FailOpen => {
             let open = policy.document().ceilings.fail_open;
@@ -146,7 +146,7 @@ fn decide(recorded: &ReadBack<'_>, policy: &Policy) -> CeilingCode {
         let row = policy
             .resource(&counter.resource_type)
             .and_then(|resource| row_of(policy, counter.level, resource, inputs.organization_id(), tier));
-        // A level that the policy does not limit.
+        // An amount fits at a level that the policy does not limit.
         row.is_none_or(|row| counter.used_before.saturating_add(counter.amount) <= row.limit)
     };
     if counters.iter().all(fits) { CeilingCode::WithinCeiling } else { CeilingCode::CeilingExceeded }

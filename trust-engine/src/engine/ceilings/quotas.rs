@@ -50,8 +50,8 @@ impl Quotas<'_> {
         self.engine.peek(request).await.map_err(|error| error.during("peek at ceiling"))
     }
 
-    /// Charges amounts that are not certain yet. The reservation says later how much was used; dropped without that,
-    /// everything counts as used. `None` if the check was refused.
+    /// Charges amounts that are not certain yet. The reservation says later how much was used; if it is dropped without
+    /// that, everything counts as used. `None` if the check was refused.
     ///
     /// # Errors
     /// As [`Engine::check_ceiling`]; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a request with
@@ -60,7 +60,7 @@ impl Quotas<'_> {
         reserve(self.engine, request).await.map_err(|error| error.during("reserve"))
     }
 
-    /// What an agent uses of every resource that its held tier has a ceiling for, each level by itself.
+    /// The usage of an agent, for every resource that its held tier has a ceiling for, each level by itself.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput);
@@ -78,8 +78,8 @@ impl Quotas<'_> {
     }
 
     /// Checks an amount of one resource at the agent's held tier and charges it, as
-    /// [`check_ceiling_now`](Engine::check_ceiling_now) does, without building a request; what the policy records is on
-    /// its way into the log.
+    /// [`check_ceiling_now`](Engine::check_ceiling_now) does, without building a request. If the policy records the
+    /// verdict, its record is on its way into the log.
     ///
     /// # Errors
     /// As [`check_ceiling_now`](Engine::check_ceiling_now).

@@ -14,19 +14,21 @@ use crate::error::{Error, ErrorKind, Result};
 /// Most ids that are remembered.
 const CAPACITY: usize = 65_536;
 
+/// The requests that were admitted lately or are being decided, by id. The lock guards everything here, and is never
+/// held while a request is decided.
 #[derive(Default)]
 pub(super) struct RecentRequests(Mutex<KnownRequests>);
 
 #[derive(Default)]
 struct KnownRequests {
     known: HashMap<Arc<str>, Known, RandomState>,
-    /// In the order in which they were admitted, with the count of admissions then: an id may be admitted again.
+    /// The admitted ids in their order, each with the number of its admission: an id may be admitted again.
     order: VecDeque<(u64, Arc<str>)>,
     admissions: u64,
 }
 
 enum Known {
-    /// Is being decided.
+    /// The request is being decided.
     Open,
     Admitted(Box<Admitted>),
 }
@@ -37,21 +39,23 @@ struct Admitted {
     verdict: CeilingVerdict,
 }
 
-/// What is known of a request.
+/// The result of a look-up by id.
 pub(super) enum Seen {
-    /// Nothing; it is open until the pending request is dropped.
+    /// The request is new; its id is open until the pending request is admitted or dropped.
     New(PendingRequest),
-    /// It was admitted.
+    /// The request was admitted before, with this verdict.
     Before(CeilingVerdict),
 }
 
-/// A request that is being decided under its id.
+/// A request that is being decided under its id. A drop without an admission frees the id.
 pub(super) struct PendingRequest {
     recent: Arc<RecentRequests>,
     key: Arc<str>,
 }
 
 impl RecentRequests {
+    /// Looks an id up, and opens it if the request is new. Both happen under one lock, so of two requests with the same
+    /// id only one is decided at a time.
     pub(super) fn begin(
         self: &Arc<Self>,
         id: &str,
@@ -82,8 +86,10 @@ impl RecentRequests {
 }
 
 impl PendingRequest {
-    /// The request was admitted; a retry gets the same verdict.
+    /// Remembers that the request was admitted, so that a retry gets the same verdict. The oldest admission is
+    /// forgotten if there are too many.
     pub(super) fn admitted(self, request: &CeilingRequest, verdict: &CeilingVerdict) {
+        // This guard is gone before `self` is dropped, which takes the lock again.
         let mut requests = self.recent.0.lock();
         requests.admissions += 1;
         let admission = requests.admissions;
@@ -102,6 +108,7 @@ impl PendingRequest {
 impl Drop for PendingRequest {
     fn drop(&mut self) {
         let mut requests = self.recent.0.lock();
+        // An admitted id is not open any more, and stays.
         if matches!(requests.known.get(&self.key), Some(Known::Open)) {
             requests.known.remove(&self.key);
         }

@@ -1,4 +1,4 @@
-//! From an outcome to a verdict and its record.
+//! The way from an outcome to a verdict and its record.
 
 use std::borrow::Cow;
 
@@ -14,11 +14,12 @@ use crate::policy::Decision;
 use crate::provenance::RecordType;
 use crate::quota::{AgentQuota, Outcome};
 
-/// A verdict, what is to be recorded of it, and the ticket that waits for that.
+/// A verdict, the submission of its record if it is to be recorded, and the ticket of that record.
 pub(super) type Concluded = (CeilingVerdict, Option<Submission>, Ticket);
 
 impl Engine {
-    /// The verdict and what is to be recorded of it. `answered_early`: the caller has the verdict before it is committed.
+    /// Gives the verdict, the submission of its record if it is to be recorded, and the ticket of that record.
+    /// `answered_early`: the caller has the verdict before it is committed.
     #[inline]
     pub(super) fn conclude<'a>(
         &self,
@@ -33,7 +34,8 @@ impl Engine {
         let recording = &quota.policy.document().recording.ceilings;
         let always = quota.tier.excess || verdict.code == CeilingCode::FailOpen;
         if !always && !self.is_sampled(recording.mode, recording.sample_per_thousand, verdict.allowed()) {
-            // As for those that are recorded: an engine that was fenced decides by an outdated policy.
+            // An unrecorded verdict needs this check as a recorded one does: a fenced engine decides by an outdated
+            // policy.
             self.0.sequencer.check_state()?;
             if cached.counts.add(cached.agents_part, verdict.stat()) {
                 self.state()?.sweeper.wake();

@@ -1,4 +1,4 @@
-//! Reservations: charge now what may be needed, say later what was.
+//! Reservations: amounts that may be needed are charged now, and the amounts that were used are told later.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,7 +48,7 @@ pub(super) async fn reserve(
     if let Some(submission) = submission {
         engine.0.sequencer.submit(submission).await?;
     }
-    // From here on it may be used.
+    // From here on the charge stays, even if the caller stops waiting for the commit.
     let charge = Kept(verdict.allowed().then_some(charge));
     let mut ticket = recorded.then_some(ticket);
     if wait && let Some(ticket) = ticket.take() {
@@ -122,7 +122,7 @@ impl Reservation {
             return Err(Error::invalid("used", format!("is {used}; at most {reserved} was reserved")));
         }
         let ticket = self.record(used, code).await?;
-        // The record is on its way: from here on the reservation is settled, even if nobody waits for the commit.
+        // The record is on its way: from here on the reservation is settled, even if the caller stops waiting.
         if let Some(charge) = self.charge.take() {
             charge.settle(used);
         }

@@ -30,7 +30,7 @@ impl State {
         Self { quotas, recent: Arc::default(), sweeper }
     }
 
-    /// Gives back what is held, and carries what is counted to the statistics.
+    /// Stops the sweeper, which carries the last unrecorded counts to the statistics, and gives back all leases.
     pub(in crate::engine) fn settle(&self) {
         self.sweeper.stop();
         self.quotas.drain();
@@ -40,7 +40,7 @@ impl State {
         self.quotas.pool.store().warnings()
     }
 
-    /// Makes durable what was given back.
+    /// Makes the amounts durable that were given back.
     pub(in crate::engine) async fn flush(&self) -> Result<()> {
         self.quotas.pool.store().flush().await
     }

@@ -14,7 +14,7 @@ use crate::policy::Decision;
 use crate::provenance::Receipt;
 use crate::quota::Outcome;
 
-/// Whether an amount may be used, and how far the counters have come.
+/// The verdict of a ceiling check: whether the amounts may be used, and how far the counters have come.
 #[derive(Clone, Debug)]
 pub struct CeilingVerdict {
     pub(super) code: CeilingCode,
@@ -60,12 +60,12 @@ impl CeilingVerdict {
         if self.allowed() { Decision::Allow } else { Decision::Deny }
     }
 
-    /// Why, as a stable word.
+    /// The reason as a stable word.
     pub fn reason_code(&self) -> CeilingCode {
         self.code
     }
 
-    /// Why, in words.
+    /// The reason in words.
     pub fn reason(&self) -> String {
         let asked = self.measures.first().map_or(0, |(_, amount, _)| *amount);
         match (self.code, self.measure()) {
@@ -113,7 +113,7 @@ impl CeilingVerdict {
         self.measures.iter().map(|(place, _, measure)| (*place as usize, measure))
     }
 
-    /// Who shares the counter that refused.
+    /// The level of the counter that refused: it says who shares that counter.
     pub fn refused_by(&self) -> Option<Level> {
         self.measure().filter(|_| !self.allowed()).map(Measure::level)
     }
@@ -123,18 +123,18 @@ impl CeilingVerdict {
         self.measures.iter().any(|(_, _, measure)| measure.near_limit())
     }
 
-    /// When a rate will admit it.
+    /// The time after which a rate will admit the check, if a rate has refused it and can ever admit it.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after.map(|micros| Duration::from_micros(micros.unsigned_abs()))
     }
 
-    /// Whether the same check may be admitted soon, without a change by the caller. Not where more is asked for than a
-    /// rate ever admits at once.
+    /// Whether the same check may be admitted soon, without a change by the caller. It may not if it asks for more than
+    /// a rate ever admits at once.
     pub fn is_retryable(&self) -> bool {
         self.code.is_retryable() && (self.code != CeilingCode::RateExceeded || self.retry_after.is_some())
     }
 
-    /// When the verdict was given; usage is as of then.
+    /// The time of the verdict; usage is as of then.
     pub fn evaluated_at(&self) -> Timestamp {
         self.evaluated_at
     }
@@ -158,16 +158,16 @@ impl CeilingVerdict {
         self.record.as_ref()?.receipt.as_ref()
     }
 
-    /// When nothing that was charged counts any more.
+    /// The time from which no charged amount counts any more.
     pub(super) fn counts_until(&self) -> Timestamp {
         match self.code {
-            // What was taken of what the engine held is not known by now.
+            // The verdict does not say which leases were charged, so the end of their windows is not known.
             CeilingCode::FailOpen => Timestamp::from_micros(i64::MAX),
             _ => self.measures.iter().map(|(_, _, measure)| measure.reset_at()).max().unwrap_or_default(),
         }
     }
 
-    /// The record is committed.
+    /// Adds the receipt of the record.
     pub(super) fn committed(&mut self, receipt: Option<Receipt>) {
         if let Some(record) = &mut self.record {
             record.receipt = receipt;

@@ -8,7 +8,7 @@ pub(super) struct Checker<'a> {
     key: &'a VerifierKey,
     report: Report,
     frontier: Frontier,
-    /// The size up to which roots have matched, and whether they still do.
+    /// The size up to which roots have matched; `None` once they cannot match any more.
     rooted: Option<u64>,
     last_time: Timestamp,
     /// Tree hashes above the leaves that became final with the last entry.
@@ -28,7 +28,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Entries seen so far, those that are missing included.
+    /// Number of entries so far, those that are missing included.
     pub(super) fn size(&self) -> u64 {
         self.frontier.size()
     }
@@ -39,8 +39,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Takes the next entry, and gives it decoded if it can be. `stored` is the leaf hash of this place; `elsewhere` finds a
-    /// leaf in its neighbourhood.
+    /// Takes the next entry, and gives it decoded if it can be. `stored` is the leaf hash of this place; `elsewhere`
+    /// finds a leaf in its neighbourhood.
     pub(super) fn entry(
         &mut self,
         bytes: &[u8],
@@ -82,7 +82,7 @@ impl<'a> Checker<'a> {
         entry.ok()
     }
 
-    /// The next entry is not there; its signed leaf may be.
+    /// Notes that the next entry is missing; its signed leaf may still be there.
     pub(super) fn missing(&mut self, stored: Option<Hash>) {
         let index = self.size();
         self.find(index, Damage::EntryMissing, "it is not there");
@@ -105,13 +105,14 @@ impl<'a> Checker<'a> {
         });
     }
 
-    /// Tree hashes above the leaves that became final with the last entry: (tile level, index, hash). None once a
-    /// root has failed to match: what stands above a wrong leaf is wrong too, and would only hide where.
+    /// Tree hashes above the leaves that became final with the last entry: (tile level, index, hash). There are none
+    /// once the roots cannot match any more: a hash above a wrong leaf is wrong too, and would only hide the place of
+    /// the damage.
     pub(super) fn completed(&self) -> &[(u8, u64, Hash)] {
         if self.rooted.is_some() { &self.completed } else { &[] }
     }
 
-    /// The payload of the last entry.
+    /// Checks the payload of the last entry.
     pub(super) fn payload(&mut self, entry: &Entry, payload: Option<&Payload>) {
         let index = self.size().saturating_sub(1);
         match payload {
@@ -125,7 +126,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A checkpoint of exactly the size seen so far.
+    /// Checks a checkpoint, which must be of exactly the size seen so far.
     pub(super) fn checkpoint(&mut self, note: &str) {
         let size = self.size();
         let first = self.rooted.unwrap_or(size.saturating_sub(1));
@@ -151,7 +152,7 @@ impl<'a> Checker<'a> {
         } else {
             // From here on no root can match; more of them would say nothing new.
             self.rooted = None;
-            // Said whatever else was found here, and however much: only this shows what was forged with its hashes.
+            // This is listed however much was found before: only this shows entries that were forged with their hashes.
             let detail = format!("one of the entries {rooted} to {} is not what was signed", size - 1);
             self.report.findings.push(Finding { index: rooted, damage: Damage::RootMismatch, detail });
         }
@@ -176,7 +177,7 @@ impl<'a> Checker<'a> {
         Some(since)
     }
 
-    /// A checkpoint that was seen at an earlier time, once its size is reached.
+    /// Checks a checkpoint that was seen at an earlier time, once its size is reached.
     pub(super) fn remembered(&mut self, since: &SignedCheckpoint) {
         if !since.is_signed_by(self.key) {
             return self.find(

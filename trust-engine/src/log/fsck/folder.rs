@@ -1,4 +1,4 @@
-//! Feeding the checker from an exported folder.
+//! The check of an exported folder: it feeds the checker from files.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn check_export(folder: &Path, key: &VerifierKey, since: Option<&SignedCheck
         .map_err(|issue| Error::new(ErrorKind::Corrupt, format!("{}: {issue}", path.display())))?;
     let mut checker = Checker::new(key);
     if !signed.is_signed_by(key) || signed.checkpoint.origin != key.name() {
-        // Nothing that it says can be believed, not even how long the log is.
+        // Nothing that the checkpoint says can be believed, not even the length of the log.
         checker.find(0, Damage::SignatureInvalid, "the checkpoint was not signed by this log's key");
         return Ok(checker.finish());
     }

@@ -1,4 +1,4 @@
-//! Checking a whole log: recompute everything and name what does not fit.
+//! The check of a whole log: it recomputes everything and names the parts that do not fit.
 //!
 //! One checker is fed every entry, stored hash and checkpoint in order, whether they come from a store or from an
 //! exported folder. Because every commit's checkpoint is kept, damage that was made consistent with the stored hashes

@@ -1,8 +1,8 @@
-//! What a check of a log found.
+//! The report of a check of a log.
 
 use std::fmt;
 
-/// What kind of damage was found.
+/// A kind of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
     /// An entry's bytes are not those that were hashed into the tree.
@@ -67,9 +67,9 @@ impl fmt::Display for Damage {
 pub struct Finding {
     /// First entry that is affected.
     pub index: u64,
-    /// What kind.
+    /// The kind of damage.
     pub damage: Damage,
-    /// What exactly, for people.
+    /// A description for people.
     pub detail: String,
 }
 
@@ -79,21 +79,21 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Most findings that a report lists.
+/// Most findings that a report lists, apart from a root mismatch, which is always listed.
 pub(crate) const MAX_FINDINGS: usize = 100;
 
-/// What a check saw and found.
+/// The result of a check: the extent of the log that was seen, and the damage that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The log's name, if its checkpoint could be read.
     pub origin: String,
-    /// Entries seen.
+    /// Number of entries seen.
     pub entries: u64,
-    /// Payloads that fit their entries.
+    /// Number of payloads that fit their entries.
     pub payloads: u64,
-    /// Signed checkpoints that fit the tree.
+    /// Number of signed checkpoints that fit the tree.
     pub checkpoints: u64,
-    /// The damage, in the order of the entries; at most 100.
+    /// The damage, in the order of the entries; at most 100 findings, and a root mismatch beside them.
     pub findings: Vec<Finding>,
 }
 

@@ -1,5 +1,5 @@
-//! Whether the state is what the log says: every change of an agent or of the policy has its record, so the record of
-//! the highest version of each says what the store must hold now, whatever shard it is in.
+//! The comparison of the state with the log. Every change of an agent or of the policy has its record, so the record of
+//! the highest version of each, in any shard, says what the store must hold now.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,14 +15,14 @@ use crate::storage::{Shard, Store};
 /// Agents read at a time.
 const PAGE: usize = 1000;
 
-/// Where a record is.
+/// The place of a record.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Position {
     pub(super) shard: Shard,
     pub(super) index: u64,
 }
 
-/// Something that is not what its record says.
+/// A difference between the state and a record: the place of the record, and a description.
 type Wrong = (Position, String);
 
 /// Agents and policy as the records seen so far leave them.
@@ -37,11 +37,12 @@ struct Recorded {
     at: Position,
     /// 0 if the payload is gone.
     version: u64,
-    /// Hash of the agent as it left it; `None` if the payload is gone.
+    /// Hash of the agent as the record left it; `None` if the payload is gone.
     agent: Option<[u8; 32]>,
 }
 
 impl State {
+    /// Keeps a record, if it is one of an agent or of the policy.
     pub(super) fn record(&mut self, at: Position, entry: Entry, payload: Option<&Payload>) {
         let body = || payload.and_then(|payload| payload.json().ok());
         match (entry.kind, entry.agent) {
@@ -64,7 +65,7 @@ impl State {
         }
     }
 
-    /// What the store holds otherwise.
+    /// Compares the records with the store, and gives the differences.
     pub(super) async fn compare(self, store: &dyn Store) -> Result<Vec<Wrong>> {
         let mut wrong = Vec::new();
         for (organization, recorded) in self.organizations {
@@ -102,7 +103,7 @@ async fn compare_agents(
                 Some(Recorded { at, agent: Some(digested), .. }) => {
                     (at, serde_json::to_value(agent).map(digest).ok() == Some(digested))
                 }
-                // Erased, so nobody can compare.
+                // The payload was erased, so there is nothing to compare with.
                 Some(Recorded { at, agent: None, .. }) => (at, true),
                 None => (Position::default(), false),
             };

@@ -1,4 +1,4 @@
-//! Feeding the checker from a store.
+//! The check of a store: it feeds the checker from the store.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub async fn check_store(
     Ok(reports.into_iter().next().unwrap_or_default())
 }
 
-/// Checks the logs of several shards, each with its key, and the state against them if they are all there are. One report
-/// for each.
+/// Checks the logs of several shards, each with its key, and the state against them if the log has no other shards.
+/// Gives one report for each shard.
 ///
 /// # Errors
 /// Those of [`check_store`].
@@ -52,7 +52,7 @@ pub async fn check_shards(
     }
     if heads.iter().all(|head| logs.iter().any(|(shard, _)| *shard == head.shard)) {
         let wrong = state.compare(store).await?;
-        // Whoever writes meanwhile moves a head as well, and may have changed what was compared.
+        // An engine that writes meanwhile moves a head as well, and may have changed the state that was compared.
         if heads.iter().map(|head| head.size).eq(store.heads().await?.iter().map(|head| head.size)) {
             for (at, detail) in wrong {
                 if let Some((_, checker)) = checkers.iter_mut().find(|(shard, _)| *shard == at.shard) {
@@ -72,7 +72,7 @@ async fn check_log<'a>(
     state: &mut State,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Checker<'a>> {
-    // Read first: a log that is written on meanwhile is longer than this, never shorter.
+    // This is read before the head: a log that is written on meanwhile is longer than this, never shorter.
     let acknowledged = store.acknowledged(shard).await?;
     let head = store.head(shard).await?;
     let mut checker = Checker::new(key);
@@ -216,7 +216,7 @@ async fn check_completed(store: &dyn Store, shard: Shard, checker: &mut Checker<
 struct Checkpoints<'a> {
     store: &'a dyn Store,
     shard: Shard,
-    /// Reversed: the next one is the last.
+    /// Loaded checkpoints in reverse: the next one is the last.
     loaded: Vec<(u64, String)>,
     next: u64,
 }

@@ -1,4 +1,4 @@
-//! Turning drafts into a signed batch: pure, apart from the signature.
+//! The way from drafts to a signed batch: pure, apart from the clock and the signature.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::provenance::{
 };
 use crate::storage::{Append, Batch, HashRun, Head};
 
-/// A batch ready to commit, and the tip of the shard if it does.
+/// A batch that is ready to commit, and the tip of the shard after the commit.
 pub(super) struct Prepared {
     pub(super) batch: Batch,
     pub(super) tip: ShardTip,
-    /// The answer to each submission.
+    /// The answer to each submission, in the order of the submissions.
     pub(super) receipts: Vec<Receipt>,
-    /// Submission that each state change belongs to.
+    /// The place of the submission that each state change belongs to.
     pub(super) owners: Vec<usize>,
 }
 
-/// Builds the batch of `gaps` and `submissions` on top of `tip`.
+/// Builds the batch of `gaps` and `submissions` on top of `tip`, and signs it. An error leaves everything as it was.
 pub(super) fn prepare(
     settings: &Settings,
     tip: &ShardTip,
@@ -34,7 +34,7 @@ pub(super) fn prepare(
     mut stats: StatsBatch,
 ) -> Result<Prepared> {
     let ShardTip { head, frontier, key } = tip;
-    // Entry times never go back, whatever the clock does.
+    // Entry times never go back, even if the clock does.
     let time = settings.clock.now().max(head.time);
     let mut builder = Builder {
         time,

@@ -1,4 +1,5 @@
-//! Verdicts that were given and then could not be recorded: counted, and written down on recovery.
+//! The gap: verdicts that were answered early and then could not be recorded. They are counted, and the counts are
+//! recorded once the log can be written again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use crate::clock::{Timestamp, new_id};
 use crate::ids::OrganizationId;
 use crate::provenance::{Payload, RecordType};
 
-/// Most organizations that a gap is told apart for; the rest is counted under the organization `default`.
+/// Most organizations that a gap tells apart; the verdicts of all others are counted under the organization `default`.
 const MAX_ORGANIZATIONS: usize = 256;
 
-/// What is missing from the log, by organization.
+/// The verdicts that are missing from the log, by organization. Only the writer's thread uses a gap.
 #[derive(Debug, Default)]
 pub(super) struct Gap {
     missing: BTreeMap<OrganizationId, Missing>,
@@ -32,7 +33,7 @@ impl Gap {
         self.missing.clear();
     }
 
-    /// Adds what another one counted.
+    /// Adds the verdicts that another gap has counted.
     pub(super) fn merge(&mut self, other: Self) {
         for (organization, more) in other.missing {
             let missing = self.missing.entry(organization).or_insert_with(|| Missing {
@@ -48,7 +49,7 @@ impl Gap {
         }
     }
 
-    /// Counts the verdicts of a submission that did not reach the log.
+    /// Counts the verdicts of a submission that did not reach the log, if they were answered early.
     pub(super) fn count(&mut self, submission: &Submission, now: Timestamp) {
         for draft in
             submission.drafts.iter().filter(|draft| submission.answered_early && draft.counted.is_some())
@@ -67,7 +68,7 @@ impl Gap {
         }
     }
 
-    /// The records that say so.
+    /// The GAP records of the missing verdicts, one for each organization.
     pub(super) fn drafts(&self, settings: &Settings, now: Timestamp) -> Vec<Draft> {
         let draft = |(organization, missing): (&OrganizationId, &Missing)| {
             let total: u64 = missing.verdicts.values().sum();

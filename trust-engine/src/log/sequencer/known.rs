@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::{Hash, Receipt, SignedCheckpoint};
 use crate::storage::{DecodedRecord, Store};
 
-/// Answers the submissions whose record is in the log already or whose id is taken, joins those that repeat one another,
-/// and gives the rest.
+/// Answers the submissions whose record is in the log already or whose id is taken, joins those that repeat one
+/// another, and gives the rest. A look-up that fails is the answer to that submission, and no obstacle to the others.
 pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>) -> Vec<Submission> {
     // A submission without a draft only asks for a commit.
     batch.retain(|submission| !submission.drafts.is_empty());
@@ -53,7 +53,7 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
     rest
 }
 
-/// The receipt of a record that is in the log under the draft's id with the same content.
+/// The receipt of a record that is in the log under the draft's id with the same content; `None` if the id is free.
 async fn known(store: &dyn Store, draft: &Draft) -> Result<Option<Receipt>> {
     let Some(stored) = store.record_by_id(draft.id).await? else { return Ok(None) };
     if !is_stored_as(draft, &stored) {

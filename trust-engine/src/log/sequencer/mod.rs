@@ -1,13 +1,13 @@
 //! Group commit: one thread orders the records of a shard, signs and commits them.
 //!
-//! A batch is all that gathered while the last one was committing: one caller alone waits for one commit, a thousand
-//! callers share one. Each batch costs one signature and one transaction. A checkpoint is signed before the commit
-//! and shown to nobody until the commit is known to have happened; when the outcome is unknown, the shard is claimed
-//! again first, because a head that was read after a claim cannot change any more.
+//! A batch holds the submissions that gathered while the batch before was committing: one caller alone waits for one
+//! commit, a thousand callers share one. Each batch costs one signature and one transaction. A checkpoint is signed
+//! before the commit and shown to no caller until the commit is known to have happened; when the outcome is unknown,
+//! the shard is claimed again first, because a head that was read after a claim cannot change any more.
 //!
 //! Threads meet in two places. Callers hand submissions over by a bounded channel, which the writer alone reads; and
-//! both see [`Shared`](state::Shared), where only the writer changes the state and only the engine changes the intake.
-//! Everything else belongs to the writer's thread and needs no lock.
+//! both see [`Shared`](state::Shared), where only the writer changes the state, only the engine changes the intake, and
+//! a lock guards the counts of unrecorded verdicts. Everything else belongs to the writer's thread and needs no lock.
 
 mod batch;
 mod gap;
@@ -40,7 +40,7 @@ pub(crate) use settings::Settings;
 pub use submission::Ticket;
 pub(crate) use submission::{Draft, ParentOf, Submission};
 
-/// Verdicts that the policy does not record, between two commits of their counts.
+/// Number of unrecorded verdicts that cause a commit of their counts.
 const UNRECORDED_PER_COMMIT: u64 = 1024;
 
 /// The callers' side of a shard's writer.
@@ -49,12 +49,14 @@ pub(crate) struct Sequencer {
     shared: Arc<Shared>,
     /// Closed when the writer has ended.
     ended: Receiver<()>,
+    /// Taken by the drop, which joins the thread.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// The writer's thread, to unpark it when its linger ends.
     writer: std::thread::Thread,
-    /// Submissions that end the writer's linger.
+    /// Number of waiting submissions that ends the writer's linger.
     enough: usize,
     deployment: Arc<str>,
-    /// Of shard 0.
+    /// The key of shard 0.
     key: VerifierKey,
 }
 
@@ -98,7 +100,7 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Hands over a submission, or says why not now.
+    /// Hands over a submission without waiting, or says why that is not possible now.
     pub(crate) fn try_submit(&self, submission: Submission) -> Result<()> {
         self.check_state()?;
         let awaited = submission.is_awaited();
@@ -110,7 +112,8 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Ends the writer's linger if a caller waits now, or enough has gathered.
+    /// Ends the writer's linger if a caller waits now, or enough has gathered. It is called after the submission is in
+    /// the queue: the field `lingering` of [`Shared`] says why that order matters.
     #[inline]
     fn end_linger(&self, awaited: bool) {
         if self.shared.lingering.load(Ordering::SeqCst) && (awaited || self.submissions.len() >= self.enough)
@@ -127,7 +130,7 @@ impl Sequencer {
     }
 
     /// Counts verdicts that are not recorded; the next commit writes them to the statistics, and every
-    /// [`UNRECORDED_PER_COMMIT`] of them cause one.
+    /// [`UNRECORDED_PER_COMMIT`] of them cause a commit.
     pub(crate) fn count_unrecorded(
         &self,
         organization: &OrganizationId,
@@ -144,18 +147,18 @@ impl Sequencer {
         }
     }
 
-    /// Entries committed, commits made, submissions waiting.
+    /// The number of entries committed, of commits made and of submissions that wait.
     pub(crate) fn progress(&self) -> (u64, u64, usize) {
         let entries = self.shared.entries.load(Ordering::Relaxed);
         (entries, self.shared.commits.load(Ordering::Relaxed), self.submissions.len())
     }
 
-    /// Accepts no more until told otherwise: the policy in force is one that this engine cannot read.
+    /// Pauses or resumes the intake. It is paused while the policy in force is one that this engine cannot read.
     pub(crate) fn set_outdated(&self, outdated: bool) {
         self.shared.set_outdated(outdated);
     }
 
-    /// Accepts no more, commits the submissions that wait, and ends.
+    /// Accepts no more submissions, lets the writer commit those that wait, and waits for the writer's end.
     pub(crate) async fn close(&self) {
         self.shared.close();
         self.submissions.close();
@@ -170,7 +173,7 @@ impl Drop for Sequencer {
         self.submissions.close();
         self.end_linger(true);
         let thread = self.thread.lock().take();
-        // The last engine may be dropped by a waker that runs on the writer itself.
+        // A waker that runs on the writer's thread may drop the last engine, and a thread cannot join itself.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }

@@ -4,9 +4,10 @@ use async_channel::Receiver;
 
 use super::submission::Submission;
 
-/// Most payload bytes per commit; a batch always holds at least one submission.
+/// Number of payload bytes at which a batch is full; a batch always holds at least one submission.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
+/// The submissions of the next commit. Only the writer's thread uses a pending batch.
 pub(super) struct PendingBatch {
     submissions: Vec<Submission>,
     entries: usize,
@@ -21,7 +22,7 @@ impl PendingBatch {
         batch
     }
 
-    /// Takes the submissions that wait.
+    /// Takes submissions that wait in the queue, until the batch is full.
     pub(super) fn fill(&mut self, queue: &Receiver<Submission>) {
         while !self.is_full() {
             let Ok(next) = queue.try_recv() else { break };

@@ -1,7 +1,7 @@
-//! A commit that failed: learning whether it happened, before anything else is signed.
+//! The recovery from a commit that failed: the writer learns whether it happened, before anything else is signed.
 //!
-//! The normal way and this one share everything: a claim reads the head, the tip is loaded and checked as at opening, and
-//! the batch is either committed or refused as a whole.
+//! The recovery shares every step with the normal way: a claim reads the head, the tip is loaded and checked as at
+//! opening, and the batch is either committed or refused as a whole.
 
 use pollster::block_on;
 
@@ -17,7 +17,9 @@ use crate::storage::{Head, Store};
 const SETTLE_PAUSES_MS: [u64; 5] = [5, 20, 75, 200, 400];
 
 impl Writer {
-    /// Another engine has this shard: claims another one. `false` if this engine may write no other.
+    /// Claims another shard, because another engine has this one. Gives `false` if this engine may write no other: it
+    /// is fenced then. After an error the tip is as it was, and the claim can be tried again unless the writer was set
+    /// back.
     pub(super) fn claim_another(&mut self) -> Result<bool> {
         if self.settings.shard.is_some() || !self.settings.store.is_shared() {
             self.shared.set_state(WriterState::Fenced);
@@ -32,7 +34,8 @@ impl Writer {
         Ok(true)
     }
 
-    /// Nothing is signed on a log that does not contain everything that this engine has seen committed: that would fork it.
+    /// Checks that a log contains the head `seen`, which this engine has seen committed. Signing on a log without it
+    /// would fork the log, so then the writer is set back for good.
     fn ensure_contains(&self, seen: &Head) -> Result<()> {
         if seen.size > 0 && !block_on(is_checkpointed(&*self.settings.store, seen))? {
             self.shared.set_state(WriterState::SetBack);
@@ -41,10 +44,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a commit that failed happened all the same. Afterwards the tip is one that can be signed on top of.
+    /// Whether a commit that failed happened all the same. Afterwards the tip is one that can be signed on top of,
+    /// unless the engine is fenced.
     ///
-    /// A claim comes first: by it, or by the claim of the engine that has the shard now, the commit has happened or never
-    /// will. An error of any step leaves the tip as it was, so the whole of it can be tried again.
+    /// A claim comes first: by it, or by the claim of the engine that has the shard now, the commit has happened or
+    /// never will. An error of any step leaves the tip as it was, or as the commit left it if that is known to have
+    /// happened. So everything can be tried again.
     fn outcome(&mut self, prepared: &ShardTip) -> Result<bool> {
         let store = &self.settings.store;
         let head = match block_on(store.reclaim(prepared.head.shard, self.settings.owner))? {
@@ -53,7 +58,7 @@ impl Writer {
                 self.ensure_contains(&self.tip.head)?;
                 let committed = block_on(is_checkpointed(&**store, &prepared.head))?;
                 if committed {
-                    // The receipts that are given out for it must hold whenever this shard is written again.
+                    // The receipts that are given out for the commit must hold whenever this shard is written again.
                     self.tip = prepared.clone();
                 }
                 self.claim_another()?;
@@ -67,7 +72,8 @@ impl Writer {
             self.tip.head = head;
             Ok(false)
         } else {
-            // The shard is ours and its head is neither: an owner that has let go of it wrote on, or it was set back.
+            // The shard is ours and its head is neither of the two: an owner that has let go of the shard wrote on, or
+            // the log was set back.
             self.ensure_contains(&self.tip.head)?;
             let committed = block_on(is_checkpointed(&**store, &prepared.head))?;
             self.tip = block_on(ShardTip::load(&self.settings, head))?;
@@ -75,7 +81,9 @@ impl Writer {
         }
     }
 
-    /// A commit failed: answers its callers once the outcome is known, or tells them that it is unknown.
+    /// Settles a commit that failed: answers its callers once the outcome is known, or tells them that it is unknown. A
+    /// failing attempt is not fatal unless the store was set back; after the last one the writer is down, and
+    /// [`recover`](Self::recover) goes on.
     pub(super) fn settle(
         &mut self,
         prepared: ShardTip,
@@ -109,8 +117,8 @@ impl Writer {
         self.unsettled = Some(Unsettled { prepared, batch: rest, gap, uncounted });
     }
 
-    /// Tries to reach a store that is down again, and settles the batch whose outcome was left open. A failing step is not
-    /// fatal: the store stays down, and the next call tries again from the start.
+    /// Tries to reach a store that is down again, and settles the batch whose outcome was left open. A failing step is
+    /// not fatal unless the store was set back: the writer stays down, and the next call tries again from the start.
     pub(super) fn recover(&mut self) {
         if self.shared.state() != WriterState::Down {
             return;
@@ -135,7 +143,7 @@ impl Writer {
     }
 }
 
-/// Whether the log went on from this head: its checkpoint is in the log only with its entries.
+/// Whether the log contains this head: a checkpoint is in the log only together with its entries.
 async fn is_checkpointed(store: &dyn Store, head: &Head) -> Result<bool> {
     let found = store.checkpoints(head.shard, head.size, 1).await?;
     // The texts are not compared: a signature need not be the same each time.

@@ -10,25 +10,26 @@ use crate::error::Result;
 use crate::provenance::{Signer, VerifierKey};
 use crate::storage::{Shard, Store};
 
+/// The settings of a sequencer.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// Logs are called `<deployment>/prov/<shard>`.
+    /// The deployment's name: its logs are called `<deployment>/prov/<shard>`.
     pub(crate) deployment: Arc<str>,
     /// The shard to write; `None`: any that is free.
     pub(crate) shard: Option<Shard>,
-    /// Names this engine to the others.
+    /// The id of this engine as the owner of a shard, by which the others know it.
     pub(crate) owner: Uuid,
-    /// How long an owner may be silent before others take its shard.
+    /// The time for which an owner may be silent before others take its shard.
     pub(crate) patience: Duration,
-    /// Submissions that may wait.
+    /// Most submissions that may wait in the queue.
     pub(crate) queue: usize,
-    /// Entries per commit.
+    /// Number of entries at which a batch is full.
     pub(crate) max_batch: usize,
-    /// How long a batch waits for company.
+    /// The time for which a batch waits for more submissions.
     pub(crate) linger: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! The tip of a shard: the head that the next commit is signed on top of, checked against the checkpoint that was signed
-//! last.
+//! The tip of a shard: the head that the next commit is signed on top of, checked against the checkpoint that was
+//! signed last.
 
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +17,8 @@ pub(super) struct ShardTip {
 
 impl ShardTip {
     /// Loads the right edge of the tree under a head that was claimed. Nothing is ever signed on top of a head that is
-    /// not the one that this log's key signed last.
+    /// not the one that this log's key signed last. An error ends an opening; a running writer keeps the tip that it
+    /// has.
     pub(super) async fn load(settings: &Settings, head: Head) -> Result<Self> {
         let key = settings.key_of(head.shard)?;
         let fetched = settings.store.hashes(head.shard, &frontier_plan(head.size)).await?;

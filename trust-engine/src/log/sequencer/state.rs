@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stats::StatsBatch;
 
-/// How the writer stands to its store. Only the writer's thread changes it.
+/// The state of the writer and its store. Only the writer's thread changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum WriterState {
@@ -16,36 +16,41 @@ pub(super) enum WriterState {
     Down,
     /// Another engine has the shard, and this one may write no other.
     Fenced,
-    /// The store has lost entries that this engine saw committed. Final.
+    /// The store has lost entries that this engine saw committed. This state is final.
     SetBack,
 }
 
-/// Whether records are accepted at all.
+/// Whether the engine accepts records at all, whatever the state of the writer. The closing of the engine and the
+/// follower's thread change it, and never the writer's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Intake {
     Open,
-    /// The engine was closed. Final.
+    /// The engine was closed. This state is final.
     Closed,
     /// The policy in force is one that this engine cannot read.
     Outdated,
 }
 
+/// The state that callers and the writer share. Callers read the atomics without a lock, and each atomic stands on its
+/// own: no decision needs two of them from the same instant.
 #[derive(Default)]
 pub(super) struct Shared {
     /// A [`WriterState`].
     state: AtomicU8,
     /// An [`Intake`].
     intake: AtomicU8,
-    /// The shard that is written.
+    /// The shard that is written. Only the writer's thread changes it.
     pub(super) shard: AtomicU32,
+    /// Commits that the writer made, for the statistics.
     pub(super) commits: AtomicU64,
+    /// Entries that the writer committed, for the statistics.
     pub(super) entries: AtomicU64,
     /// Counts of verdicts that the policy does not record, until the writer takes them along with its next commit.
     pub(super) unrecorded: Mutex<StatsBatch>,
     /// Whether the writer lingers although something has been submitted, because no caller waits for it. The writer
-    /// sets it before it looks at the queue, and a caller submits before it reads it: so either the writer sees the
-    /// submission or the caller sees the flag and ends the linger. Both orders need `SeqCst`.
+    /// sets the flag before it looks at the queue, and a caller submits before it reads the flag: so either the writer
+    /// sees the submission, or the caller sees the flag and ends the linger. Both orders need `SeqCst`.
     pub(super) lingering: AtomicBool,
 }
 
@@ -63,19 +68,20 @@ impl Shared {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Takes no more submissions, finally.
+    /// Closes the intake for good.
     pub(super) fn close(&self) {
         self.intake.store(Intake::Closed as u8, Ordering::Release);
     }
 
-    /// Pauses or resumes the intake. A closed one stays closed.
+    /// Pauses or resumes the intake. A closed intake stays closed: the exchange fails then, which is no error.
     pub(super) fn set_outdated(&self, outdated: bool) {
         let (from, to) =
             if outdated { (Intake::Open, Intake::Outdated) } else { (Intake::Outdated, Intake::Open) };
         let _ = self.intake.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Whether records can be accepted now.
+    /// Whether records can be accepted now. State or intake may change after the check: a submission that comes in then
+    /// still gets an answer, by the writer or because the queue is closed.
     #[inline]
     pub(super) fn check(&self) -> Result<()> {
         let up = self.state.load(Ordering::Acquire) == WriterState::Up as u8;

@@ -30,7 +30,7 @@ pub(crate) struct Draft {
     pub(crate) payload: Arc<Payload>,
     /// The payload's commitment, computed on the caller's thread.
     pub(crate) commitment: Hash,
-    /// Set for the engine's own verdicts.
+    /// The verdict stat of a verdict that the engine made itself; `None` for other records.
     pub(crate) counted: Option<VerdictStat>,
 }
 
@@ -45,12 +45,13 @@ pub(crate) enum ParentOf {
 
 /// Drafts that belong together, and the change of state that commits with them.
 pub(crate) struct Submission {
-    /// The first one's receipt is the answer; none for a submission that only asks for a commit.
+    /// The drafts; the receipt of the first one is the answer. A submission that only asks for a commit has none.
     pub(crate) drafts: Vec<Draft>,
     pub(crate) change: Option<StateChange>,
     /// Whether the caller has its verdict already, so that a lost record is a gap.
     pub(crate) answered_early: bool,
-    /// Runs once the commit is known to have happened, before anyone is answered, whether or not anyone still waits.
+    /// Runs on the writer's thread once the commit is known to have happened, before a caller gets the receipt, and
+    /// whether or not a caller still waits.
     on_commit: Option<Box<dyn FnOnce() + Send>>,
     done: oneshot::Sender<Result<Receipt>>,
     /// Callers that submitted the same record with the same id in the same batch.
@@ -89,15 +90,15 @@ impl Submission {
         self.joined.push(other.done);
     }
 
-    /// The commit is known to have happened.
+    /// Runs the action: the commit is known to have happened.
     pub(super) fn run_on_commit(&mut self) {
         if let Some(act) = self.on_commit.take() {
             act();
         }
     }
 
-    /// The parts of a submission that its callers were told the outcome of is unknown: the drafts that may become a gap, and
-    /// the action that follows if the commit has happened after all.
+    /// Takes out the parts of a submission that matter once its callers have been told that the outcome is unknown: the
+    /// drafts that may become a gap, and the action that follows if the commit has happened after all.
     pub(super) fn unsettled(&mut self) -> Self {
         let drafts = if self.answered_early { self.drafts.clone() } else { Vec::new() };
         let (mut rest, _) = Self::new(drafts, None, self.answered_early);
@@ -105,6 +106,7 @@ impl Submission {
         rest
     }
 
+    /// Answers all callers of the submission.
     pub(super) fn answer(mut self, result: &Result<Receipt>) {
         // The action lets go of everything it holds before a caller hears that there was no commit.
         self.on_commit = None;
@@ -120,7 +122,7 @@ impl Submission {
 pub struct Ticket(Option<oneshot::Receiver<Result<Receipt>>>);
 
 impl Ticket {
-    /// For a verdict that the policy does not record.
+    /// The ticket of a verdict that the policy does not record.
     pub(crate) fn unrecorded() -> Self {
         Self(None)
     }
@@ -137,7 +139,7 @@ impl Ticket {
         }
     }
 
-    /// [`committed`](Self::committed) without async.
+    /// Does the same as [`committed`](Self::committed) without async: blocks the thread.
     ///
     /// # Errors
     /// Those of [`committed`](Self::committed).

@@ -1,9 +1,9 @@
-//! The writer's thread: gather a batch, commit it, answer its callers.
+//! The writer's thread: it gathers a batch, commits it and answers its callers.
 //!
-//! A commit goes through these steps, and each may fail. Signing: nothing was written, the batch is refused. Writing: the
-//! store says that nothing was written (a conflict, a duplicate, a fence), and the batch goes on without the submissions
-//! at fault or in another shard; or the outcome is unknown, and [`recovery`](super::recovery) settles it before anything
-//! else is signed. Answering: a caller that has gone changes nothing.
+//! A commit goes through three steps, and each may fail. Signing: nothing was written, and the batch is refused.
+//! Writing: the store says that nothing was written (a conflict, a duplicate, a fence), and the batch goes on without
+//! the submissions at fault or in another shard; or the outcome is unknown, and [`recovery`](super::recovery) settles
+//! it before anything else is signed. Answering: a caller that has gone changes nothing.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -28,12 +28,12 @@ use crate::log::stats::StatsBatch;
 use crate::provenance::Receipt;
 use crate::storage::{Batch, Committed, Head, Shard};
 
-/// How long submissions that no caller waits for may wait for company.
+/// The longest time for which submissions that no caller waits for are held back to gather more.
 const IDLE_LINGER: Duration = Duration::from_millis(5);
 /// Pause between attempts to reach a store that is down.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Everything here belongs to the writer's thread, apart from `shared` and the queue.
+/// The writer. Everything here belongs to its thread and needs no lock, apart from `shared` and the queue.
 pub(super) struct Writer {
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
@@ -44,13 +44,15 @@ pub(super) struct Writer {
     pub(super) gap: Gap,
     /// Counts of verdicts that are not recorded, until a commit has carried them.
     pub(super) uncounted: StatsBatch,
-    /// Submissions that are in the log, and their callers have not been told.
+    /// Submissions that are in the log and whose callers have not been told yet, with their receipts.
     unanswered: Vec<(Submission, Receipt)>,
     /// A batch whose callers were told that its outcome is unknown.
     pub(super) unsettled: Option<Unsettled>,
 }
 
+/// A batch whose outcome is to be learnt by [`recover`](Writer::recover).
 pub(super) struct Unsettled {
+    /// The tip of the shard if the batch was committed.
     pub(super) prepared: ShardTip,
     pub(super) batch: Vec<Submission>,
     /// The gap and the counts that the batch carried, which are still owed if it was not committed.
@@ -73,7 +75,8 @@ impl Writer {
         let tip = match ShardTip::load(&settings, head).await {
             Ok(tip) => tip,
             Err(error) => {
-                // An engine that can repair it need not wait until this one is forgotten.
+                // An engine that can repair the shard need not wait until this one is forgotten. A release that fails
+                // costs only that wait.
                 let _ = settings.store.release(shard, settings.owner).await;
                 return Err(error);
             }
@@ -92,10 +95,11 @@ impl Writer {
         })
     }
 
+    /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
         while let Some(first) = self.next() {
-            // The engine may have been closed while the store was down: nothing is signed before a claim has settled the batch
-            // that was left open.
+            // The engine may have been closed while the store was down: nothing is signed before a claim has settled
+            // the batch that was left open.
             self.recover();
             if self.is_down() {
                 self.refuse(vec![first], &unreachable_store());
@@ -113,8 +117,8 @@ impl Writer {
         if !self.is_down() {
             self.commit(Vec::new());
         }
-        // A shard that was set back is not for others to write either. Otherwise it would be free when this engine has been
-        // silent for long enough.
+        // A shard that was set back is not released, because it is not for others to write either. A release that fails
+        // is not fatal: the shard is free anyway when this engine has been silent for long enough.
         if self.shared.state() != WriterState::SetBack {
             let _ = block_on(self.settings.store.release(self.tip.head.shard, self.settings.owner));
         }
@@ -139,7 +143,7 @@ impl Writer {
             std::thread::sleep(self.settings.linger);
         }
         let mut batch = PendingBatch::new(first, self.settings.max_batch);
-        // Set before the queue is looked at: a submission that comes after it ends the linger if it must.
+        // The flag is set before the queue is looked at: a submission that comes after that ends the linger if it must.
         self.shared.lingering.store(true, Ordering::SeqCst);
         batch.fill(&self.queue);
         if !batch.is_awaited() && !batch.is_full() {
@@ -151,18 +155,20 @@ impl Writer {
         batch.into_submissions()
     }
 
-    /// Sleeps until a caller waits, enough has gathered, or it has been long enough.
+    /// Sleeps until a caller waits, enough has gathered, or [`IDLE_LINGER`] has gone by.
     fn linger(&self) {
         let since = Instant::now();
         let left = || IDLE_LINGER.checked_sub(since.elapsed()).filter(|left| !left.is_zero());
         while self.shared.lingering.load(Ordering::SeqCst)
             && let Some(left) = left()
         {
-            // May end for no reason.
+            // The parking may end for no reason, so the flag and the time are looked at again.
             std::thread::park_timeout(left);
         }
     }
 
+    /// Commits a batch, together with the gap and the counts that are owed. Every caller is answered here, or a little
+    /// later from `unanswered`.
     pub(super) fn commit(&mut self, batch: Vec<Submission>) {
         // Callers whose records are committed must not wait for look-ups and refusals.
         if self.shared.state() != WriterState::Up || batch.iter().any(Submission::is_looked_up) {
@@ -242,12 +248,14 @@ impl Writer {
         }
     }
 
-    /// The shard that is written from now on, and its tip.
+    /// Sets the shard that is written from now on, and its tip.
     pub(super) fn set_tip(&mut self, tip: ShardTip) {
         self.shared.shard.store(tip.head.shard, Ordering::Release);
         self.tip = tip;
     }
 
+    /// Answers the callers whose records are committed. The action of a submission runs before its callers are
+    /// answered.
     fn answer_committed(&mut self) {
         for (mut submission, receipt) in self.unanswered.drain(..) {
             submission.run_on_commit();
@@ -255,7 +263,7 @@ impl Writer {
         }
     }
 
-    /// The batch is in the log, and with it the gap and the counts that were owed.
+    /// Notes that the batch is in the log, and with it the gap and the counts that were owed.
     pub(super) fn committed(&mut self, batch: Vec<Submission>, receipts: Vec<Receipt>) {
         let entries: usize = batch.iter().map(|submission| submission.drafts.len()).sum();
         self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
@@ -269,7 +277,7 @@ impl Writer {
         }
     }
 
-    /// The batch is certainly not in the log.
+    /// Refuses a batch that is certainly not in the log. Its verdicts that were answered early become part of the gap.
     pub(super) fn refuse(&mut self, batch: Vec<Submission>, error: &Error) {
         let now = self.settings.clock.now();
         batch.iter().for_each(|submission| self.gap.count(submission, now));

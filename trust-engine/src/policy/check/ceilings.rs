@@ -11,7 +11,7 @@ use super::{Names, number, rates, text};
 
 /// One row of any level.
 struct Row<'a> {
-    /// What the row is for besides the resource: a tier or an organization.
+    /// The tier or the organization that the row is for, if it names one.
     subject: Option<&'a str>,
     resource: &'a str,
     limit: u64,
@@ -90,7 +90,7 @@ pub(super) fn check(
     rates::check(&ceilings.rate, tiers, resources, &path.field("rate"), mistakes);
 }
 
-/// Checks the rows of one level; `subject` is the field beside the resource that makes the key.
+/// Checks the rows of one level; `subject` is the field that makes the key together with the resource, or empty.
 fn level<'a>(
     rows: impl Iterator<Item = Row<'a>>,
     subject: &'static str,
@@ -117,7 +117,7 @@ fn level<'a>(
                 mistakes.report(&place, message);
             }
         }
-        // A counter goes on when an agent changes its tier, so it cannot change its window with it.
+        // A counter goes on when an agent changes its tier, so the counter cannot change its window with the tier.
         if !unread("windowSeconds", mistakes) && !unread("window", mistakes) {
             let (first, window) = *windows.entry(row.resource).or_insert((position, row.window));
             if window != row.window {

@@ -1,7 +1,7 @@
-//! What a document must hold beyond its shape: bounds, names that exist, bands that meet, windows that agree.
+//! The check of a document beyond its shape: bounds, names that exist, bands that meet, windows that agree.
 //!
-//! The check walks the document and knows nothing of text; the places it reports are located afterwards. It goes on
-//! after every mistake, and says nothing about values that are only placeholders for something broken.
+//! The check walks the document and knows nothing of text; the places that it reports are located afterwards. It goes
+//! on after every mistake, and says nothing about values that are only placeholders for something broken.
 
 mod ceilings;
 mod rates;
@@ -17,7 +17,7 @@ use super::mistakes::Mistakes;
 use super::path::Path;
 use super::wording::{grouped, quoted};
 
-/// Checks the whole document; what is wrong goes to `mistakes`.
+/// Checks the whole document; every mistake goes to `mistakes`.
 pub(crate) fn check(document: &PolicyDocument, mistakes: &mut Mistakes) {
     let root = &Path::Root;
     number(document.policy_format, bounds::FORMAT, &root.field("policyFormat"), mistakes);
@@ -112,14 +112,15 @@ fn description(found: Option<&String>, parent: &Path<'_>, mistakes: &mut Mistake
 struct Names<'a> {
     what: &'static str,
     positions: HashMap<&'a str, usize>,
-    /// The same in the order of the document, for messages.
+    /// The names in the order of the document, for messages.
     order: Vec<&'a str>,
-    /// False when a name could not be read: then a reference that is not found may be right.
+    /// `false` when a name could not be read: then a reference that is not found may be right.
     complete: bool,
 }
 
 impl<'a> Names<'a> {
-    /// Checks and collects names; `field` is where each item of the list at `list` has its own.
+    /// Checks and collects names; `field` is the field in which each item of the list at `list` has its name (`None`:
+    /// the item itself is the name).
     fn collect(
         what: &'static str,
         names: impl Iterator<Item = &'a str>,

@@ -38,7 +38,8 @@ pub(super) fn check(
     }
 }
 
-/// Refuses what would come back faster than one unit in a nanosecond; numbers out of bounds are reported already.
+/// Refuses a rate that would come back faster than one unit in a nanosecond; numbers out of bounds are reported
+/// already.
 fn speed(row: &RateLimit, place: &Path<'_>, mistakes: &mut Mistakes) {
     let bounded = bounds::LIMIT.holds(row.amount) && bounds::PER_SECONDS.holds(row.per_seconds.into());
     if !bounded || mistakes.distrusts(&place.field("perSeconds")) {

@@ -88,7 +88,8 @@ fn value(found: &str, path: &Path<'_>, mistakes: &mut Mistakes) {
     trimmed(found, bounds::VALUE, path, mistakes);
 }
 
-/// A rule that can never match is a denial that is not there, so what no request can hold is a mistake.
+/// Checks a text of a condition. A rule that can never match is a denial that is not there, so a text that no request
+/// can hold is a mistake.
 fn trimmed(found: &str, bounds: bounds::Text, path: &Path<'_>, mistakes: &mut Mistakes) {
     if let Some(fault) = bounds.fault(found) {
         mistakes.report(path, fault);
@@ -133,7 +134,8 @@ fn time(window: &TimeWindow, path: &Path<'_>, mistakes: &mut Mistakes) {
 }
 
 fn zone(name: &str, path: &Path<'_>, mistakes: &mut Mistakes) {
-    // The database takes any case, but then one zone would have many hashes and other readers would refuse it.
+    // The database ignores the case of letters, but then one zone would have many hashes and other readers would refuse
+    // it.
     let known = TimeZone::get(name).is_ok_and(|zone| !zone.is_unknown() && zone.iana_name() == Some(name));
     if known || mistakes.distrusts(path) {
         return;

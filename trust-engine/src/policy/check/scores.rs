@@ -22,7 +22,7 @@ pub(super) fn check(tiers: &[Tier], path: &Path<'_>, mistakes: &mut Mistakes) {
         };
         number(band.min, bounds::SCORE, &place.field("min"), mistakes);
         number(band.max, bounds::SCORE, &place.field("max"), mistakes);
-        // What is not a band itself says nothing about its neighbours.
+        // A band that is not sound itself says nothing about its neighbours.
         let mut sound = !mistakes.distrusts(&place);
         if sound && band.min > band.max {
             mistakes.report(
@@ -41,7 +41,7 @@ pub(super) fn check(tiers: &[Tier], path: &Path<'_>, mistakes: &mut Mistakes) {
     }
 }
 
-/// What is wrong between a band and the one below it, which is that of `tier`.
+/// Gives the fault between a band and the one below it, which is the band of `tier`, if there is one.
 fn seam(tier: &Steps, lower: ScoreBand, upper: ScoreBand) -> Option<String> {
     let next = lower.max.saturating_add(1);
     if upper.min == next {

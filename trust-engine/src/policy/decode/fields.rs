@@ -1,8 +1,8 @@
-//! Reading one value of the tree, and the fields of a map, without ever stopping at a mistake.
+//! Readers of one value of the tree, and of the fields of a map, which never stop at a mistake.
 //!
-//! A reader takes a [`Slot`]: the value, or nothing when what should be there was found broken before. It reports
-//! what is wrong and gives back a placeholder, and the place is marked, so that no later check speaks about a value
-//! that nobody wrote.
+//! A reader takes a [`Slot`]: the value, or nothing when its absence is reported elsewhere. The reader reports a
+//! mistake, gives back a placeholder and marks the place, so that no later check speaks about a value that is not in
+//! the text.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,21 +17,21 @@ use super::super::path::Path;
 use super::super::source::{Key, Kind, Node};
 use super::super::wording::{nearest, quoted};
 
-/// A value to read; `None` stands for one whose absence is reported already.
+/// A value to read; `None` stands for a value whose absence is reported elsewhere.
 pub(super) type Slot<'n> = Option<&'n Node>;
 
 /// The fields of one map.
 pub(super) struct Fields<'n, 'p, 'm> {
-    /// `None` when it is not a map at all.
+    /// `None` when the value is not a map at all.
     map: Option<(Location, &'n [(Key, Node)])>,
     path: &'p Path<'p>,
     mistakes: &'m mut Mistakes,
-    /// Names that were asked for: all that the map may have.
+    /// The names that were asked for: all fields that the map may have.
     known: Vec<&'static str>,
     missing: Vec<&'static str>,
 }
 
-/// Reads a map; `read` asks for each field that it may have.
+/// Reads a map; `read` asks for each field that the map may have.
 pub(super) fn record<T>(
     slot: Slot<'_>,
     path: &Path<'_>,
@@ -52,7 +52,7 @@ pub(super) fn record<T>(
 }
 
 impl<'n> Fields<'n, '_, '_> {
-    /// A field that has to be there.
+    /// Reads a field that has to be there.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
@@ -65,7 +65,7 @@ impl<'n> Fields<'n, '_, '_> {
         read(node, &self.path.field(name), self.mistakes)
     }
 
-    /// A field that may be absent.
+    /// Reads a field that may be absent.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -75,7 +75,7 @@ impl<'n> Fields<'n, '_, '_> {
         Some(read(Some(node), &self.path.field(name), self.mistakes))
     }
 
-    /// A field that has a default.
+    /// Reads a field that has a default.
     pub(super) fn or<T>(
         &mut self,
         name: &'static str,
@@ -100,7 +100,7 @@ impl<'n> Fields<'n, '_, '_> {
             let (name, known) = (quoted(&key.name), self.known.join(", "));
             let message = match nearest(&key.name, absent.iter().copied()) {
                 Some(meant) => {
-                    // One slip is one mistake: the field meant is not missing too, and its value is not known.
+                    // One slip is one mistake: the field that was meant is not missing too, and its value is unknown.
                     self.missing.retain(|missing| *missing != meant);
                     self.mistakes.distrust(&self.path.field(meant));
                     format!("unknown field {name}; did you mean {meant:?}? Known: {known}")
@@ -144,7 +144,7 @@ pub(super) fn flag(slot: Slot<'_>, path: &Path<'_>, mistakes: &mut Mistakes) -> 
     }
 }
 
-/// Reads an integer. What does not fit its type is refused here with the bounds; the rest is left to the check.
+/// Reads an integer. A number that does not fit its type is refused here with the bounds; the check tests all others.
 pub(super) fn integer<N>(bounds: Range) -> impl Fn(Slot<'_>, &Path<'_>, &mut Mistakes) -> N
 where
     N: TryFrom<i128> + Default,
@@ -162,7 +162,7 @@ where
     }
 }
 
-/// Reads a list; one item for each value, so that positions stay true.
+/// Reads a list into one item for each value, so that positions stay true.
 pub(super) fn list<T>(
     item: impl Fn(Slot<'_>, &Path<'_>, &mut Mistakes) -> T,
 ) -> impl Fn(Slot<'_>, &Path<'_>, &mut Mistakes) -> Vec<T> {
@@ -217,7 +217,7 @@ fn alternatives(names: &[&str]) -> String {
     }
 }
 
-/// The names that serde would have taken. That way each enum's names stand only in its definition.
+/// The names that serde would have taken. So each enum's names stand only in its definition.
 #[derive(Debug)]
 struct Allowed(&'static [&'static str]);
 

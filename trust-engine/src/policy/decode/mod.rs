@@ -1,7 +1,7 @@
-//! The tree of a text to a document.
+//! The decoder: from the tree of a text to a document.
 //!
-//! Written by hand instead of with serde, because serde stops at the first mistake and forgets where it was. Each
-//! function names the fields of one type; names that nobody asks for are unknown.
+//! The decoder is written by hand instead of with serde, because serde stops at the first mistake and forgets its
+//! place. Each function names the fields of one type; all other names are unknown.
 
 mod fields;
 
@@ -16,7 +16,7 @@ use super::mistakes::Mistakes;
 use super::path::Path;
 use super::source::Node;
 
-/// Reads the whole document; what is wrong goes to `mistakes`, and a placeholder stands in its place.
+/// Reads the whole document; every mistake goes to `mistakes`, and a placeholder stands in its place.
 pub(crate) fn decode(root: &Node, mistakes: &mut Mistakes) -> PolicyDocument {
     record(Some(root), &Path::Root, mistakes, |fields| PolicyDocument {
         policy_format: fields.required("policyFormat", integer(bounds::FORMAT)),

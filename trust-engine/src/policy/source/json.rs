@@ -1,7 +1,7 @@
-//! JSON as RFC 8259 has it, with locations.
+//! The reader of JSON as RFC 8259 has it, with locations.
 //!
 //! YAML readers differ from JSON in corners such as tabs and escaped surrogate pairs, and a general JSON reader keeps
-//! no locations, so this one is written out.
+//! no locations, so this reader is written out.
 
 use std::collections::HashSet;
 

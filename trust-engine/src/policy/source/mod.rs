@@ -1,8 +1,8 @@
-//! Text to a tree of values that know where they stand.
+//! The readers: from a text to a tree of values that know their locations.
 //!
 //! A text that begins with `{` is JSON and read strictly as such; every other text is YAML 1.2 with the core schema.
-//! Of YAML only what JSON can also say is taken: no anchors, tags, merge keys or several documents, because each of
-//! them lets a text mean something else than a reader sees, or grow when it is read.
+//! The YAML reader refuses anchors, tags, merge keys and several documents, which JSON does not have either: each of
+//! them lets a text mean something else than a person sees, or grow when it is read.
 
 mod json;
 mod yaml;
@@ -14,37 +14,37 @@ use super::location::Location;
 use super::path::{Step, Steps};
 use super::wording::{grouped, quoted};
 
-/// Largest text in bytes.
+/// The largest text, in bytes.
 const TEXT_BYTES: usize = 1 << 20;
-/// Deepest nesting of lists and maps.
+/// The deepest nesting of lists and maps.
 const DEPTH: usize = 32;
-/// Most values, of all kinds together.
+/// The most values, of all kinds together.
 const NODES: usize = 100_000;
 
-/// A value and where it begins.
+/// A value and the location at which it begins.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) at: Location,
     pub(crate) kind: Kind,
 }
 
-/// What a value is.
+/// The kind and the content of a value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kind {
     Null,
     Bool(bool),
     Int(Integer),
-    /// As written; nothing in a policy is fractional.
+    /// A fractional number as written; nothing in a policy is fractional.
     Float(String),
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
 
-/// An integer, and how it was written.
+/// An integer, and its text as written.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Integer {
-    /// Held at the ends of `i128`, which are far outside of all bounds.
+    /// The value, clamped to `i128`, whose ends are far outside of all bounds.
     pub(crate) value: i128,
     pub(crate) written: String,
 }
@@ -66,7 +66,7 @@ pub(crate) fn read(text: &str) -> Result<Node, PolicyErrors> {
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut budget = Budget { nodes: 0, refused: Vec::new() };
-    // What JSON takes for space; more would hand texts to a reader that refuses them.
+    // Only the white space of JSON is skipped; more would hand texts to a JSON reader that refuses them.
     let json = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
     match if json { json::read(text, &mut budget) } else { yaml::read(text, &mut budget) } {
         Ok(root) => PolicyErrors::refuse(budget.refused).map(|()| root),
@@ -77,14 +77,14 @@ pub(crate) fn read(text: &str) -> Result<Node, PolicyErrors> {
     }
 }
 
-/// What both readers count and refuse alike.
+/// The count of values and the refusals, alike for both readers.
 struct Budget {
     nodes: usize,
     refused: Vec<PolicyError>,
 }
 
 impl Budget {
-    /// One more value.
+    /// Counts one more value.
     fn spend(&mut self, at: Location) -> Result<(), PolicyError> {
         self.nodes += 1;
         if self.nodes > NODES {
@@ -94,7 +94,7 @@ impl Budget {
         Ok(())
     }
 
-    /// One more list or map, the `depth`th inside of each other.
+    /// Admits one more list or map, the `depth`th inside of each other.
     fn enter(&mut self, at: Location, depth: usize) -> Result<(), PolicyError> {
         if depth > DEPTH {
             return Err(PolicyError::in_text(at, format!("lists and maps are nested deeper than {DEPTH}")));
@@ -134,7 +134,7 @@ impl Node {
         here.at
     }
 
-    /// What the value is, for messages.
+    /// Describes the value for messages.
     pub(crate) fn description(&self) -> String {
         match &self.kind {
             Kind::Null => "nothing".into(),

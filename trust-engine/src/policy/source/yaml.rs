@@ -1,4 +1,4 @@
-//! YAML 1.2, from the events of `saphyr-parser`, with plain scalars resolved by the core schema.
+//! The reader of YAML 1.2, from the events of `saphyr-parser`, with plain scalars resolved by the core schema.
 //!
 //! The parser expands nothing by itself: an alias arrives as an event and is refused here, so no input can grow. The
 //! tree is built on an explicit stack.
@@ -150,7 +150,7 @@ impl Builder<'_> {
                 Some(key) => fields.push((key, node)),
                 None => {
                     self.budget.refuse(node.at, KEYS);
-                    // Something has to stand there until the value comes.
+                    // A nameless key has to stand there until the value comes.
                     *key = Some(Key { at: node.at, name: String::new() });
                 }
             },

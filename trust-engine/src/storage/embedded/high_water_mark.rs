@@ -1,4 +1,4 @@
-//! The high-water mark: how far the log had come, remembered outside the database.
+//! The high-water mark: size and root of the log at its last commit, remembered outside the database.
 //!
 //! A database that loses the end of its journal to a damaged disk opens as if the lost commits had never been. Each
 //! commit therefore leaves its size and root here, in one of two sectors in turn, and a claim compares. The file is not
@@ -17,9 +17,10 @@ use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::provenance::Hash;
 use crate::storage::kv::HighWaterMark;
 
-/// What a disk writes whole or not at all.
+/// The number of bytes that a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
+/// The file of the high-water mark. The lock keeps a seek and the read or write after it together.
 pub(super) struct HighWaterMarkFile(Mutex<File>);
 
 impl HighWaterMarkFile {

@@ -1,29 +1,29 @@
-//! Long values in parts.
+//! Overflow rows: the rest of long values.
 //!
 //! fjall recognises the torn end of its journal by a row's header. A value longer than a page of the disk can lose a
 //! whole page to a power cut and keep its header, and then the database refuses to open although nothing acknowledged
-//! is lost. So no stored value fills a page: a row of exactly [`PART`] bytes goes on in the table `parts`, until a part
-//! is shorter.
+//! is lost. So no stored value fills a page: a value of exactly [`PART`] bytes goes on in overflow rows, in the table
+//! `parts`, until a row is shorter.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::kv::Table;
 
-/// Length of every part but the last.
+/// Length of the stored value in every row of a long value but the last.
 pub(super) const PART: usize = 2048;
 
-/// Key and value of a row that continues another.
+/// Key and value of an overflow row.
 type Part<'a> = (Vec<u8>, &'a [u8]);
 
-/// The row's own part, and the rows of the table `parts` that continue it.
+/// Splits a value into the value of its own row and the overflow rows that continue it.
 pub(super) fn split<'a>(table: Table, key: &[u8], value: &'a [u8]) -> (&'a [u8], Vec<Part<'a>>) {
     let Some((own, rest)) = value.split_at_checked(PART) else { return (value, Vec::new()) };
-    // The end is always marked by a short part, if need be an empty one, so that a lost part is noticed.
+    // The last overflow row is always shorter than the others, if need be empty, so that a lost row is noticed.
     let end = rest.len().is_multiple_of(PART).then_some(&[][..]);
     let parts = rest.chunks(PART).chain(end);
     (own, (0..).zip(parts).map(|(number, part)| (part_key(table, key, number), part)).collect())
 }
 
-/// The whole value of a row.
+/// Joins the value of a row with its overflow rows; a lost overflow row is an error.
 pub(super) fn join(
     table: Table,
     key: &[u8],

@@ -1,7 +1,8 @@
 //! The tables in a fjall database: one keyspace each, one journal for all, so that a batch is one atomic write.
 //!
-//! After a failed write fjall refuses to go on, rightly: what reached the disk is unknown. Recovery therefore closes
-//! the database and opens it again, which replays the journal; what was durable is there afterwards, nothing else is.
+//! After a failed write fjall refuses to go on, rightly: it is unknown which bytes reached the disk. Recovery therefore
+//! closes the database and opens it again, which replays the journal; afterwards the durable rows are there, and no
+//! others.
 
 use std::fs::File;
 use std::io::ErrorKind as Io;
@@ -22,20 +23,23 @@ const MIB: u64 = 1024 * 1024;
 /// Memory that rows may take before they are in the tables' files: more than all active memtables can hold.
 const MAX_UNFLUSHED: u64 = 256 * MIB;
 
+/// The tables of an embedded store.
 pub(super) struct Tables {
     path: PathBuf,
+    /// The open database; `None` after a recovery that failed, until one succeeds. Reads and writes hold the lock
+    /// shared; `recover` holds it alone, so it waits for the calls that run.
     open: RwLock<Option<Open>>,
-    /// Set by a failed write, until the database was opened again.
+    /// Set by a failed write, and cleared by `recover`, under the lock of `open`, when the database was opened again.
     failed: AtomicBool,
     mark: HighWaterMarkFile,
-    /// Counts commits, so that marks take turns.
+    /// Number of commits, so that high-water marks use the two sectors in turn.
     commits: AtomicU64,
-    /// Held as long as the store is open.
+    /// The lock file, held as long as the store is open. It is the last field, so it is dropped after the database.
     _lock: File,
 }
 
 struct Open {
-    // Keyspaces keep the database alive, so they go first.
+    // Keyspaces keep the database alive, so they are dropped first.
     keyspaces: Vec<Keyspace>,
     database: Database,
 }
@@ -189,21 +193,22 @@ impl Kv for Tables {
             }
             attempt = guarded(|| Open::new(&self.path));
         }
+        // A failed attempt leaves the database closed; the next recovery tries again.
         *open = Some(attempt?);
         self.failed.store(false, Ordering::Release);
         Ok(())
     }
 }
 
-/// Fixed when a table is made.
+/// The options of a table, which are fixed when the table is made.
 fn options(table: Table) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default().max_memtable_size(16 * MIB);
     match table {
-        // Only ever scanned, which filters do not help.
+        // These tables are only scanned, which filters do not help.
         Table::ByAgent | Table::ByClass | Table::ByParent | Table::ByTime => {
             options.filter_policy(FilterPolicy::disabled())
         }
-        // Whoever looks here knows that the key exists; the last level needs no filter.
+        // A reader of these tables knows that the key exists; the last level needs no filter.
         Table::Entries | Table::Payloads | Table::Hashes | Table::Overflow => {
             options.expect_point_read_hits(true)
         }
@@ -211,9 +216,9 @@ fn options(table: Table) -> KeyspaceCreateOptions {
     }
 }
 
-/// fjall asserts what it finds in its files, so damage can also show as a panic.
+/// Turns a panic of fjall into an error: fjall asserts the content of its files, so damage can also show as a panic.
 fn guarded<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
-    // Whatever was left half-done is inside fjall, and after such damage the store is not used any more.
+    // A panic leaves only state inside fjall half-done, and after such damage the store is not used any more.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or_else(|cause| {
         let said = cause.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
@@ -224,7 +229,7 @@ fn guarded<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
 fn translate(error: fjall::Error, what: &str) -> Error {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => match error.kind() {
-            // The disk did its part; what the files say makes no sense.
+            // The disk works, but the content of the files makes no sense.
             Io::NotFound | Io::UnexpectedEof | Io::InvalidData | Io::InvalidInput => {
                 Error::new(ErrorKind::Corrupt, format!("{what}: {error}")).caused_by(error)
             }

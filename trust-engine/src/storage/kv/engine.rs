@@ -5,7 +5,7 @@ use super::write_batch::WriteBatch;
 use crate::error::Result;
 use crate::provenance::Hash;
 
-/// How far the log had come when it was last committed.
+/// The high-water mark: size and root of the log when it was last committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct HighWaterMark {
     pub(in crate::storage) size: u64,
@@ -34,7 +34,7 @@ pub(in crate::storage) trait Kv: Send + Sync + 'static {
     /// Sets all rows, durably, or none. After an error the outcome is unknown until [`recover`](Self::recover).
     fn write(&self, rows: &WriteBatch) -> Result<()>;
 
-    /// Makes the engine usable again after an error; what was durable is there afterwards, and nothing is pending.
+    /// Makes the engine usable again after an error; afterwards all durable rows are there, and no write is pending.
     fn recover(&self) -> Result<()>;
 
     /// Remembers a committed head where damage to the tables cannot reach it.

@@ -9,7 +9,7 @@ use crate::policy::Decision;
 use crate::provenance::RecordType;
 
 pub(super) const HEAD: &[u8] = b"head";
-/// Who claimed the log last.
+/// The key of the row that names the owner: the engine that claimed the log last.
 pub(super) const OWNER: &[u8] = b"owner";
 
 /// Decisions as index bytes; 0 is none.
@@ -33,7 +33,7 @@ pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
     [organization.as_str().as_bytes(), &[0]].concat()
 }
 
-/// What follows the organization in the key of a class.
+/// The bytes that follow the organization in the key of a class.
 pub(super) fn class(kind: RecordType, decision: Option<Decision>) -> [u8; 3] {
     [0, kind_code(kind), decision_code(decision)]
 }

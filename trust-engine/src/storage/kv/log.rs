@@ -15,7 +15,7 @@ use crate::storage::{Append, Batch, DecodedRecord, Filter, Scan, Scanned, ShardR
 const SCAN_BUDGET: usize = 50_000;
 /// Index rows read at a time, growing from a page's worth so that short pages stay cheap.
 const CHUNK: usize = 512;
-/// About what the keys of a record's rows take together.
+/// Approximate size of the keys of a record's rows together.
 const ROW_BYTES: usize = 256;
 
 impl<K: Kv> KvStore<K> {
@@ -75,7 +75,7 @@ impl<K: Kv> KvStore<K> {
         Ok(found)
     }
 
-    /// What is stored of the tile that begins at `start`, up to its first gap.
+    /// The stored hashes of the tile that begins at `start`, up to its first gap.
     fn read_tile(&self, level: u8, start: u64) -> Result<Vec<Hash>> {
         let (from, to) = (keys::hash(level, start), keys::hash(level, start.saturating_add(TILE_WIDTH)));
         let runs = self.kv.range(Table::Hashes, &from, &to, false, TILE_WIDTH as usize)?;
@@ -190,7 +190,7 @@ impl<K: Kv> KvStore<K> {
         }
     }
 
-    /// Scans one range into `records` and gives what remains of it.
+    /// Scans one range into `records` and gives the range that remains.
     fn scan_range(
         &self,
         scan: &Scan,

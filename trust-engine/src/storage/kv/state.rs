@@ -13,14 +13,14 @@ use crate::storage::{StatCounts, StateChange, StatsDelta, StoredPolicy};
 const CHUNK: usize = 1024;
 
 impl<K: Kv> KvStore<K> {
-    /// Adds what the changes write, or gives the places of those made from an outdated version.
+    /// Adds the rows that the changes write, or gives the places of the changes made from an outdated version.
     pub(super) fn add_state(
         &self,
         changes: &[StateChange],
         rows: &mut WriteBatch,
     ) -> Result<std::result::Result<(), Vec<usize>>> {
         let mut conflicts = Vec::new();
-        // Versions as they are after the changes before.
+        // Versions after the earlier changes of this batch.
         let mut agents: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         let mut policy: Option<u64> = None;
         for (place, change) in changes.iter().enumerate() {

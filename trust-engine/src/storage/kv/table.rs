@@ -30,7 +30,7 @@ pub(in crate::storage) enum Table {
     Policies,
     /// (Organization, bucket) → counters.
     Stats,
-    /// What an engine keeps for itself.
+    /// Rows that an engine keeps for itself: the overflow rows of long values.
     Overflow,
     /// Counter → account.
     Counters,

@@ -1,4 +1,4 @@
-//! Where the database is and how it is used: a connection URL and a few settings, all checked before anything connects.
+//! The address of the database and the settings of its use, all checked before a connection is opened.
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -36,8 +36,8 @@ impl Postgres {
     /// writes them.
     ///
     /// `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; whenever TLS is spoken, the server's
-    /// certificate and host name are verified, also with `require`. `prefer`, which is also the default, means `disable`
-    /// on Unix sockets and loopback addresses and `require` elsewhere: nothing falls back to plain text.
+    /// certificate and host name are verified, also with `require`. `prefer`, which is also the default, means
+    /// `disable` on Unix sockets and loopback addresses and `require` elsewhere: nothing falls back to plain text.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -57,7 +57,7 @@ impl Postgres {
         self
     }
 
-    /// Most connections, 3 to 1,000; 8 by default. Two of them are for what writes, the rest for what reads; one more
+    /// Most connections, 3 to 1,000; 8 by default. Two of them are for writes, the rest for reads; one more
     /// listens for changes.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
@@ -65,14 +65,14 @@ impl Postgres {
         self
     }
 
-    /// How long opening a connection may take, and waiting for a free one; 5 s by default.
+    /// The time that opening a connection may take, and waiting for a free one; 5 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.connect_timeout = time;
         self
     }
 
-    /// How long a statement may take; 10 s by default.
+    /// The time that a statement may take; 10 s by default.
     #[must_use]
     pub fn statement_timeout(mut self, time: Duration) -> Self {
         self.statement_timeout = time;
@@ -125,8 +125,8 @@ impl Postgres {
         }
         let mut driver = self.parse_url()?;
         // The search path is all that tells two deployments in one database apart. Durability is not left to a server
-        // whose default was set to lose commits, and a stopped engine must not hold its locks for ever. Searches go along an
-        // index and end early; a bitmap of all that matches would have to be made whole first.
+        // whose default was set to lose commits, and a stopped engine must not hold its locks for ever. Searches go
+        // along an index and end early; a bitmap of all matching rows would have to be made whole first.
         let ours = format!(
             "-c search_path={} -c synchronous_commit=on -c statement_timeout={} \
              -c idle_in_transaction_session_timeout=3000 -c default_transaction_isolation=read\\ committed \
@@ -185,7 +185,7 @@ impl From<&str> for Postgres {
     }
 }
 
-/// Settings that passed.
+/// Settings that passed the checks.
 #[derive(Clone)]
 pub(super) struct Checked {
     pub(super) driver: tokio_postgres::Config,
@@ -197,7 +197,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// How to speak TLS, with the certificates that are trusted.
+    /// The settings of TLS, with the certificates that are trusted.
     pub(super) fn tls(&self) -> Result<tokio_postgres_rustls::MakeRustlsConnect> {
         let mut roots = rustls::RootCertStore::empty();
         match &self.root_certificates {

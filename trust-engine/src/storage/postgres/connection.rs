@@ -11,12 +11,13 @@ use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts,
 };
 
-/// Connections that only what writes may use, so that searches never keep a commit waiting.
+/// Number of connections that are kept for writes, so that searches never keep a commit waiting.
 const RESERVED: usize = 2;
 
-/// Connections and the thread that drives them.
+/// Connections and the thread that drives them. Each pool has its own limit, so a call that waits for a free connection
+/// of one pool never waits for the calls of the other.
 pub(super) struct Database {
-    // In this order they are dropped.
+    // The fields are dropped in this order: the pools before the runtime that drives their connections.
     writes: Pool,
     reads: Pool,
     runtime: AdapterRuntime,
@@ -48,7 +49,7 @@ impl Database {
         Ok(Self { writes, reads, runtime, answer_timeout: config.answer_timeout })
     }
 
-    /// Reads: runs a call to its end on the adapter's runtime, also if whoever waits for it goes away.
+    /// Runs a call on a connection for reads, on the adapter's runtime, to its end also if its caller stops waiting.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
         call: impl FnOnce(Object) -> F + Send + 'static,
@@ -61,7 +62,7 @@ impl Database {
         self.runtime.run(async move { database.call(&database.reads, call).await }).await
     }
 
-    /// Writes: the same on a connection that no read uses.
+    /// Runs a call in the same way on a connection for writes, which no read uses.
     pub(super) async fn write<T, F>(
         self: &Arc<Self>,
         call: impl FnOnce(Object) -> F + Send + 'static,
@@ -74,7 +75,7 @@ impl Database {
         self.runtime.run(async move { database.call(&database.writes, call).await }).await
     }
 
-    /// The same for what runs on the adapter's runtime already.
+    /// Runs a call on a connection for writes, for a task that is on the adapter's runtime already.
     pub(super) async fn write_here<T, F>(&self, call: impl FnOnce(Object) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -82,6 +83,8 @@ impl Database {
         self.call(&self.writes, call).await
     }
 
+    /// Runs a call on a connection of a pool. A late answer is an error of this call only: later calls open new
+    /// connections.
     async fn call<T, F>(&self, pool: &Pool, call: impl FnOnce(Object) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -89,7 +92,8 @@ impl Database {
         let connection = pool.get().await.map_err(from_pool)?;
         let limit = self.answer_timeout;
         tokio::time::timeout(limit, call(connection)).await.unwrap_or_else(|_| {
-            // A server that is this late may be gone without having closed its connections: none of them is used again.
+            // A server that is this late may be gone without having closed its connections. The connection of this call
+            // is back in its pool by now; no connection that is idle in a pool is used again.
             [&self.writes, &self.reads].into_iter().for_each(|pool| drop(pool.retain(|_, _| false)));
             Err(Error::new(ErrorKind::Unavailable, format!("PostgreSQL did not answer within {limit:?}")))
         })

@@ -1,7 +1,8 @@
-//! StatCounts in PostgreSQL: a grant is answered when the transaction that charges it is committed.
+//! Counters in PostgreSQL: a grant is answered when the transaction that charges it is committed.
 //!
-//! Checks that wait together travel together: one transaction locks their rows in order, the ledger decides in memory,
-//! one statement writes what changed. The server's clock decides which slice is running, read after the rows are locked.
+//! Checks that wait at the same time share a transaction: it locks their rows in order, the ledger decides in memory,
+//! and one statement writes the changed accounts. The server's clock, read with the rows as they are locked, decides
+//! which slice is running.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl CounterStore for PostgresCounters {
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        // What was given back before is seen.
+        // The flush makes the amounts that were given back before visible.
         self.flush().await?;
         let (counters, time) = (counters.to_vec(), self.time.clone());
         self.database.run(move |connection| charged(connection, counters, time)).await
@@ -79,7 +80,7 @@ impl Drop for PostgresCounters {
     }
 }
 
-/// Accounts as they were when their rows were locked.
+/// Accounts as their rows were read; a round locks the rows as it reads them.
 #[derive(Default)]
 struct Locked(HashMap<Vec<u8>, Account>);
 
@@ -94,7 +95,7 @@ impl Locked {
         let mut accounts = HashMap::with_capacity(rows.len());
         for row in rows {
             let (key, account): (Vec<u8>, &[u8]) = (row.get(0), row.get(1));
-            // Made only to be locked, and never charged.
+            // A row with an empty account was made only to be locked, and was never charged.
             if !account.is_empty() {
                 accounts.insert(key, Account::parse(account)?);
             }
@@ -103,11 +104,11 @@ impl Locked {
     }
 }
 
-/// One transaction. An error before its commit charges nothing; one of the commit itself may have charged, and nobody
-/// was granted anything.
+/// Settles a round in one transaction. After an error before the commit nothing is charged. After an error of the
+/// commit itself the round may be charged, but no check is granted anything.
 async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result<Vec<Result<LeaseAnswer>>> {
     let Round { checks, unspent } = &*round;
-    // In order, so that two engines never wait for each other.
+    // The keys are in order, so that two engines never deadlock.
     let keys: BTreeSet<&[u8]> = checks
         .iter()
         .flatten()
@@ -142,7 +143,8 @@ async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result
     Ok(leased)
 }
 
-/// Makes the rows that are missing, by itself: whoever waited for a new row while it held others could wait for ever.
+/// Makes the rows that are missing, in a transaction of its own: a transaction that waited for a new row while it held
+/// others could wait for ever.
 async fn make_rows(connection: &Object, keys: &[&[u8]]) -> Result<()> {
     let insert = "insert into counters (key, account)
         select k, '' from unnest($1::bytea[]) as k where not exists (select from counters where key = k) order by k
@@ -152,7 +154,7 @@ async fn make_rows(connection: &Object, keys: &[&[u8]]) -> Result<()> {
     Ok(())
 }
 
-/// Locks the rows of the keys, which must be in order.
+/// Locks the rows of the keys in the order of the keys, and gives their accounts and the time.
 async fn lock(transaction: &Transaction<'_>, keys: &[&[u8]], time: &Time) -> Result<(Locked, Timestamp)> {
     let select = "select key, account, (extract(epoch from clock_timestamp()) * 1000000)::bigint
         from counters where key = any($1) order by key for update";
@@ -161,7 +163,7 @@ async fn lock(transaction: &Transaction<'_>, keys: &[&[u8]], time: &Time) -> Res
     if rows.len() != keys.len() {
         return Err(Error::new(ErrorKind::Corrupt, "a counter's row cannot be locked"));
     }
-    // The latest: a time that was read before another engine's grant would look like a clock set back.
+    // The latest time counts: a time that was read before another engine's grant would look like a clock set back.
     let server = rows.iter().map(|row| row.get::<_, i64>(2)).max().unwrap_or_default();
     let now = match time {
         Time::Server => Timestamp::from_micros(server),

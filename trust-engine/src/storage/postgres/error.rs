@@ -1,4 +1,4 @@
-//! What the driver and the server say, sorted into the kinds that callers handle differently.
+//! The errors of the driver and the server, sorted into the kinds that callers handle differently.
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
@@ -18,7 +18,8 @@ pub(super) fn from_driver(error: tokio_postgres::Error) -> Error {
     Error::new(kind, message).with("sqlState", server.code().code().to_owned()).caused_by(error)
 }
 
-/// The driver calls whatever happens while TLS begins an error of TLS. A connection that breaks off then is none.
+/// Whether TLS was refused. The driver calls every error while TLS begins an error of TLS, but a connection that breaks
+/// off then is none.
 fn is_refused_tls(error: &tokio_postgres::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -27,7 +28,7 @@ fn is_refused_tls(error: &tokio_postgres::Error) -> bool {
         }
         cause = inner.source();
     }
-    // Refused by the server, which says so itself.
+    // The server refused TLS itself, and the driver says so.
     error.to_string().contains("TLS")
 }
 
@@ -57,7 +58,7 @@ pub(super) fn from_pool(error: PoolError) -> Error {
     }
 }
 
-/// A row that holds what this code does not write.
+/// The error of a row whose content this code does not write.
 pub(super) fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("a stored {what} cannot be read"))
 }

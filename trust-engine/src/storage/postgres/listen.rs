@@ -1,4 +1,5 @@
-//! Telling other engines what changed: by NOTIFY in the transaction that changes it, on a channel with the schema's name.
+//! Messages to other engines about changes: by NOTIFY in the transaction that makes the change, on a channel with the
+//! schema's name.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::storage::{Change, Listener, StateChange};
 
 /// Pause before a connection that was lost is made again.
 const RECONNECT: Duration = Duration::from_millis(500);
+
 pub(super) async fn notify(client: &impl GenericClient, changes: &[StateChange]) -> Result<()> {
     let messages: Vec<String> = changes.iter().map(|change| Change::of(change).to_message()).collect();
     let notify = "select pg_notify(current_schema(), message) from unnest($1::text[]) as message";
@@ -24,7 +26,7 @@ pub(super) async fn notify(client: &impl GenericClient, changes: &[StateChange])
 /// Listens on a connection of its own, for as long as the runtime runs.
 pub(super) async fn listen(config: Checked, on_change: Listener) {
     loop {
-        // A pooler that knows no LISTEN ends here too: then the engine's own looks must do.
+        // A connection to a pooler that knows no LISTEN ends here too; the engine then finds changes by looking.
         let _ = listen_once(&config, &on_change).await;
         tokio::time::sleep(RECONNECT).await;
     }
@@ -34,7 +36,7 @@ async fn listen_once(config: &Checked, on_change: &Listener) -> Result<()> {
     let (client, mut connection) = config.driver.connect(config.tls()?).await.map_err(from_driver)?;
     let listening = async {
         client.batch_execute(&format!("listen {}", config.schema)).await.map_err(from_driver)?;
-        // What changed before is not told.
+        // Changes before the LISTEN are not told, so there may be any.
         on_change(Change::Anything);
         // The client must live as long as its connection.
         std::future::pending::<Result<()>>().await

@@ -1,4 +1,4 @@
-//! The log's tables: committing batches and reading what they hold.
+//! The log's tables: commits of batches, and reads of their content.
 
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row;
@@ -11,8 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
 use crate::storage::{Batch, Committed, DecodedRecord, Shard, StoredRecord, uncovered};
 
-/// One statement, so that a commit is one round trip and one flush: everything follows from the head's row being moved.
-/// Another writer's commit makes it wait for the row, find the head moved, and write nothing.
+/// The statement of a commit. It is one, so that a commit is one round trip and one flush: every row is written only if
+/// the head's row is moved. If another writer commits first, the statement waits for that row, finds the head moved,
+/// and writes nothing.
 const COMMIT: &str = "
 with moved as (
     update heads set size = $4, root = $5, time = $6, note = $7, seen = clock_timestamp()
@@ -54,7 +55,7 @@ pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Commi
     }
     let written = write_log(&transaction, &batch).await?;
     if written == Committed::Yes {
-        // Sent to the others with the commit.
+        // The server sends the messages to the other engines with the commit.
         listen::notify(&transaction, &batch.changes).await?;
         transaction.commit().await.map_err(from_driver)?;
     }
@@ -121,7 +122,7 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
     match written {
         Ok(row) if row.get::<_, i64>(0) == 1 => Ok(Committed::Yes),
         Ok(_) => Ok(Committed::Fenced),
-        // The other shard's commit was waited for, so its record can be read now.
+        // The insert has waited for the other shard's commit, so its record can be read now.
         Err(error) if is_taken_id(&error) => Ok(Committed::Duplicate),
         Err(error) => Err(from_driver(error)),
     }
@@ -201,7 +202,7 @@ pub(super) async fn checkpoints(
     rows.iter().map(|row| Ok((uint(row.get(0))?, row.get(1)))).collect()
 }
 
-/// All entries in one round trip.
+/// Reads the checkpoints of all entries in one round trip.
 pub(super) async fn covering(
     connection: Object,
     shard: Shard,
@@ -220,7 +221,7 @@ pub(super) async fn covering(
     rows.iter().map(|row| Ok((uint(row.get(0))?, row.get(1)))).collect()
 }
 
-/// All ranges in one round trip: the runs of every tile that one of them touches.
+/// Reads all ranges in one round trip: the runs of every tile that one of them touches.
 pub(super) async fn hashes(
     connection: Object,
     shard: Shard,
@@ -240,7 +241,7 @@ pub(super) async fn hashes(
         let (level, start): (i16, i64) = (row.get(0), row.get(1));
         let tile = start - start.rem_euclid(int(TILE_WIDTH));
         let hashes = found.entry((level, tile)).or_default();
-        // Beyond a gap nothing counts.
+        // Hashes beyond a gap do not count.
         if start == tile + int(hashes.len() as u64) {
             for chunk in row.get::<_, &[u8]>(2).chunks(32) {
                 hashes.push(hash_of(chunk)?);

@@ -1,4 +1,4 @@
-//! Bringing the schema up to this version, whoever else is doing the same.
+//! Migrations, which bring the schema up to this version, also while other engines do the same.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
 /// PostgreSQL 14.
 const OLDEST_SERVER: i32 = 140_000;
-/// Attempts while others create the same schema.
+/// Attempts while other engines create the same schema.
 const ATTEMPTS: u32 = 20;
 
 pub(super) async fn migrate(mut connection: Object, schema: String) -> Result<()> {
@@ -19,7 +19,7 @@ pub(super) async fn migrate(mut connection: Object, schema: String) -> Result<()
     let mut attempt = 1;
     loop {
         match to_current(&mut connection, &schema).await {
-            // Two that create the same schema or table meet in the system's catalog.
+            // Two engines that create the same schema or table meet in the system's catalog.
             Err(error) if attempt < ATTEMPTS && is_race(&error) => {
                 tokio::time::sleep(Duration::from_millis(10) * attempt).await;
                 attempt += 1;

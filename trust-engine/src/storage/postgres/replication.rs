@@ -1,4 +1,4 @@
-//! What is known of the server's standbys, as far as the role may see it.
+//! Checks of the server's standbys, as far as the role may see them.
 
 use deadpool_postgres::Object;
 
@@ -27,8 +27,8 @@ pub(super) async fn warnings(connection: Object) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-/// A replica must hold this version of the schema. One that is no standby is only worth a warning: it may be the primary
-/// itself while the replica is away.
+/// Checks a replica, which must hold this version of the schema. A replica that is no standby is only worth a warning:
+/// it may be the primary itself while the replica is away.
 pub(super) async fn check_replica(connection: Object, schema: String) -> Result<Vec<String>> {
     let found = version(&connection, &format!("{schema}.migrations")).await?;
     if found != newest_version() {

@@ -21,7 +21,7 @@ pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Scanned> {
     Ok(Scanned { records, rest: (remaining.start < remaining.end).then_some(remaining) })
 }
 
-/// Scans one range into `records` and gives what remains of it.
+/// Scans one range into `records` and gives the range that remains.
 async fn scan_range(
     connection: &Object,
     scan: &Scan,
@@ -60,8 +60,8 @@ async fn scan_range(
     Ok(range)
 }
 
-/// A statement and its values. Rows come in the order of an index; what the index does not decide is the column `passes`,
-/// so that a scan can end between two rows and say where.
+/// A statement and its values. Rows come in the order of an index; the conditions that the index does not decide are
+/// the column `passes`, so that a scan can end between two rows and say where.
 struct Search<'a> {
     sql: String,
     values: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
@@ -76,8 +76,8 @@ impl<'a> Search<'a> {
         let (start, end) = (search.value(int(range.start)), search.value(int(range.end)));
         let from = filter.from.map(|from| search.value(from.micros()));
         let to = filter.to.map(|to| search.value(to.micros()));
-        // Only the commits that hold the filter's times: entry times never go back. Within a commit the times themselves
-        // decide.
+        // The bounds are those of the commits that hold the filter's times: entry times never go back. Within a commit
+        // the times themselves decide.
         let first = from.as_ref().map_or(start.clone(), |from| {
             format!(
                 "greatest({start}, (select size from checkpoints where shard = {shard} and time < {from} \
@@ -97,7 +97,7 @@ impl<'a> Search<'a> {
         let also = |sql: &mut String, column: &str, sign: &str, value: String| {
             sql.push_str(&format!(" and {column} {sign} {value}"));
         };
-        // In this order an index is chosen; what is left has to be looked at.
+        // An index is chosen in this order; the conditions that are left decide over each row.
         let organization = filter.organization.as_ref().map(|organization| organization.as_str());
         let agent = filter.agent.as_ref().map(|agent| agent.as_str());
         let mut kinds: Vec<RecordType> = Vec::new();
@@ -106,7 +106,7 @@ impl<'a> Search<'a> {
         }
         let by_agent = filter.parent.is_none() && organization.is_some() && agent.is_some();
         let by_kind = filter.parent.is_none() && organization.is_some() && agent.is_none();
-        // These have an index of their own, over all organizations.
+        // Changes of agents have an index of their own, over all organizations.
         let of_agents =
             filter.parent.is_none() && organization.is_none() && filter.kind == Some(RecordType::Agent);
         if let Some(organization) = organization {
@@ -130,7 +130,7 @@ impl<'a> Search<'a> {
             also(&mut passes, "decision", "=", search.value(decision_code(Some(decision))));
         }
         let residual = passes != "true";
-        // Exact within the first and the last commit; it decides little, and nothing about what is looked at.
+        // These conditions decide only within the first and the last commit, and do not change which rows are read.
         if let Some(from) = from {
             also(&mut passes, "time", ">=", from);
         }

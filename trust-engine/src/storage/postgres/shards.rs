@@ -1,4 +1,4 @@
-//! Who writes which log: claims, signs of life, heads. The server's clock says who was silent for too long.
+//! The owners of logs: claims, signs of life, heads. The server's clock decides which owner was silent for too long.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) async fn claim(connection: Object, shard: Shard, owner: Uuid) -> Resu
 const ATTEMPTS: u32 = 100;
 
 pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Duration) -> Result<Head> {
-    // A row that is locked has an owner that commits right now.
+    // A row that is locked is skipped: its owner commits, or another engine claims it, right now.
     let claim = format!(
         "update heads set epoch = epoch + 1, owner = $1, seen = clock_timestamp() where shard = (
             select shard from heads

@@ -1,4 +1,4 @@
-//! Redis as the authority itself: best effort, because what it forgets is granted again.
+//! Redis as the authority itself: best effort, because an amount that it forgets is granted again.
 //!
 //! The arithmetic is the ledger's, as everywhere. A round reads its accounts with the server's time, settles them in
 //! memory, and writes them if none has changed meanwhile.
@@ -21,7 +21,7 @@ use crate::storage::coalescer::{Coalescer, Round};
 use crate::storage::counters::{CounterStore, LeaseCallback};
 use crate::storage::runtime::Time;
 
-/// Attempts of a round while others change its accounts.
+/// Attempts of a round while other engines change its accounts.
 const ATTEMPTS: u32 = 100;
 
 pub(super) struct RedisBestEffort {
@@ -29,7 +29,7 @@ pub(super) struct RedisBestEffort {
     accounts: Arc<Accounts>,
 }
 
-/// Keys share a hash tag, so that one script can write several of them on a cluster too.
+/// The accounts in Redis. Their keys share a hash tag, so that one script can write several of them on a cluster too.
 struct Accounts {
     link: Arc<Link>,
     prefix: Vec<u8>,
@@ -57,7 +57,7 @@ impl RedisBestEffort {
         Self { coalescer, accounts }
     }
 
-    /// Tries what will be done, so that a missing permission shows at once.
+    /// Settles a round for a key that no resource has, so that a missing permission shows at once.
     pub(super) async fn probe(&self) -> Result<()> {
         // No resource has an empty name.
         let (key, window) = (CounterKey::fleet(""), Window::new(WindowKind::Fixed, 1));
@@ -111,7 +111,7 @@ impl Drop for RedisBestEffort {
 struct Read {
     now: Timestamp,
     accounts: HashMap<Vec<u8>, Account>,
-    /// Their bytes, in the order of the keys; empty for those that are not there.
+    /// The accounts' bytes, in the order of the keys; empty for an account that is not there.
     bytes: Vec<Vec<u8>>,
 }
 
@@ -172,7 +172,8 @@ impl Accounts {
         Ok(Read { now, accounts, bytes })
     }
 
-    /// Writes what has changed, unless someone else did. Whether it is written.
+    /// Writes the accounts that the round changed, unless another engine changed one of them since they were read. Says
+    /// whether they are written.
     async fn write(&self, keys: &[&CounterKey], read: &Read, ledger: &Ledger) -> Result<bool> {
         let changed: HashMap<&CounterKey, &Account> = ledger.rows().collect();
         let (mut rows, mut values) = (Vec::new(), Vec::new());

@@ -1,4 +1,5 @@
-//! Calls of one script that wait together travel together: while one is under way, the next one gathers.
+//! Calls of one script that wait at the same time share an invocation: while it is under way, later calls gather for
+//! the next.
 
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use super::link::{Connection, Link};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::coalescer::closed;
 
-/// Calls that travel together: so many that the server is not kept from others for longer than about a millisecond.
+/// Most calls of one invocation: so many that the server is not kept from other clients for longer than about a
+/// millisecond.
 const MAX_TOGETHER: usize = 128;
 
-/// What the script is asked for one key.
+/// A call of the script for one key, and the connection that it was made for.
 struct Call {
     connection: Connection,
     key: Vec<u8>,
@@ -22,11 +24,12 @@ struct Call {
     answer: oneshot::Sender<Result<Vec<i64>>>,
 }
 
-/// A script for one key, which takes as many keys as there are.
+/// The queue of the calls of a script. One task sends them in the order of the queue, one invocation at a time; it ends
+/// when the queue is dropped.
 pub(super) struct Calls(mpsc::UnboundedSender<Call>);
 
 impl Calls {
-    /// `head` makes the arguments before those of the keys.
+    /// Starts the task that sends the calls. `head` makes the argument before those of the keys.
     pub(super) fn new(
         link: &Arc<Link>,
         script: Script,
@@ -37,7 +40,7 @@ impl Calls {
         link.spawn(async move {
             let mut calls = Vec::new();
             while !calls.is_empty() || waiting.recv_many(&mut calls, MAX_TOGETHER).await > 0 {
-                // A call belongs to the connection that it was made for: another server's time means nothing to it.
+                // A call belongs to the connection that it was made for: a time of another server means nothing to it.
                 let Some(connection) = calls.first().map(|call| call.connection.clone()) else { continue };
                 let other =
                     calls.iter().position(|call| !call.connection.is(&connection)).unwrap_or(calls.len());
@@ -61,6 +64,8 @@ impl Calls {
     }
 }
 
+/// Sends calls in one invocation and answers each of them. An error is not fatal: it is the answer of these calls, and
+/// the queue goes on. Nothing is sent on a connection that is no longer in use.
 async fn send(link: &Link, connection: &Connection, script: &Script, head: String, calls: Vec<Call>) {
     let answers: Result<Vec<Vec<i64>>> = match link.is_up(connection) {
         true => {
@@ -81,7 +86,7 @@ async fn send(link: &Link, connection: &Connection, script: &Script, head: Strin
             }
             Err(error) => Err(error.clone()),
         };
-        // Whoever waited may have given up.
+        // The caller that waited may have given up.
         let _ = call.answer.send(answer);
     }
 }

@@ -1,5 +1,5 @@
-//! The chunks of counters, one key each. Every call is one script, which those that wait together share; so their keys
-//! share a hash tag.
+//! The chunks of counters, one key each. Every call is one script, and calls that wait at the same time share an
+//! invocation; so all keys share a hash tag.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::policy::WindowKind;
 use crate::storage::runtime::Time;
 
-/// Clocks of two servers are believed to run at the same speed up to this part, and to be read this much late.
+/// The clocks of two servers are taken to run at the same speed, up to one part in this number.
 const DRIFT_PART: i64 = 1000;
+/// A clock is taken to be read at most this much late.
 const LATE_MICROS: i64 = 10_000;
 
 pub(super) struct Chunks {
@@ -28,7 +29,8 @@ pub(super) struct Chunks {
     peek: Calls,
 }
 
-/// What is left of a chunk, and what tells whether the same is meant later.
+/// The amount left of a chunk; slice and time of the last refill (`turn`) tell whether a later answer is about the same
+/// chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Peeked {
     pub(super) left: u64,
@@ -51,7 +53,7 @@ impl Chunks {
     pub(super) fn new(link: Arc<Link>, namespace: &str, time: Time) -> Arc<Self> {
         let calls = |script| {
             let time = time.clone();
-            // The server's own, unless there is another.
+            // An empty string stands for the server's own time.
             Calls::new(&link, script, move || match &time {
                 Time::Server => String::new(),
                 Time::Given(clock) => clock.now().micros().to_string(),
@@ -68,7 +70,7 @@ impl Chunks {
         })
     }
 
-    /// Tries every script, so that a missing permission shows at once.
+    /// Runs every script, so that a missing permission shows at once.
     pub(super) async fn probe(&self, connection: &Connection) -> Result<()> {
         // No resource has an empty name.
         let (key, window) = (CounterKey::fleet(""), Window::new(WindowKind::Fixed, 60));
@@ -84,7 +86,7 @@ impl Chunks {
         self.drain(connection, &request.key, window).await.map(drop)
     }
 
-    /// Gives back what the asker has not spent, and takes what it needs.
+    /// Gives back the amount that the asker has not spent, and takes the amount that it needs.
     pub(super) async fn take(&self, connection: &Connection, request: &LeaseRequest) -> Result<Taken> {
         let (slice, amount) = request
             .unspent
@@ -95,7 +97,8 @@ impl Chunks {
         Taken::parse(&self.call(&self.take, connection, &request.key, request.window, arguments).await?)
     }
 
-    /// Brings a grant that was asked for after `at`, and takes what the asker needs of it. `None` if Redis has not taken it.
+    /// Adds a grant that was asked for after `at` to the chunk, and takes the asker's part of it. `None` if Redis has
+    /// refused the grant.
     pub(super) async fn refill(
         &self,
         connection: &Connection,
@@ -105,7 +108,7 @@ impl Chunks {
     ) -> Result<Option<(Grant, Option<Over>)>> {
         let runs = i64::try_from(grant.valid_for.as_micros()).unwrap_or(i64::MAX);
         let ends = at.saturating_add(runs - runs / DRIFT_PART - LATE_MICROS);
-        // Long enough to find what is left of it while it counts.
+        // The chunk is kept for long enough to find its rest while that counts.
         let keep =
             Duration::from_micros(runs.unsigned_abs()) + Duration::from_secs(request.window.seconds().into());
         let [need, spare, limit, amount, charged] =
@@ -116,14 +119,14 @@ impl Chunks {
         refilled(&self.call(&self.refill, connection, &request.key, request.window, arguments).await?)
     }
 
-    /// Gives back what was not spent. `false` if it is not the chunk's.
+    /// Gives back an amount that was not spent. `false` if it does not belong to the chunk.
     pub(super) async fn give(&self, connection: &Connection, unspent: &Unspent) -> Result<bool> {
         let arguments = [unspent.slice.to_string(), unspent.amount.to_string()];
         let reply = self.call(&self.give, connection, &unspent.key, unspent.window, arguments).await?;
         Ok(number(&reply, 0)? == 1)
     }
 
-    /// Takes all that is left away.
+    /// Removes the chunk, and gives the amount that was left of it.
     pub(super) async fn drain(
         &self,
         connection: &Connection,

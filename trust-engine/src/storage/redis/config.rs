@@ -1,4 +1,4 @@
-//! Where Redis is and how it is used.
+//! The address of Redis and the settings of its use.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,22 +47,22 @@ impl Redis {
         }
     }
 
-    /// What keys and channels begin with; `trust_engine` by default. The identity of the durable authority follows, so that
-    /// deployments can share a server.
+    /// The beginning of all keys and channels; `trust_engine` by default. The identity of the durable authority
+    /// follows, so that deployments can share a server.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long a call may take before the durable authority is asked instead; 250 ms by default.
+    /// The time that a call may take before the durable authority is asked instead; 250 ms by default.
     #[must_use]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
-    /// How long opening a connection may take; 2 s by default.
+    /// The time that opening a connection may take; 2 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.connect_timeout = time;
@@ -83,7 +83,8 @@ impl Redis {
         self
     }
 
-    /// How long statistics may be answered from a copy that the engines share, up to 1 h; not at all by default.
+    /// The time for which statistics may be answered from a copy that the engines share, up to 1 h; zero, and no copy,
+    /// by default.
     #[must_use]
     pub fn stats_ttl(mut self, time: Duration) -> Self {
         self.stats_ttl = time;
@@ -92,8 +93,8 @@ impl Redis {
 
     /// Lets Redis count by itself, without a durable authority: for engines with a store each that share ceilings.
     ///
-    /// What Redis forgets is granted again: after a restart, a flush or a failover up to a whole ceiling more. With
-    /// PostgreSQL this is not needed and not allowed.
+    /// An amount that Redis forgets is granted again: after a restart, a flush or a failover up to a whole ceiling
+    /// more. With PostgreSQL this is not needed and not allowed.
     #[must_use]
     pub fn best_effort(mut self) -> Self {
         self.best_effort = true;

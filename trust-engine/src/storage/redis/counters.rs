@@ -1,4 +1,4 @@
-//! StatCounts that are asked in Redis first and at the durable authority when a chunk there has too little.
+//! Counters that ask Redis first, and the durable authority when a chunk in Redis has too little.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,22 +23,26 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::coalescer::closed;
 use crate::storage::counters::{CounterStore, LeaseCallback};
 
-/// Checks that may wait, and amounts that may be on their way back; what is beyond it stays charged.
+/// Most checks that may wait, and most amounts that may be on their way back; an amount beyond it stays charged.
 const MAX_WAITING: usize = 65_536;
-/// Amounts that travel back together.
+/// Most amounts that are given back at a time.
 const MAX_RETURNS: usize = 1024;
 
 pub(super) struct RedisCounters {
     shared: Arc<Shared>,
     returns: mpsc::Sender<Return>,
+    /// Number of checks that wait.
     waiting: Arc<AtomicUsize>,
     warnings: Vec<String>,
 }
 
+/// The state that the checks share with the task that takes amounts back.
 struct Shared {
     chunks: Arc<Chunks>,
     durable: Arc<dyn CounterStore>,
-    /// StatCounts whose chunks are being refilled: the checks that come meanwhile ask only for what they need.
+    /// Counters whose chunks are being refilled: the checks that come meanwhile ask only for their own amounts. It is
+    /// locked only to add or remove keys, never over an await; the check that added a key removes it whether its refill
+    /// succeeds or fails.
     refilling: Mutex<HashSet<CounterKey>>,
 }
 
@@ -47,26 +51,26 @@ enum Return {
     Flush(oneshot::Sender<Result<()>>),
 }
 
-/// A counter whose chunk has too little: its place in the check, and what is asked.
+/// A counter whose chunk has too little: its place in the check, the request, and the refill if this check makes it.
 struct Short<'a> {
     place: usize,
     request: &'a LeaseRequest,
     refill: Option<Refill>,
 }
 
-/// That a grant is to go to Redis.
+/// The refill of a chunk with a grant. Only one check of this engine makes it for a counter at a time.
 #[derive(Clone, Copy)]
 struct Refill {
     /// Redis' time before the durable authority is asked.
     at: i64,
-    /// What the chunk had left.
+    /// The amount that the chunk had left.
     left: u64,
 }
 
-/// What came of asking a chunk.
+/// The result of asking a chunk.
 enum Took {
     Enough(Grant),
-    /// `None`: the grant is for the asker alone.
+    /// The durable authority is to be asked. `None`: its grant is for the asker alone.
     Short(Option<Refill>),
 }
 
@@ -112,12 +116,12 @@ impl CounterStore for RedisCounters {
     }
 
     fn give_back(&self, unspent: Unspent) {
-        // Otherwise it stays charged.
+        // An amount that cannot be queued stays charged.
         let _ = self.returns.try_send(Return::Unspent(unspent));
     }
 
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
-        // What was given back before is seen.
+        // The flush makes the amounts that were given back before visible.
         self.flush().await?;
         let (shared, counters) = (Arc::clone(&self.shared), counters.to_vec());
         self.shared.chunks.link.run(async move { shared.charged(&counters).await }).await
@@ -131,7 +135,8 @@ impl CounterStore for RedisCounters {
 }
 
 impl Shared {
-    /// All asks or none: from the chunks, and where they have too little from the durable authority.
+    /// Grants all requests or none: from the chunks, and from the durable authority where a chunk has too little. If
+    /// the durable authority does not grant, the amounts that were taken from chunks are given back.
     async fn settle(&self, connection: &Connection, requests: LeaseRequests) -> Result<LeaseAnswer> {
         let took = join_all(requests.iter().map(|request| self.take(connection, request))).await;
         let mut grants: SmallVec<[Option<Grant>; 1]> = SmallVec::with_capacity(requests.len());
@@ -177,7 +182,7 @@ impl Shared {
         refused
     }
 
-    /// What a chunk gives.
+    /// Asks a chunk. An error is not fatal: the durable authority is asked instead.
     async fn take(&self, connection: &Connection, request: &LeaseRequest) -> Took {
         let give_back = |(slice, amount)| self.durable.give_back(unspent(request, slice, amount));
         // Exact ceilings are counted by the durable authority alone.
@@ -198,15 +203,16 @@ impl Shared {
                 }
             }
             Err(error) => {
-                // If it may have run, what was not spent is perhaps back, and twice would be too much.
+                // If the call may have run, the unspent amount is perhaps back, and a second time would be too much.
                 request.unspent.filter(|_| is_not_run(&error)).into_iter().for_each(give_back);
                 Took::Short(None)
             }
         }
     }
 
-    /// Asks for what is short, and for as much more as the authority gives ahead of need, for Redis. Where it has too little,
-    /// and what Redis holds would be enough, it is given that back first.
+    /// Asks the durable authority for the requests that are short, and, to refill their chunks, for as much more as it
+    /// gives ahead of need. If it refuses although the amounts that Redis holds could be enough, or because its clock
+    /// was set back, these amounts are given back to it, and it is asked once more.
     async fn ask_durable(&self, connection: &Connection, short: &[Short<'_>]) -> Result<LeaseAnswer> {
         let wanted = |Short { request, refill, .. }: &Short<'_>| {
             let spare = if refill.is_some() { MAX_AMOUNT - request.need } else { request.spare };
@@ -222,12 +228,12 @@ impl Shared {
         {
             return self.lease_durable(wanted).await;
         }
-        // What stays in Redis is not used.
+        // The amount that stays in Redis is not used, so the answer does not count it.
         let charged = charged.saturating_sub(left.unwrap_or(0));
         Ok(LeaseAnswer::Refused { place, refusal, charged, slice })
     }
 
-    /// Lets others refill these.
+    /// Lets other checks refill the chunks that this check was to refill.
     fn refilled(&self, short: &[Short<'_>]) {
         let mut refilling = self.refilling.lock();
         for short in short.iter().filter(|short| short.refill.is_some()) {
@@ -242,13 +248,14 @@ impl Shared {
         match self.chunks.refill(connection, request, grant, at).await {
             Ok(Some((part, over))) => {
                 self.give_back_over(request, over);
-                // The authority's word on how long it is valid is better than Redis'.
+                // The durable authority knows better than Redis how long the grant is valid.
                 return Grant { valid_for: grant.valid_for, ..part };
             }
-            // Redis has not taken it.
+            // Redis has refused the grant.
             Ok(None) => {}
             Err(error) if is_not_run(&error) => {}
-            // Either it is lost on the way, and all of it can be used, or Redis has kept what is needed for this very check.
+            // If the call was lost on the way, the whole grant can be used; if the script ran to its end, it has kept
+            // the needed amount for this very check.
             Err(_) => return Grant { amount: request.need, ..*grant },
         }
         let amount = request.need + request.spare.min(grant.amount.saturating_sub(request.need));
@@ -263,21 +270,21 @@ impl Shared {
     async fn lease_durable(&self, requests: LeaseRequests) -> Result<LeaseAnswer> {
         let (done, answer) = oneshot::channel();
         let receive = Box::new(move |leased| {
-            // Nobody waits any more when the adapter is closed: what was granted then stays charged.
+            // No caller waits any more once the adapter is closed: an amount that is granted then stays charged.
             let _ = done.send(leased);
         });
         self.durable.lease(requests, receive);
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// What is left of a chunk that is over goes back to the durable authority.
+    /// Gives the rest of a chunk that is over back to the durable authority.
     fn give_back_over(&self, request: &LeaseRequest, over: Option<Over>) {
         if let Some(unspent) = over.and_then(|over| over.of(&request.key)) {
             self.durable.give_back(unspent);
         }
     }
 
-    /// Gives what Redis holds of these counters back to the durable authority. Whether that is anything.
+    /// Gives the amounts that Redis holds of these counters back to the durable authority. Says whether there are any.
     async fn drain(&self, connection: &Connection, requests: &LeaseRequests) -> bool {
         let drains =
             requests.iter().map(|request| self.chunks.drain(connection, &request.key, request.window));
@@ -289,7 +296,8 @@ impl Shared {
         any
     }
 
-    /// Takes back what engines did not spend, in the order in which they gave it back.
+    /// Takes back the amounts that were not spent, in the order in which they were given back. A flush is answered
+    /// after the amounts before it were given to the chunks or to the durable authority, and that was flushed.
     async fn take_back(&self, mut queue: mpsc::Receiver<Return>) {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, MAX_RETURNS).await > 0 {
@@ -311,24 +319,25 @@ impl Shared {
             }
             let flushed = self.durable.flush().await;
             for done in flushes {
-                // Whoever waited may have given up.
+                // The caller that waited may have given up.
                 let _ = done.send(flushed.clone());
             }
         }
     }
 
+    /// Gives an amount back to its chunk, or to the durable authority if it does not belong to the chunk.
     async fn give(&self, connection: &Connection, unspent: Unspent) {
         match self.chunks.give(connection, &unspent).await {
             Ok(true) => {}
             Ok(false) => self.durable.give_back(unspent),
             Err(error) if is_not_run(&error) => self.durable.give_back(unspent),
-            // It is perhaps back, and twice would be too much.
+            // The amount is perhaps back, and a second time would be too much: it stays charged.
             Err(_) => {}
         }
     }
 
-    /// What is charged durably, less what Redis holds of it: as much as was there before and after, if it was not refilled
-    /// or taken away in between.
+    /// The amounts that are charged durably, less the amounts that Redis holds: the smaller one of before and after the
+    /// read, if the chunk was not refilled or taken away in between.
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>> {
         let before = self.peek(counters).await;
         let mut all = self.durable.charged(counters).await?;

@@ -1,4 +1,4 @@
-//! What the driver and the server say, sorted into the kinds that callers handle differently.
+//! The errors of the driver and the server, sorted into the kinds that callers handle differently.
 
 use std::error::Error as _;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 /// An error of a call or of connecting.
 pub(super) fn from_driver(error: RedisError) -> Error {
-    // Only its text tells.
+    // Only the text tells this error from others.
     if error.to_string().contains("refused to switch database") {
         return Error::invalid("redis", "names a database that the server does not have").caused_by(error);
     }
@@ -26,7 +26,7 @@ pub(super) fn from_driver(error: RedisError) -> Error {
     Error::new(kind, format!("Redis: {error}")).caused_by(error)
 }
 
-/// A call that waited while the connection broke.
+/// The cause of a call that was not sent, because its connection broke while it waited.
 #[derive(Debug)]
 struct NotSent;
 
@@ -42,18 +42,19 @@ pub(super) fn not_sent() -> Error {
     Error::new(ErrorKind::Unavailable, "Redis does not answer; it is tried again").caused_by(NotSent)
 }
 
-/// Whether what was asked did not run: it was not sent, or the server has said so. Otherwise it may have.
+/// Whether a call certainly did not run: it was not sent, or the server has said so. In every other case it may have
+/// run.
 pub(super) fn is_not_run(error: &Error) -> bool {
     if error.source().is_some_and(|source| source.is::<NotSent>()) {
         return true;
     }
     let driver = error.source().and_then(|source| source.downcast_ref::<RedisError>());
-    // What a command within a script is refused comes after what the script has done before, and nothing of that is undone.
+    // The server has refused a command within the script: the commands before it are done, and none of them is undone.
     if driver.is_some_and(|error| error.to_string().contains("@user_script")) {
         return false;
     }
     let code = driver.and_then(RedisError::code);
-    // Otherwise a script is checked before it begins; see its first line.
+    // With these codes the server has refused the script before it began; see the first line of `chunk.lua`.
     code.is_some_and(|code| {
         [
             "OOM",
@@ -71,7 +72,8 @@ pub(super) fn is_not_run(error: &Error) -> bool {
     })
 }
 
-/// The driver knows TLS errors only by their text. A connection that breaks off is none of them.
+/// Whether TLS was refused. Only their text tells the driver's TLS errors from others; a connection that breaks off
+/// is none of them.
 fn is_refused_tls(error: &RedisError) -> bool {
     let text = error.to_string();
     let refused = ["certificate", "InvalidContentType", "corrupt message", "received fatal alert"];

@@ -1,5 +1,5 @@
-//! One connection that all calls share, and what is done when it breaks: it is thrown away, and for a while nobody waits
-//! for Redis. The driver sends what is asked at the same time together.
+//! One connection that all calls share. When a call on it fails, the connection is given up, and for a while no call
+//! waits for Redis. The driver sends calls that are made at the same time together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,30 +19,33 @@ use super::error::from_driver;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::runtime::AdapterRuntime;
 
-/// How long nobody waits for a server that failed.
+/// The time for which no call waits for a server that failed.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Redis 7.0.
+/// The oldest major version that can be used.
 const OLDEST_SERVER: u32 = 7;
 
-/// The way to the server.
+/// The link to the server.
 pub(super) struct Link {
-    // In this order they are dropped.
+    // The fields are dropped in this order: the connection before the runtime that drives it.
+    /// Guards the choice of the connection, not its use: it is locked only to read or replace the state, never over an
+    /// await.
     state: Mutex<State>,
     runtime: AdapterRuntime,
     client: Client,
     connect: AsyncConnectionConfig,
     connect_timeout: Duration,
-    /// Counts connections.
+    /// Number of attempts to connect, which numbers the connections.
     connected: AtomicU64,
 }
 
+/// The state of a link. `Down` becomes `Connecting` under the lock, so only one task connects at a time.
 enum State {
     Up(Connection),
     Connecting,
     Down { since: Instant },
 }
 
-/// A connection.
+/// A connection, and the number that tells it from those before and after it.
 #[derive(Clone)]
 pub(super) struct Connection {
     number: u64,
@@ -61,7 +64,7 @@ impl Link {
         let connect = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.connect_timeout))
             .set_response_timeout(Some(settings.timeout))
-            // Calls that may wait to be sent.
+            // Most calls that may wait to be sent.
             .set_pipeline_buffer_size(1024);
         Ok(Arc::new(Self {
             state: Mutex::new(State::Connecting),
@@ -73,8 +76,8 @@ impl Link {
         }))
     }
 
-    /// Connects for the first time, and checks that the server is one that can be used. One that cannot be reached is
-    /// tried again later.
+    /// Connects for the first time, and checks that the server is one that can be used. A server that cannot be reached
+    /// is tried again later.
     pub(super) async fn open(self: &Arc<Self>) -> Result<()> {
         let link = Arc::clone(self);
         self.runtime.run(async move { link.connect().await }).await
@@ -91,7 +94,8 @@ impl Link {
         self.runtime.run(call).await
     }
 
-    /// The connection, if there is one now. Otherwise one is on its way, or will be after a pause.
+    /// The connection, if there is one now. Otherwise one is on its way, or a call after the pause starts to connect; a
+    /// failed attempt is not fatal, it begins a new pause.
     pub(super) fn connection(self: &Arc<Self>) -> Option<Connection> {
         let mut state = self.state.lock();
         match &*state {
@@ -132,10 +136,7 @@ impl Link {
         };
         let info: String =
             redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(from_driver)?;
-        let version = info
-            .lines()
-            .find_map(|connection| connection.strip_prefix("redis_version:"))
-            .unwrap_or("unknown");
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_none_or(|major| major < OLDEST_SERVER) {
             let issue =
@@ -145,7 +146,8 @@ impl Link {
         Ok(connection)
     }
 
-    /// Whether a server that should speak TLS answers to plain text: it waits for the rest of a TLS greeting for ever.
+    /// Whether a server that should speak TLS answers to plain text: such a server waits for the rest of a TLS greeting
+    /// for ever.
     async fn speaks_plain_text(&self) -> bool {
         let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else {
             return false;
@@ -205,8 +207,9 @@ impl Link {
         connecting.map_err(|_| late())?.map_err(from_driver)
     }
 
-    /// A call failed. Whatever it was, a server that does not answer may be gone without having closed its connections, and
-    /// one that has become a replica is not the one to ask: the connection is not used again.
+    /// Gives up the connection of a call that failed, after any error: a server that does not answer may be gone
+    /// without having closed its connections, and one that has become a replica is not the one to ask. A newer
+    /// connection stays.
     fn failed(&self, connection: &Connection, error: RedisError) -> Error {
         let mut state = self.state.lock();
         if matches!(&*state, State::Up(up) if up.is(connection)) {

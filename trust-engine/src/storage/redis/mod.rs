@@ -1,11 +1,12 @@
 //! Redis in front of a durable authority over counters, for many engines.
 //!
-//! A grant of the durable authority, a *chunk*, is handed out here in parts at the speed of Redis, and whatever engines do
-//! not spend comes back here. Redis is never trusted: a chunk carries the id of the server's life that it was brought
-//! to, and anything that another life finds is forfeited. It stays charged, so a flush, a restart, a failover or a split
-//! brain wastes a part of a ceiling and grants nothing twice. While Redis does not answer, the durable authority is asked.
+//! A grant of the durable authority, a *chunk*, is handed out here in parts at the speed of Redis, and an amount that
+//! an engine does not spend comes back here. Redis is never trusted: a chunk carries the replication id that the server
+//! had when the chunk was brought there, and a server with another replication id forfeits it. A forfeited chunk stays
+//! charged, so a flush, a restart, a failover or a split brain wastes a part of a ceiling and grants nothing twice.
+//! While Redis does not answer, the durable authority is asked.
 //!
-//! Besides, engines tell each other here what they changed, and may share a copy of statistics.
+//! Besides, engines tell each other of their changes here, and may share a copy of statistics.
 
 mod best_effort;
 mod calls;
@@ -28,16 +29,17 @@ use super::runtime::Time;
 use super::{CounterStore, Relay};
 use crate::error::{Error, Result};
 
-/// Connects to a server, and gives counters that hand out there what `durable` grants, and what engines tell each other.
+/// Connects to a server, and gives counters that hand out the grants of `durable` there, and a relay between the
+/// engines.
 ///
 /// A server that cannot be reached, or cannot write just now, is tried again later; the counters then say so in their
 /// warnings.
 ///
 /// # Errors
 /// Within the connect timeout: [`InvalidInput`](crate::ErrorKind::InvalidInput) for the settings, and for a `durable`
-/// authority that only one engine can use, [`PermissionDenied`](crate::ErrorKind::PermissionDenied) for a wrong password, a
-/// missing permission or a certificate that is not trusted, [`Unsupported`](crate::ErrorKind::Unsupported) for a server
-/// before Redis 7.
+/// authority that only one engine can use, [`PermissionDenied`](crate::ErrorKind::PermissionDenied) for a wrong
+/// password, a missing permission or a certificate that is not trusted,
+/// [`Unsupported`](crate::ErrorKind::Unsupported) for a server before Redis 7.
 pub async fn redis(
     settings: &Redis,
     durable: Arc<dyn CounterStore>,
@@ -58,7 +60,7 @@ pub async fn redis_at(
     open(settings, durable, Time::Given(clock)).await
 }
 
-/// StatCounts in Redis alone, in [best-effort mode](Redis::best_effort).
+/// Counters in Redis alone, in [best-effort mode](Redis::best_effort).
 ///
 /// # Errors
 /// Those of [`redis()`], and [`Unavailable`](crate::ErrorKind::Unavailable) for a server that cannot be reached.
@@ -95,7 +97,7 @@ async fn open(
         return Err(Error::invalid("redis", issue));
     };
     let link = Link::new(settings)?;
-    // Between braces is what a cluster places keys by.
+    // A cluster places keys by the text between braces.
     let namespace = format!("{}:{{{lineage}}}", settings.prefix);
     let chunks = Chunks::new(Arc::clone(&link), &namespace, time);
     let warnings = match try_out(&link, &chunks).await {
@@ -118,7 +120,7 @@ async fn open_best_effort(settings: &Redis, time: Time) -> Result<(Arc<dyn Count
     Ok((Arc::new(counters), Arc::new(relay)))
 }
 
-/// Connects, and runs what will be run.
+/// Connects, and runs every script once.
 async fn try_out(link: &Arc<Link>, chunks: &Arc<Chunks>) -> Result<()> {
     link.open().await?;
     let Some(connection) = link.connection() else { return Ok(()) };

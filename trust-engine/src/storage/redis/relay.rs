@@ -1,4 +1,5 @@
-//! What engines tell each other through Redis. Nothing relies on it: what is lost is found by looking.
+//! The messages that engines send each other through Redis. Nothing relies on them: if a message is lost, the engine
+//! finds the change by looking.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl Relay for RedisRelay {
     fn listen(&self, on_change: Listener) {
         let (link, channel) = (Arc::downgrade(&self.link), self.channel.clone());
         self.link.spawn(async move {
-            // Ends with the link: its runtime is gone then.
+            // The loop ends with the link, whose runtime is gone then.
             while let Some(link) = link.upgrade() {
                 let pubsub = link.pubsub().await;
                 drop(link);
@@ -88,7 +89,7 @@ async fn listen_once(
     on_change: &Listener,
 ) -> redis::RedisResult<()> {
     pubsub.subscribe(channel).await?;
-    // What changed before is not told.
+    // Changes before the subscription are not told, so there may be any.
     on_change(Change::Anything);
     let mut messages = pubsub.on_message();
     while let Some(message) = messages.next().await {

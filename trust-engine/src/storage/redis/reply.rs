@@ -1,4 +1,4 @@
-//! What the scripts answer: lists of numbers.
+//! The answers of the scripts: lists of numbers.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::ceiling::{CounterKey, Grant, Unspent, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::WindowKind;
 
-/// What a chunk has.
+/// Whether a chunk has enough for a request.
 pub(super) enum Have {
     Enough(Grant),
     Short {
         /// The server's time.
         at: i64,
-        /// What is left, and less than is needed.
+        /// The amount that is left; it, or the room below the limit, is less than is needed.
         left: u64,
-        /// What was there is over.
+        /// The rest of the chunk that was there, if that is over.
         over: Option<Over>,
     },
 }
 
 /// The answer to a take.
 pub(super) struct Taken {
-    /// Whether what the asker had not spent is the chunk's now.
+    /// Whether the chunk has taken back the asker's unspent amount.
     pub(super) taken_back: bool,
     pub(super) have: Have,
 }
@@ -36,7 +36,7 @@ impl Taken {
     }
 }
 
-/// The answer to a refill: the asker's part, and what is left of a chunk that is over. `None` if the grant was not taken.
+/// The answer to a refill: the asker's part, and the rest of a chunk that is over. `None` if the grant was refused.
 pub(super) fn refilled(reply: &[i64]) -> Result<Option<(Grant, Option<Over>)>> {
     Ok(match number(reply, 0)? {
         1 => Some((grant(reply, 1)?, over(reply, 5)?)),
@@ -44,7 +44,7 @@ pub(super) fn refilled(reply: &[i64]) -> Result<Option<(Grant, Option<Over>)>> {
     })
 }
 
-/// What is left of a chunk that is over.
+/// The rest of a chunk that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Over {
     window: Window,
@@ -53,14 +53,14 @@ pub(super) struct Over {
 }
 
 impl Over {
-    /// What to give back for it, if it is anything.
+    /// The amount to give back for it, if there is any.
     pub(super) fn of(self, key: &CounterKey) -> Option<Unspent> {
         let Self { window, slice, left: amount } = self;
         (amount > 0).then(|| Unspent { key: key.clone(), window, slice, amount })
     }
 }
 
-/// Kind, seconds, slice, rest.
+/// Reads the rest of a chunk that is over: kind, seconds, slice, rest.
 pub(super) fn over(reply: &[i64], from: usize) -> Result<Option<Over>> {
     if reply.len() <= from {
         return Ok(None);
@@ -75,7 +75,7 @@ pub(super) fn over(reply: &[i64], from: usize) -> Result<Option<Over>> {
     Ok(Some(Over { window: Window::new(kind, seconds), slice, left }))
 }
 
-/// Amount, what is used, slice, validity.
+/// Reads a grant: amount, the amount that is used, slice, validity.
 fn grant(reply: &[i64], from: usize) -> Result<Grant> {
     Ok(Grant {
         amount: amount(reply, from)?,
