@@ -4,7 +4,7 @@
 //! byte. Because entries of the log are never erased, ids should be pseudonyms.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,15 +75,14 @@ id!(
     "organization"
 );
 
-impl OrganizationId {
-    /// The organization of deployments that have only one.
-    pub(crate) const DEFAULT: &'static str = "default";
-}
+/// The organization of deployments that have only one.
+pub(crate) static DEFAULT_ORGANIZATION: LazyLock<OrganizationId> =
+    LazyLock::new(|| OrganizationId("default".into()));
 
 impl Default for OrganizationId {
     /// The organization `default`, for deployments that have only one.
     fn default() -> Self {
-        Self(Self::DEFAULT.into())
+        DEFAULT_ORGANIZATION.clone()
     }
 }
 

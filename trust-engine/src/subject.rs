@@ -1,5 +1,7 @@
 //! The facts about the agent at the moment of the decision, and the tier that follows from them.
 
+use std::cmp::Ordering;
+
 use crate::agent::{Agent, AgentStatus};
 use crate::policy::{Policy, Unregistered};
 
@@ -89,17 +91,13 @@ impl EffectiveTier {
         if subject.authority.is_some() {
             return Self { rank: claimed, source: TierSource::Asserted, excess: false, held_if_higher: None };
         }
-        match (held, claimed) {
-            (Some(held), Some(claimed)) if claimed > held => {
-                Self { rank: Some(held), source: TierSource::Held, excess: true, held_if_higher: None }
-            }
-            (Some(held), claimed) => Self {
-                rank: claimed,
-                source: TierSource::Claimed,
-                excess: false,
-                held_if_higher: claimed.filter(|claimed| *claimed < held).map(|_| held),
-            },
-            (None, _) => Self { rank: None, source: TierSource::Held, excess: false, held_if_higher: None },
+        let held_only = Self { rank: held, source: TierSource::Held, excess: false, held_if_higher: None };
+        let Some(held) = held else { return held_only };
+        let at_claim = Self { rank: claimed, source: TierSource::Claimed, ..held_only };
+        match claimed.map(|claimed| claimed.cmp(&held)) {
+            Some(Ordering::Greater) => Self { excess: true, ..held_only },
+            Some(Ordering::Less) => Self { held_if_higher: Some(held), ..at_claim },
+            Some(Ordering::Equal) | None => at_claim,
         }
     }
 }

@@ -144,14 +144,14 @@ impl FollowerSettings {
         let sizes: BTreeMap<Shard, u64> =
             self.store.heads().await?.into_iter().map(|head| (head.shard, head.size)).collect();
         if let Some(seen) = seen {
+            if seen.keys().any(|shard| !sizes.contains_key(shard)) {
+                self.forget();
+            }
             for (&shard, &end) in &sizes {
                 match seen.get(&shard).copied().unwrap_or(0) {
                     start if start <= end => self.tell_changed(ShardRange { shard, start, end }).await?,
                     // The log was set back, so any of its entries may be gone.
-                    _ => {
-                        self.followed.any_agent_changed();
-                        self.checkpoints.forget();
-                    }
+                    _ => self.forget(),
                 }
             }
         } else {
@@ -164,6 +164,12 @@ impl FollowerSettings {
     }
 
     /// Tells of the agents that were registered or changed in a part of the log.
+    /// The log was set back to before a change, or before a shard began.
+    fn forget(&self) {
+        self.followed.any_agent_changed();
+        self.checkpoints.forget();
+    }
+
     async fn tell_changed(&self, range: ShardRange) -> Result<()> {
         let mut rest = Some(range).filter(|range| range.start < range.end);
         while let Some(range) = rest {

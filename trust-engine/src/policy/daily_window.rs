@@ -3,9 +3,10 @@
 //! A window is compared with the time of a wall clock in that zone, so it follows daylight saving by itself.
 //! An overnight window belongs to the day on which it begins.
 
+use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use super::document::{Day, TimeWindow};
+use super::document::TimeWindow;
 use crate::clock::Timestamp;
 
 const MINUTES_PER_DAY: u16 = 24 * 60;
@@ -14,8 +15,8 @@ const MINUTES_PER_DAY: u16 = 24 * 60;
 #[derive(Clone, Debug)]
 pub(crate) struct DailyWindow {
     zone: TimeZone,
-    /// Bit 0 is Monday.
-    days: u8,
+    /// Whether a window begins on the day, from Monday on.
+    days: [bool; 7],
     from: u16,
     to: u16,
 }
@@ -23,11 +24,12 @@ pub(crate) struct DailyWindow {
 impl DailyWindow {
     /// Compiles a window; `None` where the document's check would have found a mistake.
     pub(crate) fn compile(window: &TimeWindow) -> Option<Self> {
-        let days =
-            window.days.as_ref().map_or(0x7F, |days| days.iter().fold(0, |bits, day| bits | bit(*day)));
+        let named = |day: usize| {
+            window.days.as_ref().is_none_or(|days| days.iter().any(|named| *named as usize == day))
+        };
         Some(Self {
             zone: TimeZone::get(&window.zone).ok()?,
-            days,
+            days: std::array::from_fn(named),
             from: minute_of_day(&window.from)?,
             to: minute_of_day(&window.to)?,
         })
@@ -37,18 +39,15 @@ impl DailyWindow {
     pub(crate) fn contains(&self, now: Timestamp) -> bool {
         let civil = self.zone.to_datetime(now.to_jiff());
         let minute = u16::from(civil.hour().unsigned_abs()) * 60 + u16::from(civil.minute().unsigned_abs());
-        let today = 1u8 << civil.weekday().to_monday_zero_offset().unsigned_abs();
-        let yesterday = if today == 1 { 0x40 } else { today >> 1 };
-        let begins_today = self.days & today != 0;
+        let begins_on = |weekday: Weekday| {
+            self.days.get(usize::from(weekday.to_monday_zero_offset().unsigned_abs())) == Some(&true)
+        };
+        let (today, yesterday) = (civil.weekday(), civil.weekday().previous());
         if self.from < self.to {
-            return begins_today && (self.from..self.to).contains(&minute);
+            return begins_on(today) && (self.from..self.to).contains(&minute);
         }
-        (begins_today && minute >= self.from) || (self.days & yesterday != 0 && minute < self.to)
+        (begins_on(today) && minute >= self.from) || (begins_on(yesterday) && minute < self.to)
     }
-}
-
-fn bit(day: Day) -> u8 {
-    1 << (day as u8)
 }
 
 /// The minutes since midnight of `HH:MM`, 00:00 to 24:00.
@@ -66,6 +65,7 @@ pub(crate) fn minute_of_day(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Day;
 
     fn window(zone: &str, days: Option<Vec<Day>>, from: &str, to: &str) -> DailyWindow {
         let (zone, from, to) = (zone.into(), from.into(), to.into());
@@ -84,6 +84,15 @@ mod tests {
         assert!(office.contains(at("2024-05-06T16:59:59.999999Z")));
         assert!(!office.contains(at("2024-05-06T17:00:00Z")));
         assert!(window("UTC", None, "00:00", "24:00").contains(at("2024-05-06T23:59:59Z")));
+    }
+
+    #[test]
+    fn a_window_that_ends_where_it_begins_lasts_a_day() {
+        let monday = window("UTC", Some(vec![Day::Mon]), "09:00", "09:00");
+        assert!(!monday.contains(at("2024-05-06T08:59:59.999999Z")));
+        assert!(monday.contains(at("2024-05-06T09:00:00Z")));
+        assert!(monday.contains(at("2024-05-07T08:59:59.999999Z")));
+        assert!(!monday.contains(at("2024-05-07T09:00:00Z")));
     }
 
     #[test]

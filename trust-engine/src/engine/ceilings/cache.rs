@@ -1,5 +1,6 @@
 //! The cached quotas of the agents of recent requests, and the parts that these quotas share.
 
+use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::ceiling::{CounterKey, Rate};
 use crate::clock::{Clock, Moment};
+use crate::ids::OrganizationId;
 use crate::log::{UnrecordedChecks, UnrecordedCounts};
 use crate::policy::RateLimit;
 use crate::quota::{AgentQuota, LeasePool, Rates};
@@ -64,7 +66,7 @@ impl Eq for QuotaKey {}
 /// A [`QuotaKey`], borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct QuotaKeyRef<'a> {
-    pub(super) organization: &'a str,
+    pub(super) organization: &'a OrganizationId,
     pub(super) agent: &'a str,
     pub(super) claim: Option<&'a str>,
     /// Whether the claim is a tier authority's.
@@ -73,7 +75,7 @@ pub(super) struct QuotaKeyRef<'a> {
 
 impl<'a> QuotaKeyRef<'a> {
     /// The key of an agent at the tier that it holds.
-    pub(super) fn holder(organization: &'a str, agent: &'a str) -> Self {
+    pub(super) fn holder(organization: &'a OrganizationId, agent: &'a str) -> Self {
         Self { organization, agent, claim: None, asserted: false }
     }
 }
@@ -86,7 +88,7 @@ impl QuotaKeyRef<'_> {
             (Some(_), true) => Claim::Asserted,
         };
         let claim = self.claim.unwrap_or_default();
-        (self.organization.as_bytes(), self.agent.as_bytes(), claim.as_bytes(), kind)
+        (self.organization.as_str().as_bytes(), self.agent.as_bytes(), claim.as_bytes(), kind)
     }
 }
 
@@ -187,12 +189,16 @@ impl QuotaCache {
 impl Rates for QuotaCache {
     fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate> {
         let key = (key, Box::from(limit.tier.as_str()));
-        if let Some(known) = self.rates.get(&key).filter(|rate| rate.limit() == limit) {
-            return known;
+        let make = || Arc::new(Rate::new(limit.clone(), Arc::clone(&self.clock)));
+        // Threads that ask at the same time get the same bucket: each begins full.
+        let known = self.rates.get_or_insert_with(&key, || Ok::<_, Infallible>(make()));
+        match known {
+            Ok(known) if known.limit() == limit => known,
+            _ => {
+                let rate = make();
+                self.rates.insert(key, Arc::clone(&rate));
+                rate
+            }
         }
-        // Threads may make the same rate at the same time; the one that is cached last stays.
-        let rate = Arc::new(Rate::new(limit.clone(), Arc::clone(&self.clock)));
-        self.rates.insert(key, Arc::clone(&rate));
-        rate
     }
 }

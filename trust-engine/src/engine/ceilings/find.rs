@@ -29,7 +29,7 @@ impl Engine {
         let claim = request.claimed_tier();
         let authority = request.caller_name().is_some_and(|caller| self.0.authorities.contains(caller));
         QuotaKeyRef {
-            organization: request.organization_id().as_str(),
+            organization: request.organization_id(),
             agent: request.agent_name(),
             claim,
             asserted: authority && claim.is_some(),
@@ -80,7 +80,7 @@ impl Engine {
     /// because its generations were read before the change.
     pub(super) async fn find(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Arc<CachedQuota>> {
         let state = self.state()?;
-        let organization = OrganizationId::parse(key.organization)?;
+        let organization = key.organization.clone();
         let id = AgentId::parse(key.agent)?;
         // The generations are read before the policy and the agent, so that a change in between is noticed.
         let policy_generation = self.0.policy.generation();
@@ -143,7 +143,11 @@ impl Engine {
         Ok(CeilingVerdict::new(outcome, now.wall))
     }
 
-    pub(super) async fn usage(&self, organization: &str, agent: &str) -> Result<Vec<CeilingUsage>> {
+    pub(super) async fn usage(
+        &self,
+        organization: &OrganizationId,
+        agent: &str,
+    ) -> Result<Vec<CeilingUsage>> {
         let state = self.state()?;
         let now = self.0.clock.coarse();
         let key = QuotaKeyRef::holder(organization, agent);

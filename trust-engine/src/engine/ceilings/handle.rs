@@ -36,9 +36,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    pub(super) fn open(engine: &Engine, organization: &str, agent: &str) -> Result<Self> {
-        let (organization, agent) = (OrganizationId::parse(organization)?, AgentId::parse(agent)?);
-        let (cached, _) = engine.quota_now(&QuotaKeyRef::holder(organization.as_str(), agent.as_str()))?;
+    pub(super) fn open(engine: &Engine, organization: &OrganizationId, agent: &str) -> Result<Self> {
+        let (cached, _) = engine.quota_now(&QuotaKeyRef::holder(organization, agent))?;
+        let (organization, agent) = (cached.quota.organization.clone(), cached.quota.id.clone());
         let later = ArcSwap::new(Arc::clone(&cached));
         Ok(Self { engine: engine.clone(), organization, agent, first: cached, later })
     }
@@ -63,7 +63,7 @@ impl Quota {
         if self.engine.is_fresh(&later, now) {
             return self.engine.take_from(&later, resource, amount, now);
         }
-        let key = QuotaKeyRef::holder(self.organization.as_str(), self.agent.as_str());
+        let key = QuotaKeyRef::holder(&self.organization, self.agent.as_str());
         let (cached, now) = self.engine.quota_now(&key)?;
         self.later.store(Arc::clone(&cached));
         self.engine.take_from(&cached, resource, amount, now)
@@ -74,7 +74,7 @@ impl Engine {
     /// Takes from the quota of an agent's held tier.
     pub(super) fn take(
         &self,
-        organization: &str,
+        organization: &OrganizationId,
         agent: &str,
         resource: &str,
         amount: u64,

@@ -7,7 +7,7 @@ use super::verdict::CeilingVerdict;
 use crate::ceiling::CeilingRequest;
 use crate::engine::instance::Engine;
 use crate::error::Result;
-use crate::ids::OrganizationId;
+use crate::ids::{DEFAULT_ORGANIZATION, OrganizationId};
 
 /// The quotas of one organization's agents: usage, reservations, handles.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Quotas<'_> {
         taken.map_err(|error| error.during("check ceiling"))
     }
 
-    fn organization(&self) -> &str {
-        self.organization.as_ref().map_or(OrganizationId::DEFAULT, OrganizationId::as_str)
+    fn organization(&self) -> &OrganizationId {
+        self.organization.as_ref().unwrap_or(&DEFAULT_ORGANIZATION)
     }
 }

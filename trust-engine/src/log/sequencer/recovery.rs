@@ -61,7 +61,11 @@ impl Writer {
                     // The receipts that are given out for the commit must hold whenever this shard is written again.
                     self.tip = prepared.clone();
                 }
-                self.claim_another()?;
+                let claimed = self.claim_another();
+                // Another shard that was set back stops this engine, but does not undo the commit.
+                if !(committed && self.shared.state() == WriterState::SetBack) {
+                    claimed?;
+                }
                 return Ok(committed);
             }
         };
