@@ -89,7 +89,7 @@ impl Follower {
         let (ending, ended) = async_channel::bounded(1);
         let is_stopped = Arc::clone(&stopped);
         std::thread::Builder::new()
-            .name("trust-engine-watch".into())
+            .name("trust-engine-follower".into())
             .spawn(move || {
                 settings.run(&woken, &is_stopped);
                 drop(ending);

@@ -20,7 +20,7 @@ pub struct PolicyDocument {
     /// Short name of the policy, for people.
     #[schemars(length(min = bounds::POLICY_NAME.min, max = bounds::POLICY_NAME.max))]
     pub name: String,
-    /// What the policy is for.
+    /// The purpose of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
@@ -34,7 +34,7 @@ pub struct PolicyDocument {
     #[serde(default)]
     #[schemars(length(max = bounds::RULES.max))]
     pub rules: Vec<Rule>,
-    /// What holds when the tier is sufficient and no rule matches. Always written out, so that nobody has to guess.
+    /// The verdict when the tier is sufficient and no rule matches. Always written out, so that no reader has to guess.
     pub default_effect: Decision,
     /// How agents without a registration and claimed tiers are treated.
     #[serde(default)]
@@ -60,7 +60,7 @@ pub struct Tier {
     /// Unique name.
     #[schemars(regex(pattern = bounds::NAME_PATTERN))]
     pub name: String,
-    /// What an agent has shown to be here.
+    /// The proof that an agent of this tier has given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
@@ -88,7 +88,7 @@ pub struct Role {
     /// Unique name.
     #[schemars(regex(pattern = bounds::NAME_PATTERN))]
     pub name: String,
-    /// What the role is for.
+    /// The purpose of the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
@@ -110,13 +110,13 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::DESCRIPTION.max))]
     pub description: Option<String>,
-    /// What the rule decides.
+    /// The verdict of the rule.
     pub effect: Decision,
     /// Reason given to the caller; 1 to 512 characters. Default: a sentence naming the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = bounds::REASON.min, max = bounds::REASON.max))]
     pub reason: Option<String>,
-    /// Whom an ESCALATE asks: a queue, team or address of the host; only with effect ESCALATE.
+    /// The approver that an ESCALATE asks: a queue, team or address of the host; only with effect ESCALATE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = bounds::ESCALATION_PATH.min, max = bounds::ESCALATION_PATH.max))]
     pub escalation_path: Option<String>,
@@ -208,7 +208,7 @@ pub enum Day {
     Sun,
 }
 
-/// What a rule, or the absence of a matching rule, decides.
+/// The verdict of a rule, or of the absence of a matching rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Decision {
@@ -272,7 +272,7 @@ pub enum Unregistered {
     Deny,
 }
 
-/// What a claim above the held tier does; either way it is recorded as a signal of gaming.
+/// The effect of a claim above the held tier; either way it is recorded as a signal of gaming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExcessClaim {
