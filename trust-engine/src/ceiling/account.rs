@@ -45,7 +45,7 @@ impl Account {
         }
         self.newest = slice;
         if window != self.window {
-            let carried = self.used();
+            let carried = self.total();
             *self = Self::new(window, now);
             self.charge(carried);
         }
@@ -64,7 +64,7 @@ impl Account {
     }
 
     /// The sum of the charges that count now.
-    pub(crate) fn used(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.charged.iter().fold(0, |sum, charge| sum.saturating_add(*charge))
     }
 
@@ -125,11 +125,11 @@ mod tests {
         let mut account = Account::new(fixed(), at(HOUR));
         account.charge(7);
         account.advance(fixed(), at(2 * HOUR - 1)).unwrap();
-        assert_eq!(account.used(), 7);
+        assert_eq!(account.total(), 7);
         assert!(!account.is_over(at(2 * HOUR - 1)));
         assert!(account.is_over(at(2 * HOUR)));
         account.advance(fixed(), at(2 * HOUR)).unwrap();
-        assert_eq!(account.used(), 0);
+        assert_eq!(account.total(), 0);
     }
 
     #[test]
@@ -151,10 +151,10 @@ mod tests {
         account.charge(5);
         let day = Window::new(WindowKind::Fixed, 86_400);
         account.advance(day, at(5 * HOUR + HOUR / 2)).unwrap();
-        assert_eq!(account.used(), 12);
+        assert_eq!(account.total(), 12);
         // A lease of the old window cannot be given back to the new one.
         assert!(!account.take_back(sliding(), sliding().slice(at(5 * HOUR)), 7));
-        assert_eq!(account.used(), 12);
+        assert_eq!(account.total(), 12);
     }
 
     #[test]
@@ -165,9 +165,9 @@ mod tests {
         account.advance(sliding(), at(5 * HOUR + HOUR / 4)).unwrap();
         account.charge(10);
         assert!(account.take_back(sliding(), first, 4));
-        assert_eq!(account.used(), 16);
+        assert_eq!(account.total(), 16);
         account.advance(sliding(), at(6 * HOUR + HOUR / 16 + 1)).unwrap();
-        assert_eq!(account.used(), 10, "the first slice has left the window with what remained of it");
+        assert_eq!(account.total(), 10, "the first slice has left the window with what remained of it");
         assert!(!account.take_back(sliding(), first, 4));
     }
 }

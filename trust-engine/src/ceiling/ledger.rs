@@ -44,7 +44,7 @@ impl Ledger {
         let mut refused = None;
         for (place, request) in requests.iter().enumerate() {
             let mut refuse = |refusal, account: &Account| {
-                let (charged, slice) = (account.used(), account.slice());
+                let (charged, slice) = (account.total(), account.slice());
                 refused.get_or_insert(LeaseAnswer::Refused { place, refusal, charged, slice });
             };
             let (mut account, forgotten) = self.account(&request.key, request.window, now, source)?;
@@ -57,7 +57,7 @@ impl Ledger {
             let returned = returned || (carried && !set_back);
             if set_back {
                 refuse(Refusal::ClockSetBack, &account);
-            } else if request.limit.saturating_sub(account.used()) < request.need {
+            } else if request.limit.saturating_sub(account.total()) < request.need {
                 refuse(Refusal::Exhausted, &account);
             }
             accounts.push((account, returned));
@@ -97,7 +97,7 @@ impl Ledger {
         let (mut account, _) = self.account(key, window, now, source)?;
         // If the clock was set back, the account stays as it was last known.
         let _ = account.advance(window, now);
-        Ok(Charged { amount: account.used(), slice: account.slice() })
+        Ok(Charged { amount: account.total(), slice: account.slice() })
     }
 
     /// Gives the account, and says whether one that was charged at a later time may have been forgotten.
@@ -134,11 +134,11 @@ impl Ledger {
 
 /// Charges a request to its account: the need, and as much of the spare as may be granted ahead.
 fn grant(account: &mut Account, request: &LeaseRequest, now: Timestamp) -> Grant {
-    let left = request.limit.saturating_sub(account.used()).saturating_sub(request.need);
+    let left = request.limit.saturating_sub(account.total()).saturating_sub(request.need);
     let amount = request.need + request.spare.min(left / SPARE_PART);
     account.charge(amount);
     let slice = account.slice();
     let runs = request.window.slice_end(slice).micros() - now.micros();
     let valid_for = Duration::from_micros(u64::try_from(runs).unwrap_or(0));
-    Grant { amount, charged: account.used(), slice, valid_for }
+    Grant { amount, charged: account.total(), slice, valid_for }
 }

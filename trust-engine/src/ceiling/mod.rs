@@ -1,5 +1,5 @@
 //! Capability ceilings, the arithmetic: windows and slices, accounts and the ledger over them, leases and the slot that
-//! spends one. Nothing here waits, reads a clock by itself or knows where counters are kept.
+//! spends one. Nothing here waits, or knows where counters are kept.
 //!
 //! An authority ([`CounterStore`](crate::storage::CounterStore)) charges amounts to accounts and grants them as leases;
 //! an engine spends each lease by one compare-and-swap and requests another when it runs short. A grant is charged

@@ -23,7 +23,7 @@ type Key = (OrganizationId, AgentId);
 /// Agents that decisions asked for lately, also those that are not registered. Decisions read the cache and the atomics
 /// without the lock `changes`; it is held for every change of the cache or of a generation.
 pub(super) struct AgentCache {
-    known: QuickCache<Key, Known>,
+    known: QuickCache<Key, CachedAgent>,
     pub(super) max_age: Duration,
     /// The time until which cached agents need not be read again, because the follower has looked for changes. It never
     /// goes back.
@@ -43,7 +43,7 @@ const GENERATIONS: usize = 256;
 
 /// The state of an agent as it was read; `None` for one that is not registered.
 #[derive(Clone)]
-pub(super) struct Known {
+pub(super) struct CachedAgent {
     pub(super) agent: Option<Arc<Agent>>,
     /// The time until which decisions may rest on it, in microseconds of the steady clock, as all times here.
     pub(super) good_until: i64,
@@ -76,7 +76,7 @@ impl AgentCache {
     }
 
     /// A cached agent that a decision may rest on now.
-    pub(super) fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: i64) -> Option<Known> {
+    pub(super) fn fresh(&self, organization: &OrganizationId, id: &AgentId, now: i64) -> Option<CachedAgent> {
         let known = self.known.get(&(organization.clone(), id.clone()))?;
         (now < known.good_until || self.is_verified(now)).then_some(known)
     }
@@ -111,7 +111,7 @@ impl AgentCache {
         let good_until = now.saturating_add(self.max_age.as_micros() as i64);
         let changes = self.changes.lock();
         if *changes == seen {
-            self.known.insert((organization.clone(), id.clone()), Known { agent, good_until });
+            self.known.insert((organization.clone(), id.clone()), CachedAgent { agent, good_until });
         }
     }
 

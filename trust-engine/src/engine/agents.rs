@@ -53,7 +53,7 @@ impl Agents<'_> {
     }
 
     async fn try_register(&self, agent: NewAgent) -> Result<AgentReceipt> {
-        let policy = self.engine.snapshot();
+        let policy = self.engine.current_policy();
         let actor = agent.actor()?;
         let mut agent = agent.check(&self.organization, &policy, self.engine.now())?;
         agent.family = self.family(&agent).await?;
@@ -118,7 +118,7 @@ impl Agents<'_> {
         let id = AgentId::parse(id)?;
         let stored = self.engine.0.store.agent(&self.organization, &id).await?;
         let before = stored.ok_or_else(|| self.not_found(&id))?;
-        let after = change.apply(&before, &self.engine.snapshot(), self.engine.now())?;
+        let after = change.apply(&before, &self.engine.current_policy(), self.engine.now())?;
         self.commit(Some(before), after, "CHANGED", change.actor(), change.reason_text()).await
     }
 
@@ -137,7 +137,7 @@ impl Agents<'_> {
             agent: Some(after.id.clone()),
             decision: None,
             reason_code: Some(code.into()),
-            policy: Some(self.engine.snapshot().hash()),
+            policy: Some(self.engine.current_policy().hash()),
             payload: body.to_string().into_bytes(),
         };
         let draft = self.engine.draft(content, self.engine.now());

@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::instance::{Content, Engine, at_once};
@@ -15,8 +14,8 @@ use crate::clock::new_id;
 use crate::error::Result;
 use crate::gate::{Evaluation, GateRequest, Subject, evaluate};
 use crate::ids::AgentId;
-use crate::log::{Draft, ParentOf, Submission, Ticket, VerdictStat};
-use crate::policy::{Decision, Durability, Policy, RecordingMode};
+use crate::log::{Submission, Ticket, VerdictStat};
+use crate::policy::{Decision, Durability, Policy};
 use crate::provenance::{Receipt, RecordType};
 
 /// A gate's verdict and its record.
@@ -72,7 +71,7 @@ impl Engine {
     async fn try_evaluate(&self, request: &GateRequest) -> Result<Verdict> {
         let id = request.check()?;
         let agent = self.agent(request.organization_id(), &id).await?;
-        let policy = self.snapshot();
+        let policy = self.current_policy();
         let wait = policy.document().recording.gates.durability == Durability::Commit;
         let (mut verdict, submission, ticket) = self.judge(policy, request, id, agent, !wait)?;
         if let Some(submission) = submission {
@@ -101,7 +100,8 @@ impl Engine {
         let id = request.check()?;
         let issue = format_args!("agent {id} is not cached and its store is remote; use evaluate_gate");
         let agent = at_once(self.agent(request.organization_id(), &id), issue)?;
-        let (verdict, submission, ticket) = self.judge(self.snapshot(), request, id.clone(), agent, true)?;
+        let (verdict, submission, ticket) =
+            self.judge(self.current_policy(), request, id.clone(), agent, true)?;
         if let Some(submission) = submission {
             self.0.sequencer.try_submit(submission)?;
         }
@@ -124,13 +124,13 @@ impl Engine {
         // The authority is recorded only if the request asserts a tier.
         let authority = authority.filter(|_| request.claimed_tier().is_some());
         let evaluation = evaluate(&policy, &Subject::of(agent).asserted_by(authority), request, now);
-        let counted = VerdictStat::Gate(evaluation.decision(), evaluation.tier().unwrap_or("unknown").into());
+        let stat = VerdictStat::Gate(evaluation.decision(), evaluation.tier().unwrap_or("unknown").into());
         let organization = request.organization_id();
         if !evaluation.excess_claim() && !self.is_recorded(&policy, evaluation.decision()) {
             // An unrecorded verdict needs this check as a recorded one does: a fenced engine decides by an outdated
             // policy.
             self.0.sequencer.check_state()?;
-            self.0.sequencer.count_unrecorded(organization, now, &counted, 1);
+            self.0.sequencer.count_unrecorded(organization, now, &stat, 1);
             let id = new_id(now, &*self.0.entropy);
             let verdict = Verdict { evaluation, id, recorded: Recorded::Not, receipt: None };
             return Ok((verdict, None, Ticket::unrecorded()));
@@ -145,7 +145,7 @@ impl Engine {
             payload: GatePayload::bytes(&evaluation, request, agent, authority)?,
         };
         let mut draft = self.draft(content, now);
-        draft.counted = Some(counted);
+        draft.stat = Some(stat);
         let id = draft.id;
         let (claimed, caller) = (request.claimed_tier(), request.caller_name());
         let signal =
@@ -156,51 +156,8 @@ impl Engine {
         Ok((verdict, Some(submission), ticket))
     }
 
-    /// The record of a claim above the held tier: a signal of gaming, recorded as a consequence of the verdict.
-    pub(super) fn excess_claim(
-        &self,
-        verdict: &Draft,
-        claimed: Option<&str>,
-        held: Option<&str>,
-        caller: Option<&str>,
-    ) -> Draft {
-        let body = json!({
-            "reason": "a tier above the held one was claimed",
-            "claimed": claimed,
-            "held": held,
-            "caller": caller,
-        });
-        let content = Content {
-            kind: RecordType::Signal,
-            organization: verdict.organization.clone(),
-            agent: verdict.agent.clone(),
-            decision: None,
-            reason_code: Some("TIER_CLAIM_ABOVE_HELD".into()),
-            policy: verdict.policy,
-            payload: body.to_string().into_bytes(),
-        };
-        let mut draft = self.draft(content, self.now());
-        draft.parent = ParentOf::First;
-        draft
-    }
-
     fn is_recorded(&self, policy: &Policy, decision: Decision) -> bool {
         let recording = &policy.document().recording.gates;
         self.is_sampled(recording.mode, recording.sample_per_thousand, decision == Decision::Allow)
-    }
-
-    /// Whether a verdict is among those that are recorded. Refusals always are, unless the policy records none.
-    pub(super) fn is_sampled(&self, mode: RecordingMode, per_thousand: Option<u32>, allowed: bool) -> bool {
-        match mode {
-            RecordingMode::All => true,
-            RecordingMode::None => false,
-            RecordingMode::Sampled if !allowed => true,
-            RecordingMode::Sampled => {
-                let mut random = [0u8; 4];
-                self.0.entropy.fill(&mut random);
-                // The remainder's bias is below one in four million.
-                u32::from_le_bytes(random) % 1000 < per_thousand.unwrap_or(1000)
-            }
-        }
     }
 }

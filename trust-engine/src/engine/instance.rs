@@ -84,7 +84,7 @@ impl Engine {
     /// clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed) afterwards where they would have to write.
     pub async fn close(&self) {
         if let Some(ceilings) = &self.0.ceilings {
-            ceilings.settle();
+            ceilings.stop();
         }
         if let Some(follower) = &self.0.follower {
             follower.stop();
@@ -120,7 +120,7 @@ impl Engine {
         self.0.clock.now()
     }
 
-    pub(super) fn snapshot(&self) -> Arc<Policy> {
+    pub(super) fn current_policy(&self) -> Arc<Policy> {
         self.0.policy.policy()
     }
 
@@ -140,7 +140,7 @@ impl Engine {
             parent: ParentOf::Nothing,
             commitment: payload.commitment(),
             payload: Arc::new(payload),
-            counted: None,
+            stat: None,
         }
     }
 

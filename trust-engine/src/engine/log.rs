@@ -81,7 +81,7 @@ impl Log<'_> {
             agent: Some(agent),
             decision: Some(record.decision()),
             reason_code: record.code().map(|code| code.to_owned().into()),
-            policy: Some(self.engine.snapshot().hash()),
+            policy: Some(self.engine.current_policy().hash()),
             payload: record.payload_json(),
         };
         let mut draft = self.engine.draft(content, self.engine.now());

@@ -14,6 +14,7 @@ mod options;
 mod payload;
 mod policies;
 mod recorded;
+mod recording;
 mod stats;
 
 pub use agents::{AgentReceipt, Agents};

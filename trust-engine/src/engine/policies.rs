@@ -49,7 +49,7 @@ impl Engine {
 impl Policies<'_> {
     /// The policy that decisions are made by now.
     pub fn current(&self) -> Arc<Policy> {
-        self.engine.snapshot()
+        self.engine.current_policy()
     }
 
     /// Brings a policy into force, in the name of `actor`. Committed, with its record, when this returns; every

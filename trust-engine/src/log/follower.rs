@@ -163,13 +163,14 @@ impl FollowerSettings {
         Ok(())
     }
 
-    /// Tells of the agents that were registered or changed in a part of the log.
     /// The log was set back to before a change, or before a shard began.
     fn forget(&self) {
         self.followed.any_agent_changed();
         self.checkpoints.forget();
     }
 
+    /// Tells of the agents that were registered or changed in a part of the log.
+    /// Tells of the agents that were registered or changed in a part of the log.
     async fn tell_changed(&self, range: ShardRange) -> Result<()> {
         let mut rest = Some(range).filter(|range| range.start < range.end);
         while let Some(range) = rest {

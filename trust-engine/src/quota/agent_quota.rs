@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::lease_pool::LeasePool;
-use super::limits::{LimitSubject, Rates, ResourceLimits};
+use super::limits::{LimitSubject, ResourceLimits};
 use crate::agent::Agent;
 use crate::ceiling::{CeilingCode, refusal};
 use crate::ids::{AgentId, OrganizationId};
@@ -45,37 +45,27 @@ impl AgentQuota {
 
     /// Gives the limits of a resource, or the code that says why this agent has none.
     #[inline]
-    pub(crate) fn limits(
-        &self,
-        resource: &str,
-        pool: &LeasePool,
-        rates: &impl Rates,
-    ) -> Result<&ResourceLimits, CeilingCode> {
+    pub(crate) fn limits(&self, resource: &str, pool: &LeasePool) -> Result<&ResourceLimits, CeilingCode> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
         let place = self.policy.resource(resource).ok_or(CeilingCode::UnknownResource)?;
-        self.limits_at(place, pool, rates).ok_or(CeilingCode::NoCeiling)
+        self.limits_at(place, pool).ok_or(CeilingCode::NoCeiling)
     }
 
     /// Gives the limits of a resource, also of an agent that may use no resource at all.
-    pub(crate) fn limits_of(
-        &self,
-        resource: &str,
-        pool: &LeasePool,
-        rates: &impl Rates,
-    ) -> Option<&ResourceLimits> {
-        self.limits_at(self.policy.resource(resource)?, pool, rates)
+    pub(crate) fn limits_even_if_refused(&self, resource: &str, pool: &LeasePool) -> Option<&ResourceLimits> {
+        self.limits_at(self.policy.resource(resource)?, pool)
     }
 
     #[inline]
-    fn limits_at(&self, place: usize, pool: &LeasePool, rates: &impl Rates) -> Option<&ResourceLimits> {
+    fn limits_at(&self, place: usize, pool: &LeasePool) -> Option<&ResourceLimits> {
         let resolve = || {
             let family = self.agent.as_ref().and_then(|agent| agent.family.as_ref());
             let root = family.unwrap_or(&self.id);
             let subject =
                 LimitSubject { organization: &self.organization, agent: &self.id, root, tier: self.tier };
-            ResourceLimits::resolve(&self.policy, place, subject, pool, rates)
+            ResourceLimits::resolve(&self.policy, place, subject, pool)
         };
         self.limits.get(place)?.get_or_init(resolve).as_ref()
     }

@@ -111,7 +111,7 @@ pub(crate) fn attempt<'q>(wanted: &[(&'q ResourceLimits, u64)], now: Moment) -> 
                     charge.taken.push((place, meter, taken));
                     outcome.measures.push((place, *amount, measure));
                 }
-                None => match meter.refused(terms, *amount, now) {
+                None => match meter.remembered_refusal(terms, *amount, now) {
                     Some(measure) => {
                         let mut outcome = Outcome::new(CeilingCode::CeilingExceeded);
                         outcome.measures.push((place, *amount, measure));
@@ -216,7 +216,7 @@ impl Fetch {
                         && let Some(pending) = asked.pending.take()
                     {
                         let need = asked.request.need;
-                        asked.meter.refuse(&asked.terms, need, pending, charged, slice, self.sent);
+                        asked.meter.remember_refusal(&asked.terms, need, pending, charged, slice, self.sent);
                     }
                     let measure = asked.terms.measure(asked.meter.window(), charged, slice);
                     outcome.measures.push((asked.place, asked.request.need, measure));

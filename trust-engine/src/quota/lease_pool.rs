@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::meter::Meter;
+use super::rates::Rates;
 use super::registry::Registry;
-use crate::ceiling::{Charged, CounterKey, Window};
-use crate::clock::Moment;
+use crate::ceiling::{Charged, CounterKey, Rate, Window};
+use crate::clock::{Clock, Moment};
 use crate::error::Result;
+use crate::policy::RateLimit;
 use crate::storage::CounterStore;
 
 /// The meters of an engine and their authority. The pool has no lock of its own: the registry's lock guards which
@@ -14,11 +16,16 @@ use crate::storage::CounterStore;
 pub(crate) struct LeasePool {
     store: Arc<dyn CounterStore>,
     meters: Arc<Registry<Meter>>,
+    rates: Rates,
 }
 
 impl LeasePool {
-    pub(crate) fn new(store: Arc<dyn CounterStore>) -> Self {
-        Self { store, meters: Arc::new(Registry::new()) }
+    pub(crate) fn new(store: Arc<dyn CounterStore>, rates: usize, clock: Arc<dyn Clock>) -> Self {
+        Self { store, meters: Arc::new(Registry::new()), rates: Rates::new(rates, clock) }
+    }
+
+    pub(super) fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate> {
+        self.rates.get(key, limit)
     }
 
     pub(crate) fn store(&self) -> &dyn CounterStore {

@@ -8,7 +8,7 @@ use super::lease_pool::LeasePool;
 use super::meter::Meter;
 use crate::ceiling::{CounterKey, Level, Rate, Terms, Window, row_of, tiers};
 use crate::ids::{AgentId, OrganizationId};
-use crate::policy::{Policy, RateLimit};
+use crate::policy::Policy;
 use crate::subject::EffectiveTier;
 
 /// The limits of a resource: its meters, the agent's own first and then in the order of [`Level`], and its rates.
@@ -28,11 +28,6 @@ pub(crate) struct LimitSubject<'a> {
     pub(crate) tier: EffectiveTier,
 }
 
-/// A keeper of rates, so that they outlive a change of the agent.
-pub(crate) trait Rates {
-    fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate>;
-}
-
 impl ResourceLimits {
     /// Gives the meter, if a check has to pass one meter and no rate.
     #[inline]
@@ -49,7 +44,6 @@ impl ResourceLimits {
         resource: usize,
         subject: LimitSubject<'_>,
         pool: &LeasePool,
-        rates: &impl Rates,
     ) -> Option<Self> {
         let ceilings = &policy.document().ceilings;
         let name = policy.resource_name(resource);
@@ -73,7 +67,7 @@ impl ResourceLimits {
             limits.meters.push((meter, Terms::new(level, &row, ceilings)));
         }
         let rate_limits = tiers(tier).filter_map(|tier| policy.rate(tier, resource));
-        let rate = |limit| rates.rate(CounterKey::agent(organization, agent, name), limit);
+        let rate = |limit| pool.rate(CounterKey::agent(organization, agent, name), limit);
         limits.rates = rate_limits.map(rate).collect();
         Some(limits)
     }

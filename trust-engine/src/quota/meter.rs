@@ -20,21 +20,21 @@ const REMEMBER_REFUSAL: i64 = 100_000;
 
 /// One counter as one engine sees it.
 ///
-/// The lock of `lease` guards the fields of [`Lease`] and every exchange, undo and new charge in the slot. A take needs
+/// The lock of `lease` guards the fields of [`MeterState`] and every exchange, undo and new charge in the slot. A take needs
 /// no lock: the slot's atomics order it against an exchange. The lock is released before an amount goes back to the
 /// store.
 pub(crate) struct Meter {
     slot: Slot,
     key: CounterKey,
     window: Window,
-    lease: Mutex<Lease>,
+    state: Mutex<MeterState>,
     store: Arc<dyn CounterStore>,
     registry: Arc<Registry<Self>>,
 }
 
 /// The state of a meter that only one thread at a time may change, under the meter's lock.
 #[derive(Default)]
-struct Lease {
+struct MeterState {
     /// Whether a lease for the slot is on its way; only one is at a time.
     fetching: bool,
     /// The time at which the last lease for the slot was requested, on the steady clock.
@@ -77,7 +77,7 @@ pub(crate) struct PendingLease {
     returns: u64,
 }
 
-impl Lease {
+impl MeterState {
     /// Notes that a request leaves.
     fn leave(&mut self, ours: bool) -> PendingLease {
         self.fetching |= ours;
@@ -86,7 +86,7 @@ impl Lease {
     }
 
     /// Notes that an amount went back, so that the authority may grant what it refused before.
-    fn more(&mut self) {
+    fn returned(&mut self) {
         self.returns += 1;
         self.refused = None;
     }
@@ -135,7 +135,7 @@ impl Meter {
         store: Arc<dyn CounterStore>,
         registry: Arc<Registry<Self>>,
     ) -> Self {
-        Self { slot: Slot::new(), key, window, lease: Mutex::default(), store, registry }
+        Self { slot: Slot::new(), key, window, state: Mutex::default(), store, registry }
     }
 
     pub(crate) fn counter(&self) -> (CounterKey, Window) {
@@ -171,7 +171,7 @@ impl Meter {
         need: u64,
         now: Moment,
     ) -> (LeaseRequest, PendingLease) {
-        let mut lease = self.lease.lock();
+        let mut state = self.state.lock();
         let left = self.slot.left();
         let mut request = LeaseRequest {
             key: self.key.clone(),
@@ -185,24 +185,24 @@ impl Meter {
         if left > 0 && self.has_ended(now) {
             request.unspent = self.close();
         }
-        let ours = !lease.fetching && !terms.exact;
+        let ours = !state.fetching && !terms.exact;
         if ours {
             // The amount that the recent rate would use while a lease may be held.
-            let spent = u128::from(lease.amount.saturating_sub(left));
-            let elapsed = now.steady.saturating_sub(lease.since).max(TICK).unsigned_abs();
-            let used = spent * u128::from(terms.hold(lease.charged).unsigned_abs()) / u128::from(elapsed);
+            let spent = u128::from(state.amount.saturating_sub(left));
+            let elapsed = now.steady.saturating_sub(state.since).max(TICK).unsigned_abs();
+            let used = spent * u128::from(terms.hold(state.charged).unsigned_abs()) / u128::from(elapsed);
             let room = MAX_AMOUNT - need;
             let used = u64::try_from(used).unwrap_or(room).min(room);
             // A spare amount that is too small for another check like this would only go back.
             request.spare = if used < need { 0 } else { used };
-            lease.since = now.steady;
+            state.since = now.steady;
         }
-        (request, lease.leave(ours))
+        (request, state.leave(ours))
     }
 
     /// Gives the measure of a remembered refusal that covers this need too, so that another request would be useless.
-    pub(crate) fn refused(&self, terms: &Terms, need: u64, now: Moment) -> Option<Measure> {
-        let refused = self.lease.lock().refused?;
+    pub(crate) fn remembered_refusal(&self, terms: &Terms, need: u64, now: Moment) -> Option<Measure> {
+        let refused = self.state.lock().refused?;
         let holds = need >= refused.need && terms.limit <= refused.limit && now.steady < refused.until;
         holds.then(|| terms.measure(self.window, refused.charged, refused.slice))
     }
@@ -213,7 +213,7 @@ impl Meter {
     /// The meter forgets it earlier when its slice ends, when an amount goes back and when a grant lands. The meter
     /// does not remember it at all if the ceiling is exact, if the authority is local, so that another request costs
     /// little, or if an amount went back since the request was made or repeated.
-    pub(crate) fn refuse(
+    pub(crate) fn remember_refusal(
         &self,
         terms: &Terms,
         need: u64,
@@ -222,29 +222,29 @@ impl Meter {
         slice: i64,
         sent: Moment,
     ) {
-        let mut lease = self.lease.lock();
-        lease.arrive(pending);
+        let mut state = self.state.lock();
+        state.arrive(pending);
         if pending.ours {
-            lease.amount = 0;
+            state.amount = 0;
         }
-        if terms.exact || self.store.is_local() || lease.returns != pending.returns {
+        if terms.exact || self.store.is_local() || state.returns != pending.returns {
             return;
         }
         let runs = self.window.slice_end(slice).micros().saturating_sub(sent.wall.micros());
         let until = sent.steady.saturating_add(runs.min(REMEMBER_REFUSAL));
-        lease.refused = Some(Refused { need, limit: terms.limit, charged, slice, until });
+        state.refused = Some(Refused { need, limit: terms.limit, charged, slice, until });
     }
 
     /// Prepares a request to be sent once more after the authority had too little left: the rest of the slot goes back
     /// with it. `false` if the slot holds nothing.
     pub(crate) fn ask_again(&self, request: &mut LeaseRequest, pending: &mut PendingLease) -> bool {
-        let mut lease = self.lease.lock();
+        let mut state = self.state.lock();
         request.unspent = self.close();
         if request.unspent.is_some() {
             // This request carries the rest, so its refusal counts; a refusal of other requests does not know of the
             // rest.
-            lease.more();
-            pending.returns = lease.returns;
+            state.returned();
+            pending.returns = state.returns;
         }
         request.unspent.is_some()
     }
@@ -272,19 +272,19 @@ impl Meter {
     ) -> (Taken, Measure) {
         let spare = grant.amount.saturating_sub(request.need);
         let mut taken = Taken { lease: None, slice: grant.slice, amount: request.need };
-        let mut lease = self.lease.lock();
-        lease.learn(pending, grant);
-        lease.arrive(pending);
-        lease.refused = None;
+        let mut state = self.state.lock();
+        state.learn(pending, grant);
+        state.arrive(pending);
+        state.refused = None;
         // The amount in the slot was charged before, and is not used either.
-        let charged = if grant.slice == lease.slice { lease.charged } else { grant.charged };
+        let charged = if grant.slice == state.slice { state.charged } else { grant.charged };
         let unused = spare.saturating_add(self.held_of(grant.slice));
         let measure = terms.measure(self.window, charged.saturating_sub(unused), grant.slice);
         if pending.ours {
-            lease.amount = grant.amount;
+            state.amount = grant.amount;
         }
         if spare == 0 {
-            self.slot.set_charged(lease.charged);
+            self.slot.set_charged(state.charged);
             return (taken, measure);
         }
         let runs =
@@ -298,9 +298,9 @@ impl Meter {
             wall_end:
                 sent.wall.micros().saturating_add(runs).min(self.window.slice_end(grant.slice).micros()),
             slice: grant.slice,
-            charged: lease.charged,
+            charged: state.charged,
         }));
-        drop(lease);
+        drop(state);
         if let Some((slice, left)) = before {
             self.give_back(slice, left);
         }
@@ -309,10 +309,10 @@ impl Meter {
 
     /// Ends a pending lease that gets no grant.
     pub(crate) fn give_up(&self, pending: PendingLease) {
-        let mut lease = self.lease.lock();
-        lease.arrive(pending);
+        let mut state = self.state.lock();
+        state.arrive(pending);
         if pending.ours {
-            lease.amount = 0;
+            state.amount = 0;
         }
     }
 
@@ -324,9 +324,9 @@ impl Meter {
             return;
         }
         if let Some(from) = taken.lease {
-            let mut lease = self.lease.lock();
+            let mut state = self.state.lock();
             if self.slot.undo(from, amount) {
-                lease.more();
+                state.returned();
                 return;
             }
         }
@@ -336,7 +336,7 @@ impl Meter {
     /// Gives back the rest of the lease in force.
     pub(crate) fn drain(&self) {
         let left = {
-            let _lease = self.lease.lock();
+            let _state = self.state.lock();
             self.close()
         };
         if let Some((slice, left)) = left {
@@ -348,11 +348,11 @@ impl Meter {
     /// If the store loses the amount, it stays charged there, which overspends nothing.
     fn give_back(&self, slice: i64, amount: u64) {
         {
-            let mut lease = self.lease.lock();
-            lease.more();
-            if self.window.counts(slice, lease.slice) {
-                lease.charged = lease.charged.saturating_sub(amount);
-                self.slot.set_charged(lease.charged);
+            let mut state = self.state.lock();
+            state.returned();
+            if self.window.counts(slice, state.slice) {
+                state.charged = state.charged.saturating_sub(amount);
+                self.slot.set_charged(state.charged);
             }
         }
         let (key, window) = self.counter();

@@ -6,10 +6,11 @@ mod attempt;
 mod lease_pool;
 mod limits;
 mod meter;
+mod rates;
 mod registry;
 
 pub(crate) use agent_quota::AgentQuota;
 pub(crate) use attempt::{Attempt, Charge, Fetch, Outcome, attempt};
 pub(crate) use lease_pool::LeasePool;
-pub(crate) use limits::{Rates, ResourceLimits};
+pub(crate) use limits::ResourceLimits;
 pub(crate) use meter::Meter;

@@ -216,6 +216,7 @@ fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
         assert_eq!(block_on(store.record_by_id(entry.id)).unwrap(), Some(record.clone().decode().unwrap()));
     }
     assert_eq!(block_on(store.record_by_id(Uuid::from_u128(999))).unwrap(), None);
+    assert_eq!(block_on(store.acknowledged(0)).unwrap(), 3);
     assert_eq!(block_on(store.records(0, 1, 1)).unwrap(), records[1..2]);
     // Built on another head than the stored one.
     let mut stale = Log { head: log.head.clone(), frontier: Frontier::default(), next: 50 };

@@ -92,6 +92,7 @@ fn injected() -> Error {
     Error::new(ErrorKind::Unavailable, "a fault was injected")
 }
 
+/// Like a store on another machine, it says that others may write, also in front of one that nobody else can reach.
 #[async_trait]
 impl Store for FailingStore {
     fn name(&self) -> &'static str {

@@ -2,8 +2,8 @@
 //!
 //! [`Store`] is one trait for the log, the state and the statistics, because they commit together: a change of state
 //! and its record are one batch in one transaction. Adapters know nothing of the engine. The promises of each method
-//! are listed under *Behavior*, and every line of those lists is a test of the suite in `storage::conformance` (feature
-//! `testing`), which also runs on an adapter of your own.
+//! are listed under *Behavior*, and the suites in `storage::conformance` and `storage::counter_conformance` (feature
+//! `testing`) test them, on an adapter of your own too.
 
 mod batch;
 #[cfg(any(feature = "postgres", feature = "redis"))]

@@ -41,7 +41,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Tells a listener of changes that others make, as soon as it can. No engine relies on it: an engine that was
-    /// not told of a change finds it by looking, once a second.
+    /// not told of a change finds it by looking, every half second.
     fn listen(&self, _: Listener) {}
 
     /// Takes over a shard, also from another owner, and gives its head. `owner` names the engine that will write.
@@ -106,6 +106,7 @@ pub trait Store: Send + Sync + 'static {
     /// - Two changes of the same agent in one batch apply one after the other.
     /// - Statistics are added to the stored ones.
     /// - A batch without entries keeps the head's size and root and is still written.
+    /// - A batch with an entry whose id is in the log of another shard is [`Committed::Duplicate`]; nothing is written.
     /// - An error means that the outcome is unknown until the shard has been claimed again.
     async fn commit(&self, batch: Batch) -> Result<Committed>;
 

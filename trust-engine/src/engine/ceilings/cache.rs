@@ -1,6 +1,5 @@
 //! The cached quotas of the agents of recent requests, and the parts that these quotas share.
 
-use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -9,12 +8,10 @@ use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
-use crate::ceiling::{CounterKey, Rate};
 use crate::clock::{Clock, Moment};
 use crate::ids::OrganizationId;
 use crate::log::{UnrecordedChecks, UnrecordedCounts};
-use crate::policy::RateLimit;
-use crate::quota::{AgentQuota, LeasePool, Rates};
+use crate::quota::{AgentQuota, LeasePool};
 use crate::storage::CounterStore;
 
 /// The agent that a quota is for, and the claim of its tier: organization, agent and claim one after the other. Ids of
@@ -133,7 +130,7 @@ pub(super) struct CachedQuota {
     /// The unrecorded counts of the agent's organization.
     pub(super) counts: Arc<UnrecordedCounts>,
     /// Whether admissions are not recorded.
-    pub(super) unrecorded: bool,
+    pub(super) skips_record: bool,
 }
 
 impl CachedQuota {
@@ -151,12 +148,10 @@ impl CachedQuota {
     }
 }
 
-/// The quotas and rates that were used lately, and the pool of leases. All threads that check use it; each part has
+/// The quotas that were used lately, and the pool of leases. All threads that check use it; each part has
 /// locks of its own.
 pub(super) struct QuotaCache {
     known: Cache<QuotaKey, Arc<CachedQuota>>,
-    rates: Cache<(CounterKey, Box<str>), Arc<Rate>>,
-    clock: Arc<dyn Clock>,
     pub(super) pool: Arc<LeasePool>,
     pub(super) unrecorded: Arc<UnrecordedChecks>,
 }
@@ -165,9 +160,7 @@ impl QuotaCache {
     pub(super) fn new(store: Arc<dyn CounterStore>, capacity: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             known: Cache::new(capacity),
-            rates: Cache::new(capacity),
-            clock,
-            pool: Arc::new(LeasePool::new(store)),
+            pool: Arc::new(LeasePool::new(store, capacity, clock)),
             unrecorded: Arc::default(),
         }
     }
@@ -183,22 +176,5 @@ impl QuotaCache {
     /// Gives back all leases.
     pub(super) fn drain(&self) {
         self.pool.sweep(None);
-    }
-}
-
-impl Rates for QuotaCache {
-    fn rate(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate> {
-        let key = (key, Box::from(limit.tier.as_str()));
-        let make = || Arc::new(Rate::new(limit.clone(), Arc::clone(&self.clock)));
-        // Threads that ask at the same time get the same bucket: each begins full.
-        let known = self.rates.get_or_insert_with(&key, || Ok::<_, Infallible>(make()));
-        match known {
-            Ok(known) if known.limit() == limit => known,
-            _ => {
-                let rate = make();
-                self.rates.insert(key, Arc::clone(&rate));
-                rate
-            }
-        }
     }
 }

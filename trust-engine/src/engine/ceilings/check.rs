@@ -47,7 +47,7 @@ impl Engine {
         self.try_check_now(request).map_err(|error| error.during("check ceiling"))
     }
 
-    pub(super) fn state(&self) -> Result<&State> {
+    pub(super) fn ceiling_state(&self) -> Result<&State> {
         self.0.ceilings.as_ref().ok_or_else(|| {
             Error::invalid("counters", "are missing: an engine on a store of its own needs Options::counters")
         })
@@ -85,7 +85,7 @@ impl Engine {
             }
         }
         if let Some(ticket) = ticket {
-            verdict.committed(ticket.committed().await?);
+            verdict.set_receipt(ticket.committed().await?);
         }
         Ok(verdict)
     }
@@ -99,7 +99,7 @@ impl Engine {
         };
         let (cached, now) = self.quota_now(&self.key_of(request))?;
         if let (None, Some((resource, amount))) = (&pending, request.only_amount())
-            && let Some(measure) = self.take_short(&cached, resource, amount, now)?
+            && let Some(measure) = self.take_fast(&cached, resource, amount, now)?
         {
             return Ok((CeilingVerdict::admitted(amount, measure, now.wall), Ticket::unrecorded()));
         }
@@ -114,7 +114,7 @@ impl Engine {
     /// Looks up whether a request was made before; `None` for a request without an id.
     fn seen(&self, request: &CeilingRequest) -> Result<Option<Seen>> {
         let Some(id) = request.id() else { return Ok(None) };
-        self.state()?.recent.begin(id, request, self.now()).map(Some)
+        self.ceiling_state()?.recent.begin(id, request, self.now()).map(Some)
     }
 
     /// The verdict of an earlier call, with the receipt that its record may have by now.
@@ -122,7 +122,7 @@ impl Engine {
         if let Some(id) = verdict.id()
             && let Ok(record) = self.log().fleet_wide().get(id).await
         {
-            verdict.committed(Some(record.receipt().clone()));
+            verdict.set_receipt(Some(record.receipt().clone()));
         }
         verdict
     }
@@ -140,7 +140,7 @@ impl Engine {
             Attempt::Done(outcome, charge) => self.give(cached, inputs, outcome, charge, now),
             Attempt::Short(fetch, requests) => {
                 let fetching = self.fetch(fetch, requests);
-                let (outcome, charge) = match self.state()?.quotas.pool.store().is_local() {
+                let (outcome, charge) = match self.ceiling_state()?.quotas.pool.store().is_local() {
                     true => block_on(fetching)?,
                     false => {
                         at_once(fetching, "the counters have to be asked; use check_ceiling, or try again")?
@@ -153,19 +153,19 @@ impl Engine {
 
     /// The short way of most checks: one resource, one counter, no record, and enough held.
     #[inline(always)]
-    pub(super) fn take_short(
+    pub(super) fn take_fast(
         &self,
         cached: &CachedQuota,
         resource: &str,
         amount: u64,
         now: Moment,
     ) -> Result<Option<Measure>> {
-        if !cached.unrecorded {
+        if !cached.skips_record {
             return Ok(None);
         }
-        let state = self.state()?;
+        let state = self.ceiling_state()?;
         self.0.sequencer.check_state()?;
-        let Ok(limits) = cached.quota.limits(resource, &state.quotas.pool, &state.quotas) else {
+        let Ok(limits) = cached.quota.limits(resource, &state.quotas.pool) else {
             return Ok(None);
         };
         let Some((_, measure)) =
@@ -220,10 +220,10 @@ impl Engine {
         amounts: impl Iterator<Item = (&'a str, u64)>,
         now: Moment,
     ) -> Result<Attempt<'e>> {
-        let quotas = &self.state()?.quotas;
+        let quotas = &self.ceiling_state()?.quotas;
         let mut wanted: SmallVec<[(&ResourceLimits, u64); 1]> = SmallVec::new();
         for (resource, amount) in amounts {
-            match cached.quota.limits(resource, &quotas.pool, quotas) {
+            match cached.quota.limits(resource, &quotas.pool) {
                 Ok(limits) => wanted.push((limits, amount)),
                 Err(code) => return Ok(Attempt::Done(Outcome::new(code), Charge::new())),
             }
@@ -238,7 +238,7 @@ impl Engine {
         fetch: Box<Fetch>,
         requests: LeaseRequests,
     ) -> Result<(Outcome, Charge<Arc<Meter>>)> {
-        let state = self.state()?;
+        let state = self.ceiling_state()?;
         let (settled, answer) = oneshot::channel();
         let sweeper = state.sweeper.signal();
         let done = Box::new(move |outcome| {

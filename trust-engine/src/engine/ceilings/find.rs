@@ -38,8 +38,8 @@ impl Engine {
 
     /// The cached quota of a key, if it can still be relied on.
     #[inline]
-    pub(super) fn known(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Option<Arc<CachedQuota>>> {
-        let cached = self.state()?.quotas.get(key);
+    pub(super) fn fresh_quota(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Option<Arc<CachedQuota>>> {
+        let cached = self.ceiling_state()?.quotas.get(key);
         Ok(cached.filter(|cached| self.is_fresh(cached, now)))
     }
 
@@ -54,7 +54,7 @@ impl Engine {
     /// The quota of a key, cached or found again, and the time at which it may be used.
     pub(super) async fn quota_for(&self, key: &QuotaKeyRef<'_>) -> Result<(Arc<CachedQuota>, Moment)> {
         let now = self.0.clock.coarse();
-        if let Some(cached) = self.known(key, now)? {
+        if let Some(cached) = self.fresh_quota(key, now)? {
             return Ok((cached, now));
         }
         let cached = self.find(key, now).await?;
@@ -66,7 +66,7 @@ impl Engine {
     #[inline]
     pub(super) fn quota_now(&self, key: &QuotaKeyRef<'_>) -> Result<(Arc<CachedQuota>, Moment)> {
         let now = self.0.clock.coarse();
-        match self.known(key, now)? {
+        match self.fresh_quota(key, now)? {
             Some(cached) => Ok((cached, now)),
             None => at_once(
                 self.quota_for(key),
@@ -79,14 +79,14 @@ impl Engine {
     /// the same time, without a lock: the quota that is cached last stays, and one of an older state is not fresh,
     /// because its generations were read before the change.
     pub(super) async fn find(&self, key: &QuotaKeyRef<'_>, now: Moment) -> Result<Arc<CachedQuota>> {
-        let state = self.state()?;
+        let state = self.ceiling_state()?;
         let organization = key.organization.clone();
         let id = AgentId::parse(key.agent)?;
         // The generations are read before the policy and the agent, so that a change in between is noticed.
         let policy_generation = self.0.policy.generation();
         let agents_part = self.0.agents.part_of(&organization, &id);
         let agents_generation = self.0.agents.generation(agents_part);
-        let policy = self.snapshot();
+        let policy = self.current_policy();
         let (agent, good_for) = self.agent_for(&organization, &id).await?;
         let fresh_until = now.plus(good_for).steady;
         if let Some(old) = state.quotas.get(key) {
@@ -110,7 +110,7 @@ impl Engine {
             policy_generation: AtomicU64::new(policy_generation),
             fresh_until: AtomicI64::new(fresh_until),
             counts,
-            unrecorded,
+            skips_record: unrecorded,
         });
         state.quotas.insert(key, Arc::clone(&cached));
         Ok(cached)
@@ -118,12 +118,12 @@ impl Engine {
 
     pub(super) async fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         request.check()?;
-        let state = self.state()?;
+        let state = self.ceiling_state()?;
         let now = self.0.clock.coarse();
         let cached = self.find(&self.key_of(request), now).await?;
         let mut counters = Vec::new();
         for (place, (resource, amount)) in (0..).zip(request.amounts()) {
-            match cached.quota.limits(resource, &state.quotas.pool, &state.quotas) {
+            match cached.quota.limits(resource, &state.quotas.pool) {
                 Ok(limits) => counters.extend(limits.meters.iter().map(|counter| (place, amount, counter))),
                 Err(code) => return Ok(CeilingVerdict::new(Outcome::new(code), now.wall)),
             }
@@ -148,13 +148,13 @@ impl Engine {
         organization: &OrganizationId,
         agent: &str,
     ) -> Result<Vec<CeilingUsage>> {
-        let state = self.state()?;
+        let state = self.ceiling_state()?;
         let now = self.0.clock.coarse();
         let key = QuotaKeyRef::holder(organization, agent);
         let cached = self.find(&key, now).await?;
         let mut counters: Vec<(&str, &(Arc<Meter>, Terms))> = Vec::new();
         for resource in &cached.quota.policy.document().resources {
-            if let Some(limits) = cached.quota.limits_of(resource, &state.quotas.pool, &state.quotas) {
+            if let Some(limits) = cached.quota.limits_even_if_refused(resource, &state.quotas.pool) {
                 counters.extend(limits.meters.iter().map(|counter| (resource.as_str(), counter)));
             }
         }

@@ -93,7 +93,7 @@ impl Engine {
         amount: u64,
         now: Moment,
     ) -> Result<CeilingVerdict> {
-        if let Some(measure) = self.take_short(cached, resource, amount, now)? {
+        if let Some(measure) = self.take_fast(cached, resource, amount, now)? {
             return Ok(CeilingVerdict::admitted(amount, measure, now.wall));
         }
         let inputs = || {

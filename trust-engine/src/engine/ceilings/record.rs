@@ -38,7 +38,7 @@ impl Engine {
             // policy.
             self.0.sequencer.check_state()?;
             if cached.counts.add(cached.agents_part, verdict.stat()) {
-                self.state()?.sweeper.wake();
+                self.ceiling_state()?.sweeper.wake();
             }
             return Ok((verdict, None, Ticket::unrecorded()));
         }
@@ -63,7 +63,7 @@ impl Engine {
             Some(verdict.decision()),
             CeilingPayload::bytes(verdict, request, quota, authority)?,
         );
-        draft.counted = Some(VerdictStat::Ceiling(verdict.stat()));
+        draft.stat = Some(VerdictStat::Ceiling(verdict.stat()));
         verdict.record = Some(Box::new(Record { id: draft.id, receipt: None }));
         let (claimed, caller) = (request.claimed_tier(), request.caller_name());
         let signal = quota.tier.excess.then(|| self.excess_claim(&draft, claimed, quota.tier_name(), caller));

@@ -52,7 +52,7 @@ pub(super) async fn reserve(
     let charge = Kept(verdict.allowed().then_some(charge));
     let mut ticket = recorded.then_some(ticket);
     if wait && let Some(ticket) = ticket.take() {
-        verdict.committed(ticket.committed().await?);
+        verdict.set_receipt(ticket.committed().await?);
     }
     let reservation = charge.into_inner().map(|charge| Reservation {
         engine: engine.clone(),
@@ -136,7 +136,7 @@ impl Reservation {
         let Some(id) = self.verdict.id() else { return Ok(None) };
         if let Some(ticket) = self.ticket.take() {
             // If the reservation's own record was lost, this one stands alone and names it.
-            self.verdict.committed(ticket.committed().await.ok().flatten());
+            self.verdict.set_receipt(ticket.committed().await.ok().flatten());
         }
         let body = json!({
             "reason": "a reservation was settled",

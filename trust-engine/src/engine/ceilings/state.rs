@@ -31,7 +31,7 @@ impl State {
     }
 
     /// Stops the sweeper, which carries the last unrecorded counts to the statistics, and gives back all leases.
-    pub(in crate::engine) fn settle(&self) {
+    pub(in crate::engine) fn stop(&self) {
         self.sweeper.stop();
         self.quotas.drain();
     }

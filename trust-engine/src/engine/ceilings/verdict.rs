@@ -168,7 +168,7 @@ impl CeilingVerdict {
     }
 
     /// Adds the receipt of the record.
-    pub(super) fn committed(&mut self, receipt: Option<Receipt>) {
+    pub(super) fn set_receipt(&mut self, receipt: Option<Receipt>) {
         if let Some(record) = &mut self.record {
             record.receipt = receipt;
         }

@@ -56,7 +56,7 @@ pub(super) fn prepare(
             let at = builder.append(draft, first)?;
             first.get_or_insert(at);
             stats.record(&draft.organization, time, draft.kind);
-            if let Some(verdict) = &draft.counted {
+            if let Some(verdict) = &draft.stat {
                 stats.verdict(&draft.organization, time, verdict, true, 1);
             }
         }

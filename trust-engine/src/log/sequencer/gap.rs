@@ -52,7 +52,7 @@ impl Gap {
     /// Counts the verdicts of a submission that did not reach the log, if they were answered early.
     pub(super) fn count(&mut self, submission: &Submission, now: Timestamp) {
         for draft in
-            submission.drafts.iter().filter(|draft| submission.answered_early && draft.counted.is_some())
+            submission.drafts.iter().filter(|draft| submission.answered_early && draft.stat.is_some())
         {
             let known =
                 self.missing.contains_key(&draft.organization) || self.missing.len() < MAX_ORGANIZATIONS;
@@ -92,7 +92,7 @@ impl Gap {
                 parent: ParentOf::Nothing,
                 commitment: payload.commitment(),
                 payload: Arc::new(payload),
-                counted: None,
+                stat: None,
             }
         };
         self.missing.iter().map(draft).collect()

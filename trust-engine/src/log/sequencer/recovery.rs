@@ -1,7 +1,7 @@
-//! The recovery from a commit that failed: the writer learns whether it happened, before anything else is signed.
+//! A commit that failed: learning whether it happened, before anything else is signed.
 //!
-//! The recovery shares every step with the normal way: a claim reads the head, the tip is loaded and checked as at
-//! opening, and the batch is either committed or refused as a whole.
+//! The shard is claimed first, because a head that was read after a claim cannot change any more. A head that is the one
+//! before the commit or the one after it needs no more; only where it is neither is the tip loaded and checked as at opening.
 
 use pollster::block_on;
 
@@ -117,8 +117,8 @@ impl Writer {
             rest.push(submission.unsettled());
             submission.answer(&Err(unknown.clone()));
         }
-        let (gap, uncounted) = (std::mem::take(&mut self.gap), std::mem::take(&mut self.uncounted));
-        self.unsettled = Some(Unsettled { prepared, batch: rest, gap, uncounted });
+        let (gap, unrecorded) = (std::mem::take(&mut self.gap), std::mem::take(&mut self.unrecorded));
+        self.unsettled = Some(Unsettled { prepared, batch: rest, gap, unrecorded });
     }
 
     /// Tries to reach a store that is down again, and settles the batch whose outcome was left open. A failing step is
@@ -136,7 +136,7 @@ impl Writer {
                 let now = self.settings.clock.now();
                 open.batch.iter().for_each(|submission| self.gap.count(submission, now));
                 self.gap.merge(open.gap);
-                self.uncounted.merge(open.uncounted);
+                self.unrecorded.merge(open.unrecorded);
             }
             None => {}
         }

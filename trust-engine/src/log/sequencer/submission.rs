@@ -31,7 +31,7 @@ pub(crate) struct Draft {
     /// The payload's commitment, computed on the caller's thread.
     pub(crate) commitment: Hash,
     /// The verdict stat of a verdict that the engine made itself; `None` for other records.
-    pub(crate) counted: Option<VerdictStat>,
+    pub(crate) stat: Option<VerdictStat>,
 }
 
 /// The record that a draft follows from.

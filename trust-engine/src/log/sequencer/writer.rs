@@ -43,7 +43,7 @@ pub(super) struct Writer {
     pub(super) left: HashMap<Shard, Head>,
     pub(super) gap: Gap,
     /// Counts of verdicts that are not recorded, until a commit has carried them.
-    pub(super) uncounted: StatsBatch,
+    pub(super) unrecorded: StatsBatch,
     /// Submissions that are in the log and whose callers have not been told yet, with their receipts.
     unanswered: Vec<(Submission, Receipt)>,
     /// A batch whose callers were told that its outcome is unknown.
@@ -57,7 +57,7 @@ pub(super) struct Unsettled {
     pub(super) batch: Vec<Submission>,
     /// The gap and the counts that the batch carried, which are still owed if it was not committed.
     pub(super) gap: Gap,
-    pub(super) uncounted: StatsBatch,
+    pub(super) unrecorded: StatsBatch,
 }
 
 impl Writer {
@@ -89,7 +89,7 @@ impl Writer {
             tip,
             left: HashMap::new(),
             gap: Gap::default(),
-            uncounted: StatsBatch::default(),
+            unrecorded: StatsBatch::default(),
             unanswered: Vec::new(),
             unsettled: None,
         })
@@ -181,12 +181,12 @@ impl Writer {
         }
         let mut batch = self.without_known(batch);
         loop {
-            self.uncounted.merge(std::mem::take(&mut *self.shared.unrecorded.lock()));
+            self.unrecorded.merge(std::mem::take(&mut *self.shared.unrecorded.lock()));
             let gaps = self.gap.drafts(&self.settings, self.settings.clock.now());
-            if batch.is_empty() && gaps.is_empty() && self.uncounted.is_empty() {
+            if batch.is_empty() && gaps.is_empty() && self.unrecorded.is_empty() {
                 return self.answer_committed();
             }
-            let prepared = match prepare(&self.settings, &self.tip, &gaps, &batch, self.uncounted.clone()) {
+            let prepared = match prepare(&self.settings, &self.tip, &gaps, &batch, self.unrecorded.clone()) {
                 Ok(prepared) => prepared,
                 // The signer failed; nothing was written.
                 Err(error) => return self.refuse(batch, &error),
@@ -269,7 +269,7 @@ impl Writer {
         self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.gap.clear();
-        self.uncounted = StatsBatch::default();
+        self.unrecorded = StatsBatch::default();
         self.unanswered.extend(batch.into_iter().zip(receipts));
         // If more is waiting, it is sent off first: answering a thousand callers takes a while.
         if !self.settings.store.is_shared() || self.queue.is_empty() {

@@ -387,7 +387,7 @@ mod tests {
         };
         assert!(matches!(granted, LeaseAnswer::Granted(_)), "{granted:?}");
         drop(counters);
-        assert_eq!(disk.load(&key("a")).unwrap().unwrap().used(), 10);
+        assert_eq!(disk.load(&key("a")).unwrap().unwrap().total(), 10);
     }
 
     #[test]
@@ -400,7 +400,7 @@ mod tests {
         let slice = grants.first().unwrap().slice;
         counters.give_back(Unspent { key: key("a"), window: window(), slice, amount: 7 });
         drop(counters);
-        assert_eq!(disk.load(&key("a")).unwrap().unwrap().used(), 3);
+        assert_eq!(disk.load(&key("a")).unwrap().unwrap().total(), 3);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A [`Store`](super::Store) over any ordered key–value engine: one layout, one set of rules, several engines.
 
+mod contract;
 #[cfg(feature = "embedded")]
 mod counters;
-mod engine;
 mod keys;
 mod log;
 mod state;
@@ -10,9 +10,9 @@ mod store;
 mod table;
 mod write_batch;
 
+pub(super) use contract::{HighWaterMark, Kv, Pair};
 #[cfg(feature = "embedded")]
 pub(super) use counters::KvCounters;
-pub(super) use engine::{HighWaterMark, Kv, Pair};
 pub(super) use store::KvStore;
 pub(super) use table::Table;
 pub(super) use write_batch::WriteBatch;

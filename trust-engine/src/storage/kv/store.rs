@@ -38,13 +38,13 @@ impl<K: Kv> KvStore<K> {
     }
 
     /// Claims the log: recovers the engine, checks the head against the high-water mark, and raises the epoch.
-    fn take(&self, owner: Uuid) -> Result<Head> {
+    fn claim_log(&self, owner: Uuid) -> Result<Head> {
         let writing = self.writing.lock();
-        self.take_locked(owner, &writing)
+        self.claim_locked(owner, &writing)
     }
 
     /// Takes the log while no commit and no other claim can come between.
-    fn take_locked(&self, owner: Uuid, _: &MutexGuard<'_, ()>) -> Result<Head> {
+    fn claim_locked(&self, owner: Uuid, _: &MutexGuard<'_, ()>) -> Result<Head> {
         self.kv.recover()?;
         let mut head = self.read_head()?;
         if let Some(mark) = self.kv.high_water_mark()? {
@@ -86,17 +86,17 @@ impl<K: Kv> Store for KvStore<K> {
 
     async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
         self.only_shard(shard)?;
-        self.take(owner)
+        self.claim_log(owner)
     }
 
     async fn claim_free(&self, owner: Uuid, _: Duration) -> Result<Head> {
-        self.take(owner)
+        self.claim_log(owner)
     }
 
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
         self.only_shard(shard)?;
         let writing = self.writing.lock();
-        if self.is_owner(owner)? { self.take_locked(owner, &writing).map(Some) } else { Ok(None) }
+        if self.is_owner(owner)? { self.claim_locked(owner, &writing).map(Some) } else { Ok(None) }
     }
 
     async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {

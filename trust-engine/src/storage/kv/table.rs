@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::storage) enum Table {
-    /// Head and layout version.
+    /// The log's head and owner.
     Meta,
     /// Index → entry bytes.
     Entries,
