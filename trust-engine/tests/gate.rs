@@ -87,6 +87,166 @@ fn the_published_sample_is_allowed_for_an_authority_and_denied_for_anyone_else()
     assert!(evaluate(&policy, &unregistered.asserted_by(Some("gateway")), &request, now()).allowed());
 }
 
+/// A policy in which every reason can be met.
+fn explained_policy() -> Arc<Policy> {
+    let policy = Policy::parse(
+        r#"
+policyFormat: 1
+name: explained
+tiers: [{name: LOW}, {name: MID}, {name: TOP}]
+roles:
+  - {name: READER, minimumTier: LOW}
+  - {name: WRITER, minimumTier: MID}
+  - {name: CLOSED, minimumTier: LOW, enabled: false}
+rules:
+  - {id: exact, effect: ALLOW, when: {actions: [read], resources: [data/x], tiers: [LOW, MID]}}
+  - {id: open, effect: ALLOW, when: {actions: [read], resources: ["data/*", "other/*"], environments: [test]}}
+  - {id: general, effect: DENY, reason: because, when: {actions: [drop], resources: ["*/secret?"]}}
+  - {id: audited, effect: ALLOW, when: {actions: [write], attestations: [audited, sandboxed]}}
+  - {id: daytime, effect: DENY, when: {actions: [write], time: {zone: UTC, from: "09:00", to: "17:00"}}}
+  - {id: nightly, effect: ALLOW, when: {actions: [night], time: {zone: UTC, days: [SUN], from: "22:00", to: "06:00"}}}
+  - {id: home, effect: ALLOW, when: {actions: [call], organizations: [acme], roles: [WRITER]}}
+  - {id: never, effect: DENY, when: {actions: [stop]}}
+  - {id: asked, effect: ESCALATE, escalationPath: team-7, when: {actions: [pay]}}
+defaultEffect: ESCALATE
+"#,
+    );
+    Arc::new(policy.unwrap())
+}
+
+/// Verdict, words, trace and its JSON of every kind of evaluation, as people and records see them. `UPDATE_GOLDEN=1` writes
+/// the file anew.
+#[test]
+fn explanations_are_those_of_the_golden_file() {
+    let attested = ["audited".to_owned(), "sandboxed".to_owned()];
+    let (policy, active) = (explained_policy(), AgentStatus::Active);
+    let with_agents = |agents: &str| {
+        let document = PolicyDocument { default_effect: Decision::Allow, ..policy.document().clone() };
+        let mut document = serde_json::to_value(document).unwrap();
+        document["agents"] = serde_json::from_str(agents).unwrap();
+        Arc::new(Policy::parse(&document.to_string()).unwrap())
+    };
+    let strict = with_agents(r#"{"unregistered": "DENY", "excessClaim": "DENY"}"#);
+    let closed = Arc::new(
+        Policy::compile(PolicyDocument { default_effect: Decision::Deny, ..policy.document().clone() })
+            .unwrap(),
+    );
+    let low = || standing("LOW", active, &[]);
+    let mid = || standing("MID", active, &[]);
+    let stranger = || Subject { standing: None, authority: None };
+    let ask = |role: &str, action: &str| GateRequest::new("agent", role).action(action);
+    let acme = trust_engine::OrganizationId::parse("acme").unwrap();
+    let cases: Vec<(&str, &Arc<Policy>, Subject<'_>, GateRequest)> = vec![
+        ("unknown role", &policy, mid(), ask("NOBODY", "read")),
+        ("unknown role of an unknown tier", &policy, standing("GONE", active, &[]), ask("NOBODY", "read")),
+        ("disabled role", &policy, mid(), ask("CLOSED", "read")),
+        ("disabled role of an unknown tier", &policy, standing("GONE", active, &[]), ask("CLOSED", "read")),
+        ("unknown held tier", &policy, standing("GONE", active, &[]), ask("READER", "read")),
+        (
+            "unknown held tier and a claim",
+            &policy,
+            standing("GONE", active, &[]),
+            ask("READER", "read").tier("MID"),
+        ),
+        ("unknown claim", &policy, mid(), ask("READER", "read").tier("GOD")),
+        ("unknown assertion", &policy, mid().asserted_by(Some("gateway")), ask("READER", "read").tier("GOD")),
+        (
+            "unknown assertion for an unknown tier",
+            &policy,
+            standing("GONE", active, &[]).asserted_by(Some("g")),
+            ask("READER", "read").tier("GOD"),
+        ),
+        ("below the minimum", &policy, low(), ask("WRITER", "read")),
+        ("below the minimum by a claim", &policy, mid(), ask("WRITER", "read").tier("LOW")),
+        ("below the minimum, whatever was claimed", &policy, low(), ask("WRITER", "read").tier("TOP")),
+        (
+            "below the minimum by an assertion",
+            &policy,
+            mid().asserted_by(Some("gateway")),
+            ask("WRITER", "read").tier("LOW"),
+        ),
+        ("unregistered, below the minimum", &policy, stranger(), ask("WRITER", "read")),
+        ("an exact resource", &policy, mid(), ask("READER", "read").resource("data/x")),
+        (
+            "a prefix of a resource",
+            &policy,
+            mid(),
+            ask("READER", "read").resource("other/y").environment("test"),
+        ),
+        ("a prefix elsewhere", &policy, mid(), ask("READER", "read").resource("other/y").environment("live")),
+        ("no resource", &policy, mid(), ask("READER", "read")),
+        ("a general glob", &policy, mid(), ask("READER", "drop").resource("a/secret1")),
+        ("a general glob that fails", &policy, mid(), ask("READER", "drop").resource("a/secret")),
+        ("attestations", &policy, standing("MID", active, &attested), ask("READER", "write")),
+        (
+            "attestations that lack one",
+            &policy,
+            standing("MID", active, &attested[..1]),
+            ask("READER", "write"),
+        ),
+        ("outside the hours", &policy, mid(), ask("READER", "night")),
+        ("an organization", &policy, mid(), ask("WRITER", "call").organization(acme)),
+        ("another organization", &policy, mid(), ask("WRITER", "call")),
+        ("a denial without a reason", &policy, mid(), ask("READER", "stop")),
+        ("an escalation", &policy, mid(), ask("READER", "pay")),
+        ("an escalation by default", &policy, mid(), ask("READER", "other")),
+        ("a denial by default", &closed, mid(), ask("READER", "other")),
+        ("a tier that suffices", &strict, mid(), ask("READER", "other")),
+        ("suspended", &policy, standing("MID", AgentStatus::Suspended, &[]), ask("READER", "pay")),
+        (
+            "suspended and denied",
+            &policy,
+            standing("MID", AgentStatus::Suspended, &[]),
+            ask("READER", "stop"),
+        ),
+        ("revoked", &policy, standing("MID", AgentStatus::Revoked, &[]), ask("READER", "pay")),
+        ("unregistered", &strict, stranger(), ask("READER", "other")),
+        (
+            "unregistered, asserted",
+            &strict,
+            stranger().asserted_by(Some("gateway")),
+            ask("READER", "other").tier("TOP"),
+        ),
+        ("too high a claim", &strict, mid(), ask("READER", "other").tier("TOP")),
+        ("a claim that is held", &strict, mid(), ask("READER", "other").tier("MID")),
+        (
+            "a lower claim escapes no rule",
+            &policy,
+            standing("TOP", active, &[]),
+            ask("READER", "read").resource("data/x").tier("MID"),
+        ),
+    ];
+    let mut rendered = String::new();
+    for (name, policy, subject, request) in &cases {
+        let evaluation = evaluate(policy, subject, request, now());
+        let bare = decide(policy, subject, request, now());
+        assert_eq!((evaluation.decision(), evaluation.trace().conclusion()), (bare, bare), "{name}");
+        assert_eq!((evaluation.evaluated_at(), evaluation.policy_hash()), (now(), policy.hash()), "{name}");
+        let words = [
+            format!("code {}", evaluation.reason_code()),
+            format!(
+                "tier {:?} {} excess {}",
+                evaluation.tier(),
+                evaluation.tier_source().as_str(),
+                evaluation.excess_claim()
+            ),
+            format!("required {:?}", evaluation.required_tier()),
+            format!("rule {:?} path {:?}", evaluation.rule(), evaluation.escalation_path()),
+            format!("json {}", serde_json::to_string(&evaluation.trace()).unwrap()),
+        ];
+        rendered += &format!("== {name}\n{evaluation}\n{}\n{}\n\n", words.join("\n"), evaluation.trace());
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/explanations.txt");
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        std::fs::write(file, &rendered).unwrap();
+    }
+    let golden = std::fs::read_to_string(file).unwrap_or_default();
+    for (ours, theirs) in rendered.split("== ").zip(golden.split("== ")) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(rendered.len(), golden.len());
+}
+
 const TIERS: [&str; 3] = ["LOW", "MID", "TOP"];
 const ROLES: [&str; 3] = ["READ", "WRITE", "ADMIN"];
 const ACTIONS: [&str; 3] = ["read", "write", "drop"];

@@ -110,8 +110,8 @@ fn run_at<O: Observer>(
         (None, _) => Err(ReasonCode::UnknownRole),
         (Some((_, gate)), _) if !gate.enabled => Err(ReasonCode::RoleDisabled),
         (_, None) => Err(ReasonCode::UnknownTier),
-        (Some((_, gate)), Some(rank)) if gate.permitted >> rank & 1 == 0 => Err(ReasonCode::TierBelowMinimum),
-        _ => Ok(()),
+        (Some((_, gate)), Some(rank)) if gate.permitted >> rank & 1 == 1 => Ok(()),
+        (Some(_), Some(_)) => Err(ReasonCode::TierBelowMinimum),
     };
     let runtime = runtime(policy, subject, tier);
     let role = role.map(|(at, _)| at);
