@@ -6,6 +6,7 @@ mod agents;
 pub mod blocking;
 mod ceilings;
 mod current_policy;
+mod facts;
 mod gates;
 mod instance;
 mod log;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::verdict::CeilingVerdict;
 use crate::ceiling::{CeilingCode, CeilingRequest, Level, Measure, refusal, row_of};
 use crate::clock::Timestamp;
-use crate::engine::payload::{ENGINE, EngineVersion, Facts, Recomputable};
+use crate::engine::facts::{ENGINE, EngineVersion, Facts, Recomputable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::policy::{Policy, WindowKind};

@@ -191,8 +191,8 @@ impl Writer {
                 // The signer failed; nothing was written.
                 Err(error) => return self.refuse(batch, &error),
             };
-            let Prepared { batch: rows, tip, receipts, owners } = prepared;
-            match self.write(rows) {
+            let Prepared { batch: prepared_batch, tip, receipts, owners } = prepared;
+            match self.write(prepared_batch) {
                 Ok(Committed::Yes) => {
                     self.tip = tip;
                     return self.committed(batch, receipts);
