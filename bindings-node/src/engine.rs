@@ -1,4 +1,4 @@
-//! The engine, as `index.js` calls it. Every call that may wait takes the number that it is parked under, and gives its
+//! The engine, as `index.cjs` calls it. Every call that may wait takes the number that it is parked under, and gives its
 //! answer if it need not wait.
 
 use std::cell::RefCell;
@@ -459,7 +459,7 @@ impl NativeEngine {
     }
 }
 
-/// `*` is the whole fleet.
+/// The log of an organization; without one that of the whole fleet.
 fn log_of<'a>(engine: &'a Engine, org: Option<&str>) -> Result<Log<'a>> {
     match org {
         None => Ok(engine.log().fleet_wide()),
@@ -485,7 +485,7 @@ pub fn verify_record(entry: &[u8], proof: String, verifier_key: String) -> Optio
     verified.err().map(|error| Failure::from(&error))
 }
 
-/// For what waits for a query's page: `index.js` has no other way to name its fields.
+/// The query of its fields; without them the one that finds everything.
 pub(crate) fn query_of(query: Option<QueryInput>) -> Result<trust_engine::Query> {
     query.map_or_else(|| Ok(trust_engine::Query::new()), QueryInput::into_query)
 }

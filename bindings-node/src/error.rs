@@ -1,4 +1,4 @@
-//! Errors as `index.js` makes classes of them.
+//! Errors as `errors.cjs` makes classes of them.
 
 use std::collections::HashMap;
 

@@ -6,7 +6,7 @@ use trust_engine::{
     CeilingRequest, Decision, Error, GateRequest, OrganizationId, Query, RecordType, Result, Timestamp,
 };
 
-/// A gate's request: fields in the order of `index.cjs`, because reading them off an object costs more than the verdict.
+/// A gate's request: fields in the order of `requests.cjs`, because reading them off an object costs more than the verdict.
 pub(crate) struct Gate {
     pub(crate) agent: String,
     pub(crate) role: String,

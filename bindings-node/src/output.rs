@@ -51,7 +51,7 @@ pub(crate) fn json(result: Result<impl serde::Serialize>) -> Value {
 /// Between the fields of a verdict. Only a reason may hold it, so the reason comes last.
 const UNIT: char = '\u{1f}';
 
-/// A gate's verdict in one text, for `index.cjs` to take apart: making an object here costs more than the verdict.
+/// A gate's verdict in one text, for `verdicts.cjs` to take apart: making an object here costs more than the verdict.
 /// Decision, recorded, ticket or nothing, reason code, time, id, required tier, escalation path, receipt, reason.
 pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Value {
     let mut text = String::with_capacity(320);

@@ -20,7 +20,7 @@ use crate::error::{failed, panicked};
 use crate::output::Value;
 
 type Task = Pin<Box<dyn Future<Output = Value>>>;
-/// Does not keep the loop alive; `index.js` does while calls wait.
+/// Does not keep the loop alive; `index.cjs` does while calls wait.
 type WakeLoop = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 pub(crate) struct Tasks {

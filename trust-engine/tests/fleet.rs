@@ -161,7 +161,8 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
     for told in [true, false] {
         if !told {
             // Every listening connection is cut off, so that the changes that follow are found by looking.
-            sql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'");
+            let listening = format!("query = 'listen {}'", schema.0);
+            sql(&format!("select pg_terminate_backend(pid) from pg_stat_activity where {listening}"));
         }
         let mut document = PolicyDocument::published_default().unwrap();
         document.name = format!("swap {told}");
