@@ -20,7 +20,7 @@ const REMEMBER_REFUSAL: i64 = 100_000;
 
 /// One counter as one engine sees it.
 ///
-/// The lock of `lease` guards the fields of [`MeterState`] and every exchange, undo and new charge in the slot. A take needs
+/// The lock of `state` guards the fields of [`MeterState`] and every exchange, undo and new charge in the slot. A take needs
 /// no lock: the slot's atomics order it against an exchange. The lock is released before an amount goes back to the
 /// store.
 pub(crate) struct Meter {

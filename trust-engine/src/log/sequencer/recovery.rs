@@ -3,6 +3,8 @@
 //! The shard is claimed first, because a head that was read after a claim cannot change any more. A head that is the one
 //! before the commit or the one after it needs no more; only where it is neither is the tip loaded and checked as at opening.
 
+use std::time::Duration;
+
 use pollster::block_on;
 
 use super::shard_tip::ShardTip;
@@ -102,7 +104,7 @@ impl Writer {
                 Err(_) if self.shared.state() == WriterState::SetBack => {
                     return self.refuse(batch, &set_back());
                 }
-                Err(_) => std::thread::sleep(std::time::Duration::from_millis(pause)),
+                Err(_) => std::thread::sleep(Duration::from_millis(pause)),
             }
         }
         self.shared.set_state(WriterState::Down);
@@ -140,7 +142,8 @@ impl Writer {
             }
             None => {}
         }
-        if self.shared.state() != WriterState::Fenced {
+        // Otherwise the claim of another shard has left the writer fenced or set back.
+        if self.shared.state() == WriterState::Down {
             self.shared.set_state(WriterState::Up);
             self.commit(Vec::new());
         }
