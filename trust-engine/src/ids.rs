@@ -75,14 +75,17 @@ id!(
     "organization"
 );
 
+/// Name of the organization of deployments that have only one.
+const DEFAULT: &str = "default";
+
 /// The organization of deployments that have only one.
-pub(crate) static DEFAULT_ORGANIZATION: LazyLock<OrganizationId> =
-    LazyLock::new(|| OrganizationId("default".into()));
+pub(crate) static DEFAULT_ORGANIZATION: LazyLock<OrganizationId> = LazyLock::new(OrganizationId::default);
 
 impl Default for OrganizationId {
     /// The organization `default`, for deployments that have only one.
     fn default() -> Self {
-        DEFAULT_ORGANIZATION.clone()
+        // Not a clone of the static: threads would meet at its count.
+        Self(DEFAULT.into())
     }
 }
 

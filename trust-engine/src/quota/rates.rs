@@ -23,7 +23,7 @@ impl Rates {
     pub(super) fn get(&self, key: CounterKey, limit: &RateLimit) -> Arc<Rate> {
         let key = (key, Box::from(limit.tier.as_str()));
         let make = || Arc::new(Rate::new(limit.clone(), Arc::clone(&self.clock)));
-        // Threads that ask at the same time get the same bucket: each begins full.
+        // Threads that ask for a new bucket at the same time get the same one: each begins full.
         match self.known.get_or_insert_with(&key, || Ok::<_, Infallible>(make())) {
             Ok(known) if known.limit() == limit => known,
             _ => {

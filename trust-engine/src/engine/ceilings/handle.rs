@@ -37,8 +37,8 @@ pub struct Quota {
 
 impl Quota {
     pub(super) fn open(engine: &Engine, organization: &OrganizationId, agent: &str) -> Result<Self> {
-        let (cached, _) = engine.quota_now(&QuotaKeyRef::holder(organization, agent))?;
-        let (organization, agent) = (cached.quota.organization.clone(), cached.quota.id.clone());
+        let (organization, agent) = (organization.clone(), AgentId::parse(agent)?);
+        let (cached, _) = engine.quota_now(&QuotaKeyRef::holder(&organization, agent.as_str()))?;
         let later = ArcSwap::new(Arc::clone(&cached));
         Ok(Self { engine: engine.clone(), organization, agent, first: cached, later })
     }

@@ -161,7 +161,7 @@ async fn check_record(
             Ok(_) => {
                 checker.find(record.index, Damage::IndexWrong, format!("the id {} leads elsewhere", entry.id))
             }
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
                 checker.find(record.index, Damage::IndexWrong, error.to_string());
             }
             Err(error) => return Err(error),

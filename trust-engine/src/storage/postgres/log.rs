@@ -9,7 +9,7 @@ use super::error::{damaged, from_driver};
 use super::{listen, state};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
-use crate::storage::{Batch, Committed, DecodedRecord, Shard, StoredRecord, uncovered};
+use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
 
 /// The statement of a commit. It is one, so that a commit is one round trip and one flush: every row is written only if
 /// the head's row is moved. If another writer commits first, the statement waits for that row, finds the head moved,
@@ -135,7 +135,7 @@ fn is_taken_id(error: &tokio_postgres::Error) -> bool {
 /// Columns of a record, in the order that [`record_of`] reads them.
 pub(super) const RECORD: &str = "shard, index, entry, salt, payload";
 
-fn record_of(row: &Row) -> Result<StoredRecord> {
+pub(super) fn record_of(row: &Row) -> Result<StoredRecord> {
     let payload = match (row.get::<_, Option<&[u8]>>(3), row.get::<_, Option<Vec<u8>>>(4)) {
         (Some(salt), Some(bytes)) => {
             Some(Payload { salt: salt.try_into().map_err(|_| damaged("salt"))?, bytes })
@@ -144,10 +144,6 @@ fn record_of(row: &Row) -> Result<StoredRecord> {
     };
     let shard = u32::try_from(row.get::<_, i64>(0)).map_err(|_| damaged("shard"))?;
     Ok(StoredRecord { shard, index: uint(row.get(1))?, bytes: row.get(2), payload })
-}
-
-pub(super) fn decoded(row: &Row) -> Result<DecodedRecord> {
-    record_of(row)?.decode()
 }
 
 pub(super) async fn records(
@@ -165,15 +161,15 @@ pub(super) async fn records(
     rows.iter().map(record_of).collect()
 }
 
-pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<DecodedRecord>> {
+pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<StoredRecord>> {
     let select = format!("select {RECORD} from entries where id = $1");
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let row = connection.query_opt(&statement, &[&id]).await.map_err(from_driver)?;
-    row.as_ref().map(decoded).transpose()
+    row.as_ref().map(record_of).transpose()
 }
 
 /// A record and its ancestors in one round trip.
-pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
+pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
     let select = format!(
         "with recursive line as (
             select {RECORD}, parent, 1 as place from entries where id = $1
@@ -185,7 +181,7 @@ pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Resu
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     let rows = connection.query(&statement, &[&id, &limit]).await.map_err(from_driver)?;
-    rows.iter().map(decoded).collect()
+    rows.iter().map(record_of).collect()
 }
 
 pub(super) async fn checkpoints(

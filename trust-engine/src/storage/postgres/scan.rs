@@ -5,20 +5,23 @@ use tokio_postgres::types::ToSql;
 
 use super::codes::{decision_code, int, kind_code, uint};
 use super::error::from_driver;
-use super::log::{RECORD, decoded};
+use super::log::{RECORD, record_of};
 use crate::error::Result;
 use crate::provenance::RecordType;
-use crate::storage::{DecodedRecord, Scan, Scanned, ShardRange};
+use crate::storage::{Scan, ShardRange, StoredRecord};
 
 /// Index rows that one scan looks at before it gives back a short page.
 const BUDGET: usize = 50_000;
 /// Index rows read at a time where some of them may not pass.
 const CHUNK: usize = 5_000;
 
-pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Scanned> {
+/// The records that are found, and where to go on.
+pub(super) type Found = (Vec<StoredRecord>, Option<ShardRange>);
+
+pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Found> {
     let mut records = Vec::new();
     let remaining = scan_range(&connection, &scan, scan.range, &mut records).await?;
-    Ok(Scanned { records, rest: (remaining.start < remaining.end).then_some(remaining) })
+    Ok((records, (remaining.start < remaining.end).then_some(remaining)))
 }
 
 /// Scans one range into `records` and gives the range that remains.
@@ -26,7 +29,7 @@ async fn scan_range(
     connection: &Object,
     scan: &Scan,
     mut range: ShardRange,
-    records: &mut Vec<DecodedRecord>,
+    records: &mut Vec<StoredRecord>,
 ) -> Result<ShardRange> {
     let mut budget = BUDGET;
     while range.start < range.end && records.len() < scan.limit && budget > 0 {
@@ -39,7 +42,7 @@ async fn scan_range(
         for row in &rows {
             last = Some(uint(row.get(1))?);
             if row.get::<_, bool>("passes") {
-                records.push(decoded(row)?);
+                records.push(record_of(row)?);
                 found += 1;
                 if found == wanted {
                     break;

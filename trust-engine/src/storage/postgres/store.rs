@@ -85,16 +85,18 @@ impl Store for PostgresStore {
     }
 
     async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
-        self.database.run(move |connection| log::record_by_id(connection, id)).await
+        let found = self.database.run(move |connection| log::record_by_id(connection, id)).await?;
+        found.map(StoredRecord::decode).transpose()
     }
 
     async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
-        self.database.run(move |connection| log::ancestry(connection, id, limit)).await
+        decoded(self.database.run(move |connection| log::ancestry(connection, id, limit)).await?)
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {
         let scan = scan.clone();
-        self.database.run(move |connection| scan::scan(connection, scan)).await
+        let (records, rest) = self.database.run(move |connection| scan::scan(connection, scan)).await?;
+        Ok(Scanned { records: decoded(records)?, rest })
     }
 
     async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
@@ -137,4 +139,9 @@ impl Store for PostgresStore {
         let organization = organization.cloned();
         self.database.run(move |connection| state::stats(connection, organization, from, to)).await
     }
+}
+
+/// Decodes records on the caller's thread: the adapter's own drives the commits as well.
+fn decoded(records: Vec<StoredRecord>) -> Result<Vec<DecodedRecord>> {
+    records.into_iter().map(StoredRecord::decode).collect()
 }
