@@ -356,6 +356,31 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_of_something_that_no_tree_has_is_not_planned() {
+        for (index, size) in [(0, 0), (1, 1), (5, 5), (u64::MAX, 5)] {
+            assert!(ProofPlan::inclusion(index, size).is_none(), "entry {index} of {size}");
+        }
+        for (old, new) in [(0, 0), (0, 5), (6, 5), (u64::MAX, 5)] {
+            assert!(ProofPlan::consistency(old, new).is_none(), "{old} to {new}");
+        }
+        assert_eq!(ProofPlan::consistency(5, 5).unwrap().ranges(), []);
+        let leaf = Hash::leaf(b"only");
+        assert_eq!(root_from_inclusion(0, 1, leaf, &[]), Some(leaf));
+        for (index, size) in [(0, 0), (1, 1), (5, 5), (u64::MAX, 5)] {
+            assert_eq!(root_from_inclusion(index, size, leaf, &[]), None);
+            assert_eq!(root_from_inclusion(index, size, leaf, &[leaf]), None);
+        }
+        for (old, new) in [(0, 1), (0, 5), (2, 1), (6, 5)] {
+            for proof in [&[][..], &[leaf], &[leaf, leaf], &[leaf; 3], &[leaf; 4]] {
+                assert!(!verify_consistency(old, new, Hash::empty_tree(), leaf, proof), "{old} to {new}");
+                assert!(!verify_consistency(old, new, leaf, leaf, proof), "{old} to {new}");
+            }
+        }
+        assert!(verify_consistency(0, 0, Hash::empty_tree(), Hash::empty_tree(), &[]));
+        assert!(!verify_consistency(1, 1, leaf, leaf, &[leaf]));
+    }
+
+    #[test]
     fn every_pair_of_small_trees_is_consistent_and_a_fork_is_not() {
         let all = leaves(40);
         let (_, rows) = grow(&all);
