@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use support::{Schema, sql};
 use trust_engine::blocking::Engine;
 use trust_engine::log::Report;
 use trust_engine::provenance::SignedCheckpoint;
-use trust_engine::storage::{self, Change};
+use trust_engine::storage::{self, Change, FailingStore, Fault};
 use trust_engine::{
     AgentChange, AgentId, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,
     PolicyDocument, Query, RecordType, verify,
@@ -292,6 +293,40 @@ fn nothing_is_signed_on_top_of_a_database_that_was_set_back() {
     let kept = SignedCheckpoint::parse(&lost.checkpoint()).unwrap();
     let next = Engine::open(schema.options()).unwrap();
     assert!(!next.log().shard(0).verify(Some(&kept)).unwrap().is_clean());
+}
+
+/// The store is away while another engine takes the shard and the shard that the engine had before is set back. The commit
+/// had happened, which does not make the engine one that may write again.
+#[test]
+fn an_engine_that_recovers_onto_a_shard_that_was_set_back_writes_no_more() {
+    let schema = Schema::new();
+    let on_heads = |statement: &str| sql(&statement.replace("heads", &format!("{}.heads", schema.0)));
+    let other = Uuid::now_v7();
+    let (inner, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    let store = Arc::new(FailingStore::new(inner));
+    let options = trust_engine::Options::store(store.clone()).signer(support::signer());
+    let engine = Engine::open(options.deployment("test.example.com/fleet")).unwrap();
+    engine.log().record(alert("a")).unwrap();
+    on_heads(&format!("update heads set owner = '{other}', epoch = epoch + 1 where shard = 0"));
+    engine.log().record(alert("a")).unwrap();
+    assert_eq!(engine.shard(), 1, "it was fenced in the first");
+
+    // The commit is written; neither its answer nor a claim comes through before both shards are as they should be.
+    store.fail_commits([Fault::AnswerLost]);
+    store.fail_claims([Fault::Unreachable; 5 + 16]);
+    let error = engine.log().record(alert("a")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    on_heads(&format!(
+        "update heads set owner = '{other}', epoch = epoch + 1, seen = clock_timestamp() where shard = 1"
+    ));
+    sql(&format!("delete from {0}.checkpoints where shard = 0", schema.0));
+    on_heads("update heads set owner = null where shard = 0");
+    soon("the writer has seen what happened", || {
+        let error = engine.log().record(alert("a")).expect_err("nothing is signed any more");
+        error.kind() == ErrorKind::Corrupt
+    });
+    let error = engine.log().record(alert("a")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
 }
 
 #[test]

@@ -67,6 +67,26 @@ fn a_changed_byte_of_any_entry_is_found_at_its_index() {
 }
 
 #[test]
+fn an_entry_of_a_newer_format_is_found_and_does_not_end_the_check() {
+    let report = tampered(&|open| {
+        let entries = open("entries");
+        let bytes = entries.get(key(7)).unwrap().unwrap().to_vec();
+        let newer = String::from_utf8(bytes).unwrap().replace("\"v\":1}", "\"v\":2}");
+        entries.insert(key(7), newer).unwrap();
+        // The ids of two entries change places, so that one leads to the entry that cannot be read.
+        let ids = open("by_id");
+        let all: Vec<_> = ids.iter().map(|row| row.into_inner().unwrap()).collect();
+        let id = |index| all.iter().find(|(_, home)| **home == key(index)).unwrap().0.clone();
+        let (seventh, ninth) = (id(7), id(9));
+        ids.insert(ninth, key(7)).unwrap();
+        ids.insert(seventh, key(9)).unwrap();
+    });
+    assert_first(&report, 7, Damage::EntryChanged);
+    assert!(report.findings.iter().any(|f| f.index == 9 && f.damage == Damage::IndexWrong), "{report}");
+    assert_eq!(report.entries, ENTRIES, "{report}");
+}
+
+#[test]
 fn a_changed_or_dropped_payload_is_found_at_its_index() {
     let report = tampered(&|open| {
         let payloads = open("payloads");
