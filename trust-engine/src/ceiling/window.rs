@@ -126,4 +126,19 @@ mod tests {
         assert!(minute.slice(at(minute.reset(slice).micros() - 1)) - slice <= minute.span());
         assert!(minute.slice(minute.reset(slice)) - slice > minute.span());
     }
+
+    #[test]
+    fn every_slice_that_counts_has_a_place_of_its_own() {
+        for window in [Window::new(WindowKind::Fixed, 3600), Window::new(WindowKind::Sliding, 60)] {
+            let counting = (-40..=40).filter(|slice| window.counts(*slice, 7)).count();
+            assert_eq!(window.slices(), counting);
+        }
+        assert_eq!(Window::new(WindowKind::Sliding, 60).slices(), 17);
+    }
+
+    #[test]
+    fn a_window_names_its_length_and_whether_it_slides() {
+        assert_eq!(Window::new(WindowKind::Fixed, 3600).to_string(), "3600 s");
+        assert_eq!(Window::new(WindowKind::Sliding, 60).to_string(), "60 s, sliding");
+    }
 }
