@@ -144,3 +144,19 @@ fn a_lease_that_has_ended_by_either_clock_is_not_spent() {
         assert!(meter.slot.take(1, 10, 99, 99).is_some());
     });
 }
+
+#[test]
+fn a_take_counts_its_own_amount_against_the_limit_and_says_what_is_used() {
+    explore(|| {
+        let slot = Small::new();
+        slot.close();
+        // Of the 30 that the authority has charged, 10 are in this lease.
+        slot.open(&Held { charged: 30, ..lease(1, 10) });
+        assert_eq!(slot.take(4, 23, 0, 0), None, "24 would be used");
+        assert_eq!(slot.left(), 10);
+        assert_eq!(slot.take(4, 24, 0, 0), Some(Take { lease: 1, slice: 1, used: 24 }));
+        assert_eq!(slot.take(7, u64::MAX, 0, 0), None, "6 are left");
+        assert_eq!(slot.take(6, 30, 0, 0), Some(Take { lease: 1, slice: 1, used: 30 }));
+        assert_eq!(slot.take(1, u64::MAX, 0, 0), None);
+    });
+}
