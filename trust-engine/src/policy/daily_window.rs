@@ -87,6 +87,18 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_day_has_two_digits_twice_and_ends_with_the_day() {
+        for (text, minute) in [("00:00", 0), ("01:30", 90), ("23:59", 1439), ("24:00", 1440)] {
+            assert_eq!(minute_of_day(text), Some(minute), "{text}");
+        }
+        for text in
+            ["1:30", "01:3", "001:30", "+1:30", "01:+3", "a1:30", "01:60", "24:01", "25:00", "0130", ""]
+        {
+            assert_eq!(minute_of_day(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn a_window_that_ends_where_it_begins_lasts_a_day() {
         let monday = window("UTC", Some(vec![Day::Mon]), "09:00", "09:00");
         assert!(!monday.contains(at("2024-05-06T08:59:59.999999Z")));
