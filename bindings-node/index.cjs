@@ -19,20 +19,22 @@ class JsonCalls {
     this.#calls = calls
     this.#waiting = waiting
   }
-  evaluateGate(body, requestId) {
-    return this.#waiting.call((slot) => this.#calls.evaluateGate(slot, requests.bytes('body', body), requestId))
+  evaluateGate(body, requestId, traceparent) {
+    const call = (slot) => this.#calls.evaluateGate(slot, requests.bytes('body', body), requestId, traceparent)
+    return this.#waiting.call(call)
   }
-  decideGate(body, requestId) {
-    return unwrap(guarded(() => this.#calls.decideGate(requests.bytes('body', body), requestId)))
+  decideGate(body, requestId, traceparent) {
+    return unwrap(guarded(() => this.#calls.decideGate(requests.bytes('body', body), requestId, traceparent)))
   }
-  checkCeiling(body, idempotencyKey, requestId) {
+  checkCeiling(body, idempotencyKey, requestId, traceparent) {
     return this.#waiting.call((slot) => {
       const key = optionalText('idempotencyKey', idempotencyKey)
-      return this.#calls.checkCeiling(slot, requests.bytes('body', body), key, requestId)
+      return this.#calls.checkCeiling(slot, requests.bytes('body', body), key, requestId, traceparent)
     })
   }
-  record(body, requestId) {
-    return this.#waiting.call((slot) => this.#calls.record(slot, requests.bytes('body', body), requestId))
+  record(body, requestId, traceparent) {
+    const call = (slot) => this.#calls.record(slot, requests.bytes('body', body), requestId, traceparent)
+    return this.#waiting.call(call)
   }
   get(id, requestId) {
     return this.#waiting.call((slot) => this.#calls.get(slot, text('id', id), requestId))
@@ -191,7 +193,8 @@ class TrustEngine {
   }
 
   decideGate(request) {
-    return new GateVerdict(unwrap(this.#native.decideGate(...requests.gateFields(request))), this)
+    const text = unwrap(this.#native.decideGate(...requests.gateFields(request)))
+    return new GateVerdict(text, this, request.organization)
   }
   async evaluateGate(request) {
     const start = (slot) => this.#native.evaluateGate(slot, ...requests.gateFields(request))
@@ -201,16 +204,17 @@ class TrustEngine {
     const ticket = GateVerdict.ticketOf(verdict)
     if (ticket?.engine !== this) return Promise.reject(invalid('verdict', 'is none that decideGate of this engine gave'))
     if (!ticket.receipt) {
-      ticket.receipt = this.#receipt(verdict, ticket.number)
+      ticket.receipt = this.#receipt(verdict, ticket)
       // Asked again, it is looked up in the log.
       ticket.receipt.catch(() => (ticket.receipt = undefined))
     }
     return ticket.receipt
   }
-  async #receipt({ provenanceId, recorded }, number) {
+  async #receipt({ provenanceId, recorded }, { number, organization }) {
     if (recorded === 'none') return null
     try {
-      const receipt = JSON.parse(await this.#waiting.call((slot) => this.#native.committed(slot, number, provenanceId)))
+      const ask = (slot) => this.#native.committed(slot, number, organization, provenanceId)
+      const receipt = JSON.parse(await this.#waiting.call(ask))
       // Numbers of tickets begin anew after 2^32.
       if (receipt?.id === provenanceId) return receipt
     } catch (error) {

@@ -10,7 +10,7 @@ export type Decision = 'ALLOW' | 'DENY' | 'ESCALATE'
 /** The type of a record. Hosts write the first four; the engine writes all of them. */
 export type RecordType =
   | 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
-  | 'AGENT' | 'POLICY' | 'SIGNAL' | 'ERASURE' | 'GAP'
+  | 'AGENT' | 'POLICY' | 'SIGNAL' | 'ERASURE' | 'GAP' | 'STATE'
 
 /** Whether a verdict is in the log: `pending` is on its way, `none` is not recorded by the policy's will. */
 export type Recorded = 'committed' | 'pending' | 'none'
@@ -87,6 +87,10 @@ export interface GateRequest {
   organization?: string
   /** The caller that asks; the host vouches for it. */
   caller?: string
+  /** The person or service on whose behalf the agent acts; recorded. */
+  onBehalfOf?: string
+  /** W3C Trace Context; recorded. */
+  traceparent?: string
   context?: { resourceId?: string; action?: string; environment?: string; metadata?: { [name: string]: Json } }
 }
 
@@ -122,6 +126,8 @@ export interface CeilingRequest {
   tier?: string
   organization?: string
   caller?: string
+  onBehalfOf?: string
+  traceparent?: string
   /** Makes a retry of an admitted check free. */
   requestId?: string
 }
@@ -148,14 +154,18 @@ export interface CeilingVerdict {
 export interface NewRecord {
   type: 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
   agentId: string
-  decision: Decision
+  /** One of the engine's decisions, or a word of the host's own: a letter, then at most 63 letters, digits or `_.:-`. */
+  decision: string
   /** An id of the caller's own (UUID): a retry with the same content returns the same receipt. */
   id?: string
   reasonCode?: string
   reason?: string
   context?: { [name: string]: Json }
-  /** The record that this one follows from. */
+  /** The record of the same organization that this one follows from. */
   parentId?: string
+  caller?: string
+  onBehalfOf?: string
+  traceparent?: string
 }
 
 /** Acknowledges a record: it is durable, and this is where it is in the log. */
@@ -177,11 +187,17 @@ export interface ProvenanceRecord {
   readonly type: RecordType
   readonly organization: string
   readonly agentId: string | null
-  readonly decision: Decision | null
+  /** `ENGINE` recorded a verdict or a deed of its own; `HOST` records what the host says. */
+  readonly source: 'ENGINE' | 'HOST'
+  /** A {@link Decision} in the engine's records; a host has words of its own. */
+  readonly decision: string | null
   readonly reasonCode?: string
   readonly reason: string | null
   readonly context: { [name: string]: Json } | null
   readonly parentId: string | null
+  readonly caller?: string
+  readonly onBehalfOf?: string
+  readonly traceparent?: string
   readonly timestamp: string
   readonly merkleRoot: string
   readonly signature: string
@@ -195,7 +211,7 @@ export interface ProvenanceRecord {
 export interface Query {
   agentId?: string
   type?: RecordType
-  decision?: Decision
+  decision?: string
   /** RFC 3339, inclusive. */
   startTime?: string
   /** RFC 3339, exclusive. */
@@ -337,16 +353,17 @@ export interface Caller {
 /**
  * The calls of the REST contract for one caller: bodies in, bodies out. An error answer of the contract is a
  * {@link ContractError}; an argument that is not of its type is an {@link InvalidInputError}, as everywhere.
+ * `traceparent` is the header of that name: it is recorded, and left out if it is none.
  */
 export interface JsonCalls {
   /** Resolves with the answer's body (status 200) when the verdict is committed. */
-  evaluateGate(body: Uint8Array, requestId?: string): Promise<string>
+  evaluateGate(body: Uint8Array, requestId?: string, traceparent?: string): Promise<string>
   /** The same at once, `"recorded":"pending"`. */
-  decideGate(body: Uint8Array, requestId?: string): string
+  decideGate(body: Uint8Array, requestId?: string, traceparent?: string): string
   /** Status 200. */
-  checkCeiling(body: Uint8Array, idempotencyKey?: string, requestId?: string): Promise<string>
+  checkCeiling(body: Uint8Array, idempotencyKey?: string, requestId?: string, traceparent?: string): Promise<string>
   /** Status 201. */
-  record(body: Uint8Array, requestId?: string): Promise<string>
+  record(body: Uint8Array, requestId?: string, traceparent?: string): Promise<string>
   /** Status 200. */
   get(id: string, requestId?: string): Promise<string>
   /** Status 200. `depth`: 1 to 100. */

@@ -83,7 +83,7 @@ function fields(value, shape, within = '') {
 
 /** The fields of a gate's request, in the order of src/engine.rs. */
 function gateFields(request) {
-  const { agentId, role, tier, organization, caller, context } = object('request', request)
+  const { agentId, role, tier, organization, caller, onBehalfOf, traceparent, context } = object('request', request)
   const { resourceId, action, environment, metadata } = context == null ? {} : object('context', context)
   return [
     text('agentId', agentId),
@@ -91,6 +91,8 @@ function gateFields(request) {
     optionalText('tier', tier),
     organizationName('organization', organization),
     optionalText('caller', caller),
+    optionalText('onBehalfOf', onBehalfOf),
+    optionalText('traceparent', traceparent),
     optionalText('context.resourceId', resourceId),
     optionalText('context.action', action),
     optionalText('context.environment', environment),
@@ -100,7 +102,8 @@ function gateFields(request) {
 
 /** The fields of a ceiling's request, likewise. */
 function ceilingFields(request) {
-  const { agentId, resourceType, requestedAmount, tier, organization, caller, requestId } = object('request', request)
+  const { agentId, resourceType, requestedAmount, tier, organization, caller } = object('request', request)
+  const { onBehalfOf, traceparent, requestId } = request
   return [
     text('agentId', agentId),
     text('resourceType', resourceType),
@@ -108,6 +111,8 @@ function ceilingFields(request) {
     optionalText('tier', tier),
     organizationName('organization', organization),
     optionalText('caller', caller),
+    optionalText('onBehalfOf', onBehalfOf),
+    optionalText('traceparent', traceparent),
     optionalText('requestId', requestId),
   ]
 }

@@ -8,8 +8,8 @@ class GateVerdict {
   // Here and not in a WeakMap of the engine, which would cost a tenth of the verdict. Copies have none.
   #ticket
 
-  /** `engine` is the one to ask for the commit, if the verdict did not wait for it. */
-  constructor(text, engine) {
+  /** `engine` is the one to ask for the commit, if the verdict did not wait for it; the record is `organization`'s. */
+  constructor(text, engine, organization) {
     const parts = text.split(UNIT)
     const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, requiredTier, escalationPath, receipt] = parts
     this.allowed = decision === 'ALLOW'
@@ -22,7 +22,7 @@ class GateVerdict {
     if (requiredTier !== '') this.requiredTier = requiredTier
     if (escalationPath !== '') this.escalationPath = escalationPath
     if (receipt !== '') this.receipt = JSON.parse(receipt)
-    if (ticket !== '') this.#ticket = { engine, number: Number(ticket), receipt: undefined }
+    if (ticket !== '') this.#ticket = { engine, number: Number(ticket), organization, receipt: undefined }
   }
 
   /** The ticket of a verdict's commit: the engine, the number, and the promise once the commit was asked for. */

@@ -69,21 +69,42 @@ fn named<'a>(calls: JsonCalls<'a>, request_id: Option<&'a str>) -> JsonCalls<'a>
     }
 }
 
+fn traced<'a>(calls: JsonCalls<'a>, traceparent: Option<&'a str>) -> JsonCalls<'a> {
+    match traceparent {
+        Some(traceparent) => calls.traceparent(traceparent),
+        None => calls,
+    }
+}
+
 #[napi]
 impl NativeCalls {
     /// Answers when the verdict is committed.
     #[napi(catch_unwind)]
-    pub fn evaluate_gate(&self, slot: u32, body: &[u8], request_id: Option<String>) -> Option<Value> {
+    pub fn evaluate_gate(
+        &self,
+        slot: u32,
+        body: &[u8],
+        request_id: Option<String>,
+        traceparent: Option<String>,
+    ) -> Option<Value> {
         let body = body.to_vec();
-        self.start(slot, request_id, async move |calls| calls.evaluate_gate(&body).await)
+        self.start(slot, request_id, async move |calls| {
+            traced(calls, traceparent.as_deref()).evaluate_gate(&body).await
+        })
     }
 
     /// Answers at once.
     #[napi(catch_unwind)]
-    pub fn decide_gate(&self, body: &[u8], request_id: Option<String>) -> Value {
+    pub fn decide_gate(
+        &self,
+        body: &[u8],
+        request_id: Option<String>,
+        traceparent: Option<String>,
+    ) -> Value {
         match &*self.engine.borrow() {
             Some(engine) => {
-                answer(named(engine.json(&self.caller), request_id.as_deref()).decide_gate(body).0)
+                let calls = named(engine.json(&self.caller), request_id.as_deref());
+                answer(traced(calls, traceparent.as_deref()).decide_gate(body).0)
             }
             None => failed(closed()),
         }
@@ -97,18 +118,27 @@ impl NativeCalls {
         body: &[u8],
         idempotency_key: Option<String>,
         request_id: Option<String>,
+        traceparent: Option<String>,
     ) -> Option<Value> {
         let body = body.to_vec();
         self.start(slot, request_id, async move |calls| {
-            calls.check_ceiling(&body, idempotency_key.as_deref()).await
+            traced(calls, traceparent.as_deref()).check_ceiling(&body, idempotency_key.as_deref()).await
         })
     }
 
     /// Answers with the committed record.
     #[napi(catch_unwind)]
-    pub fn record(&self, slot: u32, body: &[u8], request_id: Option<String>) -> Option<Value> {
+    pub fn record(
+        &self,
+        slot: u32,
+        body: &[u8],
+        request_id: Option<String>,
+        traceparent: Option<String>,
+    ) -> Option<Value> {
         let body = body.to_vec();
-        self.start(slot, request_id, async move |calls| calls.record(&body).await)
+        self.start(slot, request_id, async move |calls| {
+            traced(calls, traceparent.as_deref()).record(&body).await
+        })
     }
 
     /// One record.

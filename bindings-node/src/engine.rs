@@ -14,7 +14,7 @@ use trust_engine::{
 
 use crate::calls::NativeCalls;
 use crate::error::{Failure, closed, failed, panicked};
-use crate::input::{Ceiling, Gate, QueryInput, integer, organization, uuid};
+use crate::input::{Asked, Ceiling, Gate, QueryInput, integer, organization, uuid};
 use crate::open::OpenInput;
 use crate::output::{self, Proof, Value, json, receipt, text};
 use crate::searches::Searches;
@@ -164,13 +164,15 @@ impl NativeEngine {
         tier: Option<String>,
         organization: Option<String>,
         caller: Option<String>,
+        on_behalf_of: Option<String>,
+        traceparent: Option<String>,
         resource: Option<String>,
         action: Option<String>,
         environment: Option<String>,
         metadata: Option<String>,
     ) -> Value {
-        let request =
-            Gate { agent, role, tier, organization, caller, resource, action, environment, metadata };
+        let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
+        let request = Gate { agent, role, asked, resource, action, environment, metadata };
         let decided = self.get().and_then(|engine| engine.decide_gate(&request.into_request()?));
         decided.map_or_else(failed, |(verdict, ticket)| {
             let ticket = self.tickets.borrow_mut().keep(ticket);
@@ -180,13 +182,14 @@ impl NativeEngine {
 
     /// Waits for the commit of a verdict: JSON of the receipt, or of null.
     #[napi(catch_unwind)]
-    pub fn committed(&self, slot: u32, ticket: u32, id: String) -> Option<Value> {
+    pub fn committed(&self, slot: u32, ticket: u32, org: Option<String>, id: String) -> Option<Value> {
         let ticket = self.tickets.borrow_mut().take(ticket);
         self.start(slot, move |engine| async move {
             let committed = match ticket {
                 Some(ticket) => ticket.committed().await?.map(|committed| receipt(&committed)),
                 None => {
-                    let record = engine.log().fleet_wide().get(uuid("provenanceId", &id)?).await?;
+                    let log = engine.log().of(organization(org.as_deref())?);
+                    let record = log.get(uuid("provenanceId", &id)?).await?;
                     Some(receipt(record.receipt()))
                 }
             };
@@ -205,13 +208,15 @@ impl NativeEngine {
         tier: Option<String>,
         organization: Option<String>,
         caller: Option<String>,
+        on_behalf_of: Option<String>,
+        traceparent: Option<String>,
         resource: Option<String>,
         action: Option<String>,
         environment: Option<String>,
         metadata: Option<String>,
     ) -> Option<Value> {
-        let request =
-            Gate { agent, role, tier, organization, caller, resource, action, environment, metadata };
+        let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
+        let request = Gate { agent, role, asked, resource, action, environment, metadata };
         self.start(slot, |engine| async move {
             let verdict = engine.evaluate_gate(&request.into_request()?).await?;
             Ok(output::gate(&verdict, None))
@@ -229,9 +234,12 @@ impl NativeEngine {
         tier: Option<String>,
         organization: Option<String>,
         caller: Option<String>,
+        on_behalf_of: Option<String>,
+        traceparent: Option<String>,
         id: Option<String>,
     ) -> Value {
-        let request = Ceiling { agent, resource, amount, tier, organization, caller, id };
+        let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
+        let request = Ceiling { agent, resource, amount, asked, id };
         let checked = self.get().and_then(|engine| engine.check_ceiling_now(&request.into_request()?));
         checked.map_or_else(failed, |(verdict, _)| output::ceiling(&verdict))
     }
@@ -248,9 +256,12 @@ impl NativeEngine {
         tier: Option<String>,
         organization: Option<String>,
         caller: Option<String>,
+        on_behalf_of: Option<String>,
+        traceparent: Option<String>,
         id: Option<String>,
     ) -> Option<Value> {
-        let request = Ceiling { agent, resource, amount, tier, organization, caller, id };
+        let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
+        let request = Ceiling { agent, resource, amount, asked, id };
         self.start(slot, |engine| async move {
             Ok(output::ceiling(&engine.check_ceiling(&request.into_request()?).await?))
         })

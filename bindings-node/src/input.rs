@@ -3,16 +3,45 @@
 use napi_derive::napi;
 use serde_json::{Map, Value};
 use trust_engine::{
-    CeilingRequest, Decision, Error, GateRequest, OrganizationId, Query, RecordType, Result, Timestamp,
+    CeilingRequest, Error, GateRequest, OrganizationId, Query, RecordType, Result, Timestamp,
 };
+
+/// The fields that the requests of gates and ceilings share.
+pub(crate) struct Asked {
+    pub(crate) tier: Option<String>,
+    pub(crate) organization: Option<String>,
+    pub(crate) caller: Option<String>,
+    pub(crate) on_behalf_of: Option<String>,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// Sets the shared fields of a request.
+macro_rules! ask {
+    ($request:ident, $asked:expr) => {
+        let Asked { tier, organization, caller, on_behalf_of, traceparent } = $asked;
+        if let Some(organization) = organization {
+            $request = $request.organization(OrganizationId::parse(&organization)?);
+        }
+        if let Some(tier) = tier {
+            $request = $request.tier(tier);
+        }
+        if let Some(caller) = caller {
+            $request = $request.caller(caller);
+        }
+        if let Some(principal) = on_behalf_of {
+            $request = $request.on_behalf_of(principal);
+        }
+        if let Some(traceparent) = traceparent {
+            $request = $request.traceparent(traceparent);
+        }
+    };
+}
 
 /// A gate's request: fields in the order of `requests.cjs`, because reading them off an object costs more than the verdict.
 pub(crate) struct Gate {
     pub(crate) agent: String,
     pub(crate) role: String,
-    pub(crate) tier: Option<String>,
-    pub(crate) organization: Option<String>,
-    pub(crate) caller: Option<String>,
+    pub(crate) asked: Asked,
     pub(crate) resource: Option<String>,
     pub(crate) action: Option<String>,
     pub(crate) environment: Option<String>,
@@ -23,15 +52,7 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn into_request(self) -> Result<GateRequest> {
         let mut request = GateRequest::new(self.agent, self.role);
-        if let Some(organization) = self.organization {
-            request = request.organization(OrganizationId::parse(&organization)?);
-        }
-        if let Some(tier) = self.tier {
-            request = request.tier(tier);
-        }
-        if let Some(caller) = self.caller {
-            request = request.caller(caller);
-        }
+        ask!(request, self.asked);
         if let Some(resource) = self.resource {
             request = request.resource(resource);
         }
@@ -56,9 +77,7 @@ pub(crate) struct Ceiling {
     pub(crate) resource: String,
     /// A double, as every number in JavaScript.
     pub(crate) amount: f64,
-    pub(crate) tier: Option<String>,
-    pub(crate) organization: Option<String>,
-    pub(crate) caller: Option<String>,
+    pub(crate) asked: Asked,
     /// Makes a retry free.
     pub(crate) id: Option<String>,
 }
@@ -72,15 +91,7 @@ impl Ceiling {
             return Err(Error::invalid("requestedAmount", issue));
         }
         let mut request = CeilingRequest::new(self.agent, self.resource, amount as u64);
-        if let Some(organization) = self.organization {
-            request = request.organization(OrganizationId::parse(&organization)?);
-        }
-        if let Some(tier) = self.tier {
-            request = request.tier(tier);
-        }
-        if let Some(caller) = self.caller {
-            request = request.caller(caller);
-        }
+        ask!(request, self.asked);
         if let Some(id) = self.id {
             request = request.request_id(id);
         }
@@ -124,7 +135,7 @@ impl QueryInput {
             query = query.kind(kind.parse::<RecordType>()?);
         }
         if let Some(decision) = self.decision {
-            query = query.decision(decision.parse::<Decision>()?);
+            query = query.decision(decision);
         }
         if let Some(from) = self.start_time {
             query = query.from(time("startTime", &from)?);

@@ -1,6 +1,7 @@
 #![doc = include_str!("crate.md")]
 
 mod agent;
+mod attribution;
 mod bounds;
 pub mod ceiling;
 mod clock;
@@ -34,4 +35,4 @@ pub use policy::{
     PolicyDocument, PolicyError, PolicyErrors, PolicyHash, Precision, RateLimit, Recording, RecordingMode,
     Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
-pub use provenance::{NewRecord, Receipt, Record, RecordType, VerifierKey, verify};
+pub use provenance::{DecisionWord, NewRecord, Receipt, Record, RecordType, Source, VerifierKey, verify};

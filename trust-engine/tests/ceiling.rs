@@ -99,7 +99,7 @@ fn every_verdict_is_recorded_and_can_be_recomputed() {
     ] {
         let record = engine.log().get(verdict.id().unwrap()).unwrap();
         assert_eq!(record.entry().kind, RecordType::Ceiling);
-        assert_eq!(record.entry().decision, Some(verdict.decision()));
+        assert_eq!(record.entry().decision, Some(verdict.decision().into()));
         assert_eq!(record.entry().reason_code.as_deref(), Some(verdict.reason_code().as_str()));
         let payload = record.payload().unwrap();
         assert_eq!(recompute_ceiling(&payload.bytes, &policy).unwrap(), (verdict.reason_code(), true));

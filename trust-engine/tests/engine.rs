@@ -36,7 +36,7 @@ fn a_verdict_is_committed_proved_and_recomputed() {
             let verdict = engine.evaluate_gate(&request).unwrap();
             assert_eq!(verdict.recorded(), Recorded::Committed);
             let record = engine.log().get(verdict.id()).unwrap();
-            assert_eq!(record.entry().decision, Some(verdict.decision()));
+            assert_eq!(record.entry().decision, Some(verdict.decision().into()));
             assert_eq!(record.entry().policy, Some(policy.hash()));
             assert_eq!(record.receipt(), verdict.receipt().unwrap());
             let proof = engine.log().prove(verdict.id()).unwrap().to_string();

@@ -11,8 +11,8 @@ use std::time::Duration;
 use trust_engine::blocking::Engine;
 use trust_engine::provenance::{Ed25519Signer, Entry, Hash};
 use trust_engine::{
-    Clock as _, Decision, Entropy, GateRequest, ManualClock, NewAgent, NewRecord, Options, Query, RecordType,
-    verify,
+    CeilingRequest, Clock as _, Entropy, GateRequest, ManualClock, NewAgent, NewRecord, Options, Query,
+    RecordType, verify,
 };
 
 /// Bytes that count up.
@@ -39,18 +39,28 @@ fn build() -> serde_json::Value {
     clock.advance(Duration::from_millis(1500));
     let allowed = engine.evaluate_gate(&sample.clone().caller("gateway")).unwrap();
     engine.evaluate_gate(&sample).unwrap();
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let check = CeilingRequest::new("agent \"é\" \\1", "API_CALLS", 10).on_behalf_of("user-7").traceparent(trace);
+    engine.check_ceiling(&check).unwrap();
     clock.set(clock.now().minus(Duration::from_secs(60)));
-    let record = NewRecord::new(RecordType::Escalation, "agent_benchmark_001", Decision::Allow)
-        .reason_code("APPROVED")
+    let record = NewRecord::new(RecordType::Escalation, "agent_benchmark_001", "APPROVED_BY_TWO")
+        .reason_code("FOUR_EYES")
+        .reason("Ann and Bo have looked at it")
+        .caller("console")
+        .on_behalf_of("user-7")
+        .traceparent(trace)
         .parent(allowed.id());
     let last = engine.log().record(record).unwrap();
     let records = engine.log().fleet_wide().query(&Query::new().oldest_first().limit(100)).unwrap().records;
     let entries: Vec<_> = records
         .iter()
         .map(|record| {
+            let payload = record.payload().unwrap();
             serde_json::json!({
                 "entry": String::from_utf8(record.entry_bytes().to_vec()).unwrap(),
                 "leaf": record.receipt().leaf_hash().to_string(),
+                "salt": hex::encode(payload.salt),
+                "payload": String::from_utf8(payload.bytes.clone()).unwrap(),
                 "checkpoint": record.receipt().checkpoint(),
             })
         })
@@ -98,4 +108,20 @@ fn the_log_has_its_golden_bytes_and_they_verify() {
         let Ok(changed) = String::from_utf8(changed) else { continue };
         assert!(verify::record(entry.as_bytes(), &changed, &key).is_err(), "proof byte {at}");
     }
+}
+
+/// The page that strangers write their tools from shows the last record of the vectors, as it is and forged.
+#[test]
+fn the_published_example_is_the_last_golden_record() {
+    let page = include_str!("../../docs/provenance-format.md");
+    let golden: serde_json::Value = serde_json::from_str(include_str!("vectors/log.json")).unwrap();
+    let last = golden["entries"].as_array().unwrap().last().unwrap();
+    for field in ["entry", "leaf", "salt", "payload"] {
+        assert!(page.contains(last[field].as_str().unwrap()), "{field}");
+    }
+    let (key, proof) = (golden["verifierKey"].as_str().unwrap(), golden["proof"]["text"].as_str().unwrap());
+    assert!(page.contains(key) && page.contains(proof.trim_end()));
+    let forged = page.lines().rfind(|line| line.starts_with("{\"agent\"")).unwrap();
+    assert!(page.contains(&Hash::leaf(forged.as_bytes()).to_string()));
+    assert!(verify::record(forged.as_bytes(), proof, &key.parse().unwrap()).is_err());
 }

@@ -100,7 +100,7 @@ roles:
 rules: []
 resources: []
 agents: {excessClaim: HELD_TIER, unregistered: LOWEST_TIER}
-ceilings: {nearLimitPercent: 80, maxHoldMillis: 0x2710, failOpen: false, agent: [], organization: [], rate: [], fleet: [], family: []}
+ceilings: {nearLimitPercent: 80, maxHoldMillis: 10000, failOpen: false, agent: [], organization: [], rate: [], fleet: [], family: []}
 recording:
   gates: {mode: ALL, durability: COMMIT}
   ceilings: {mode: ALL, durability: ENQUEUE, refusals: COMMIT}

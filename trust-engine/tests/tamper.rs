@@ -38,8 +38,14 @@ fn tampered(change: Change<'_>) -> Report {
     pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap()
 }
 
-fn key(index: u64) -> [u8; 8] {
-    index.to_be_bytes()
+/// The place of an entry of shard 0.
+fn key(index: u64) -> Vec<u8> {
+    [&[0; 4][..], &index.to_be_bytes()].concat()
+}
+
+/// The key of a run of leaf hashes of shard 0.
+fn leaves(start: u64) -> Vec<u8> {
+    [&[0; 5][..], &start.to_be_bytes()].concat()
 }
 
 fn assert_first(report: &Report, index: u64, damage: Damage) {
@@ -132,7 +138,7 @@ fn an_entry_changed_together_with_its_tree_hash_is_found_by_its_checkpoint() {
         bytes.splice(at..at + 4, *b"ALLOW");
         let leaf = trust_engine::provenance::Hash::leaf(&bytes);
         entries.insert(key(60), bytes).unwrap();
-        hashes.insert([&[0u8][..], &key(60)].concat(), leaf.as_bytes()).unwrap();
+        hashes.insert(leaves(60), leaf.as_bytes()).unwrap();
     });
     assert_first(&report, 60, Damage::RootMismatch);
 }
@@ -188,10 +194,10 @@ fn state_that_was_changed_behind_the_log_is_found() {
         let database = Database::builder(folder.path().join("db")).open().unwrap();
         let rows = database.keyspace("policies", KeyspaceCreateOptions::default).unwrap();
         let part = trust_engine_part(&row);
-        rows.insert(self::key(1), part.0).unwrap();
+        rows.insert(1u64.to_be_bytes(), part.0).unwrap();
         let parts = database.keyspace("parts", KeyspaceCreateOptions::default).unwrap();
         for (number, part) in part.1.into_iter().enumerate() {
-            let key = [&[11u8][..], &self::key(1), &(number as u32).to_be_bytes()].concat();
+            let key = [&[11u8][..], &1u64.to_be_bytes(), &(number as u32).to_be_bytes()].concat();
             parts.insert(key, part).unwrap();
         }
         database.persist(PersistMode::SyncAll).unwrap();
@@ -228,8 +234,7 @@ fn a_forged_entry_is_named_whatever_else_is_damaged_behind_it() {
         bytes.splice(at..at + 4, *b"ALLOW");
         let leaf = trust_engine::provenance::Hash::leaf(&bytes);
         open("entries").insert(self::key(2), bytes).unwrap();
-        let run = [&[0u8][..], &self::key(2)].concat();
-        open("hashes").insert(run, leaf.as_bytes()).unwrap();
+        open("hashes").insert(leaves(2), leaf.as_bytes()).unwrap();
         (2..5).for_each(|index| open("payloads").remove(self::key(index)).unwrap());
         database.persist(PersistMode::SyncAll).unwrap();
     }

@@ -10,6 +10,12 @@ export function bodyOf({ body }: FastifyRequest): Buffer {
   return Buffer.isBuffer(body) ? body : NOTHING
 }
 
+/** The trace that the request belongs to, as W3C Trace Context hands it on. The engine leaves out what is none. */
+export function traceOf({ headers }: FastifyRequest): string | undefined {
+  // Node joins repeated headers to one text, which is no traceparent.
+  return headers['traceparent'] as string | undefined
+}
+
 /** The parameters of the query string. A misspelt one is an error: without it the answer would be about something else. */
 export function queryOf<N extends string>(request: FastifyRequest, names: readonly N[]): Partial<Record<N, string>> {
   const found: Partial<Record<N, string>> = {}

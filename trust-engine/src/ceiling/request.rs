@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::slot::MAX_AMOUNT;
+use crate::attribution::Attribution;
 use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_optional_line};
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
@@ -30,6 +31,10 @@ pub struct CeilingRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     caller: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
 
@@ -52,6 +57,8 @@ impl CeilingRequest {
             tier: None,
             organization: OrganizationId::default(),
             caller: None,
+            on_behalf_of: None,
+            traceparent: None,
             request_id: None,
         }
     }
@@ -86,6 +93,20 @@ impl CeilingRequest {
         self
     }
 
+    /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
+    #[must_use]
+    pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
+        self.on_behalf_of = Some(principal.into());
+        self
+    }
+
+    /// The `traceparent` of the request (W3C Trace Context), which is recorded.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
+        self
+    }
+
     /// Names the request, so that a retry of an admitted one costs nothing and gets the same answer.
     ///
     /// The engine remembers the ids of its latest admitted requests until their windows end, 65,536 of them at most.
@@ -110,8 +131,16 @@ impl CeilingRequest {
             }
         }
         check_optional_line("tier", self.claimed_tier(), MAX_NAME_BYTES)?;
-        check_optional_line("caller", self.caller_name(), MAX_ID_BYTES)?;
+        self.attribution().check()?;
         check_optional_line("requestId", self.id(), MAX_ID_BYTES)
+    }
+
+    fn attribution(&self) -> Attribution<'_> {
+        Attribution {
+            caller: self.caller.as_deref(),
+            on_behalf_of: self.on_behalf_of.as_deref(),
+            traceparent: self.traceparent.as_deref(),
+        }
     }
 
     pub(crate) fn agent_name(&self) -> &str {

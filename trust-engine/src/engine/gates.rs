@@ -139,7 +139,7 @@ impl Engine {
             kind: RecordType::RoleGate,
             organization: organization.clone(),
             agent: Some(id),
-            decision: Some(evaluation.decision()),
+            decision: Some(evaluation.decision().into()),
             reason_code: Some(evaluation.reason_code().as_str().into()),
             policy: Some(policy.hash()),
             payload: GatePayload::bytes(&evaluation, request, agent, authority)?,

@@ -14,8 +14,8 @@ use crate::clock::{Clock, Entropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::{CheckpointCache, Draft, Follower, ParentOf, Sequencer, Submission};
-use crate::policy::{Decision, Policy, PolicyHash};
-use crate::provenance::{Payload, Receipt, RecordType, VerifierKey};
+use crate::policy::{Policy, PolicyHash};
+use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey};
 use crate::storage::{Change, Relay, Shard, StateChange, Store};
 
 /// An open engine. Clones share it; it closes when [`close`](Self::close) is called or the last clone is dropped.
@@ -124,7 +124,7 @@ impl Engine {
         self.0.policy.policy()
     }
 
-    /// A draft with a new id and salt.
+    /// A draft of the engine with a new id and salt.
     pub(super) fn draft(&self, content: Content, now: Timestamp) -> Draft {
         let mut payload = Payload { salt: [0; 32], bytes: content.payload };
         self.0.entropy.fill(&mut payload.salt);
@@ -132,6 +132,7 @@ impl Engine {
             id: new_id(now, &*self.0.entropy),
             supplied: false,
             kind: content.kind,
+            source: Source::Engine,
             organization: content.organization,
             agent: content.agent,
             decision: content.decision,
@@ -185,7 +186,7 @@ pub(super) struct Content {
     pub(super) kind: RecordType,
     pub(super) organization: OrganizationId,
     pub(super) agent: Option<AgentId>,
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<DecisionWord>,
     pub(super) reason_code: Option<Cow<'static, str>>,
     pub(super) policy: Option<PolicyHash>,
     pub(super) payload: Vec<u8>,

@@ -9,7 +9,7 @@ use crate::log::{
     Exported, Page, ParentOf, Query, Report, Submission, check_shards, check_store, export, scan_all,
 };
 use crate::provenance::{
-    Hash, InclusionProof, NewRecord, Parent, ProofPlan, Receipt, Record, SignedCheckpoint,
+    Hash, InclusionProof, NewRecord, Parent, ProofPlan, Receipt, Record, SignedCheckpoint, Source,
 };
 use crate::storage::{DecodedRecord, Shard, ShardRange, uncovered};
 
@@ -66,7 +66,7 @@ impl Log<'_> {
     }
 
     async fn try_record(&self, record: NewRecord) -> Result<Receipt> {
-        let agent = record.check()?;
+        let (agent, decision) = record.check()?;
         let organization = self.organization.clone().unwrap_or_default();
         let parent = match record.parent_id() {
             Some(id) if Some(id) == record.supplied_id() => {
@@ -79,12 +79,13 @@ impl Log<'_> {
             kind: record.kind(),
             organization,
             agent: Some(agent),
-            decision: Some(record.decision()),
+            decision: Some(decision),
             reason_code: record.code().map(|code| code.to_owned().into()),
             policy: Some(self.engine.current_policy().hash()),
             payload: record.payload_json(),
         };
         let mut draft = self.engine.draft(content, self.engine.now());
+        draft.source = Source::Host;
         draft.parent = parent;
         if let Some(id) = record.supplied_id() {
             draft.id = id;
@@ -101,10 +102,7 @@ impl Log<'_> {
             let issue = format!("the parent {id} is not committed in organization {organization}");
             Error::new(ErrorKind::NotFound, issue).with("field", "parentId")
         };
-        let stored = self.engine.0.store.record_by_id(id).await?.ok_or_else(missing)?;
-        if stored.entry.organization != *organization {
-            return Err(missing());
-        }
+        let stored = self.engine.0.store.record_by_id(organization, id).await?.ok_or_else(missing)?;
         Ok(Parent { id, leaf: Hash::leaf(&stored.bytes) })
     }
 
@@ -125,11 +123,23 @@ impl Log<'_> {
 
     async fn stored(&self, id: Uuid) -> Result<DecodedRecord> {
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no record {id}")).with("id", id);
-        let stored = self.engine.0.store.record_by_id(id).await?.ok_or_else(missing)?;
-        if self.organization.as_ref().is_some_and(|organization| *organization != stored.entry.organization) {
-            return Err(missing());
+        let organization = self.organization_of(id).await?.ok_or_else(missing)?;
+        self.engine.0.store.record_by_id(&organization, id).await?.ok_or_else(missing)
+    }
+
+    /// The organization whose record is meant: this one, or for the whole fleet the only one that has a record `id`.
+    async fn organization_of(&self, id: Uuid) -> Result<Option<OrganizationId>> {
+        if let Some(organization) = &self.organization {
+            return Ok(Some(organization.clone()));
         }
-        Ok(stored)
+        let mut owners = self.engine.0.store.organizations_of(id, 2).await?;
+        match (owners.pop(), owners.is_empty()) {
+            (Some(_), false) => {
+                let issue = format!("has a record {id} more than once; name one that has it");
+                Err(Error::invalid("organization", issue))
+            }
+            (only, _) => Ok(only),
+        }
     }
 
     /// Searches the log.
@@ -181,11 +191,9 @@ impl Log<'_> {
         let store = &*self.engine.0.store;
         let missing = || Error::new(ErrorKind::NotFound, format!("there is no record {id}")).with("id", id);
         let mut chain: Vec<DecodedRecord> = Vec::new();
-        for record in store.ancestry(id, depth + 1).await? {
+        let organization = self.organization_of(id).await?.ok_or_else(missing)?;
+        for record in store.ancestry(&organization, id, depth + 1).await? {
             let entry = &record.entry;
-            if self.organization.as_ref().is_some_and(|organization| *organization != entry.organization) {
-                break;
-            }
             let named = chain.last().and_then(|child| child.entry.parent);
             if named.is_some_and(|parent| Hash::leaf(&record.bytes) != parent.leaf) {
                 let issue = format!("record {} is not the one that its child names as its parent", entry.id);

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_object, check_optional_line};
+use crate::attribution::Attribution;
+use crate::bounds::{MAX_NAME_BYTES, check_line, check_object, check_optional_line};
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 
@@ -30,6 +31,10 @@ pub struct GateRequest {
     organization: OrganizationId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     caller: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     #[serde(default)]
     context: GateContext,
 }
@@ -57,6 +62,8 @@ impl GateRequest {
             tier: None,
             organization: OrganizationId::default(),
             caller: None,
+            on_behalf_of: None,
+            traceparent: None,
             context: GateContext::default(),
         }
     }
@@ -83,6 +90,20 @@ impl GateRequest {
     #[must_use]
     pub fn caller(mut self, caller: impl Into<String>) -> Self {
         self.caller = Some(caller.into());
+        self
+    }
+
+    /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
+    #[must_use]
+    pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
+        self.on_behalf_of = Some(principal.into());
+        self
+    }
+
+    /// The `traceparent` of the request (W3C Trace Context), which is recorded.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
         self
     }
 
@@ -119,7 +140,7 @@ impl GateRequest {
         let agent = AgentId::parse(&self.agent_id)?;
         check_line("role", &self.role, MAX_NAME_BYTES)?;
         check_optional_line("tier", self.claimed_tier(), MAX_NAME_BYTES)?;
-        check_optional_line("caller", self.caller_name(), MAX_ID_BYTES)?;
+        self.attribution().check()?;
         check_optional_line("context.resourceId", self.resource_name(), MAX_RESOURCE_BYTES)?;
         check_optional_line("context.action", self.action_name(), MAX_ACTION_BYTES)?;
         check_optional_line("context.environment", self.environment_name(), MAX_ACTION_BYTES)?;
@@ -127,6 +148,14 @@ impl GateRequest {
             check_object("context.metadata", metadata)?;
         }
         Ok(agent)
+    }
+
+    fn attribution(&self) -> Attribution<'_> {
+        Attribution {
+            caller: self.caller.as_deref(),
+            on_behalf_of: self.on_behalf_of.as_deref(),
+            traceparent: self.traceparent.as_deref(),
+        }
     }
 
     /// The requested role.

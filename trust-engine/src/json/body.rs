@@ -9,7 +9,6 @@ use super::{Caller, MAX_BODY_BYTES};
 use crate::ceiling::CeilingRequest;
 use crate::error::{Error, Result};
 use crate::gate::GateRequest;
-use crate::policy::Decision;
 use crate::provenance::{NewRecord, RecordType};
 
 /// Longest part of a bad body that an error tells, and longest name of a field in it.
@@ -77,12 +76,28 @@ fn clipped(text: &str, bytes: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
+/// The one who asks: the caller, and the trace that its request came with.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) traceparent: Option<&'a str>,
+}
+
+impl Asker<'_> {
+    /// The traceparent of the body, or else that of the request.
+    fn traceparent(self, in_body: Option<String>) -> Option<String> {
+        in_body.or_else(|| self.traceparent.map(str::to_owned))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GateBody {
     agent_id: String,
     role: String,
     tier: Option<String>,
+    on_behalf_of: Option<String>,
+    traceparent: Option<String>,
     context: Option<Named<GateContext>>,
 }
 
@@ -96,14 +111,20 @@ struct GateContext {
 }
 
 impl GateBody {
-    pub(super) fn into_request(self, caller: &Caller) -> GateRequest {
+    pub(super) fn into_request(self, asker: Asker<'_>) -> GateRequest {
         let mut request =
-            GateRequest::new(self.agent_id, self.role).organization(caller.organization.clone());
+            GateRequest::new(self.agent_id, self.role).organization(asker.caller.organization.clone());
         if let Some(tier) = self.tier {
             request = request.tier(tier);
         }
-        if let Some(name) = &caller.name {
+        if let Some(name) = &asker.caller.name {
             request = request.caller(name.as_str());
+        }
+        if let Some(principal) = self.on_behalf_of {
+            request = request.on_behalf_of(principal);
+        }
+        if let Some(traceparent) = asker.traceparent(self.traceparent) {
+            request = request.traceparent(traceparent);
         }
         let Some(Named(context)) = self.context else { return request };
         if let Some(resource) = context.resource_id {
@@ -131,6 +152,8 @@ pub(super) struct CeilingBody {
     requested_amount: Option<Amount>,
     resources: Option<Vec<Named<Demand>>>,
     tier: Option<String>,
+    on_behalf_of: Option<String>,
+    traceparent: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -143,7 +166,7 @@ struct Demand {
 impl CeilingBody {
     pub(super) fn into_request(
         self,
-        caller: &Caller,
+        asker: Asker<'_>,
         idempotency_key: Option<&str>,
     ) -> Result<CeilingRequest> {
         let demands = match (self.resource_type, self.requested_amount, self.resources) {
@@ -162,12 +185,18 @@ impl CeilingBody {
         let first = CeilingRequest::new(self.agent_id, first.resource_type, first.requested_amount.0);
         let mut request = demands
             .fold(first, |request, demand| request.and(demand.resource_type, demand.requested_amount.0))
-            .organization(caller.organization.clone());
+            .organization(asker.caller.organization.clone());
         if let Some(tier) = self.tier {
             request = request.tier(tier);
         }
-        if let Some(name) = &caller.name {
+        if let Some(name) = &asker.caller.name {
             request = request.caller(name.as_str());
+        }
+        if let Some(principal) = self.on_behalf_of {
+            request = request.on_behalf_of(principal);
+        }
+        if let Some(traceparent) = asker.traceparent(self.traceparent) {
+            request = request.traceparent(traceparent);
         }
         if let Some(key) = idempotency_key {
             request = request.request_id(key);
@@ -183,16 +212,27 @@ pub(super) struct RecordBody {
     #[serde(rename = "type")]
     kind: Word<RecordType>,
     agent_id: String,
-    decision: Word<Decision>,
+    decision: String,
     reason_code: Option<String>,
     reason: Option<String>,
     context: Option<StrictMap>,
     parent_id: Option<Uuid>,
+    on_behalf_of: Option<String>,
+    traceparent: Option<String>,
 }
 
 impl RecordBody {
-    pub(super) fn into_record(self) -> NewRecord {
-        let mut record = NewRecord::new(self.kind.0, self.agent_id, self.decision.0);
+    pub(super) fn into_record(self, asker: Asker<'_>) -> NewRecord {
+        let mut record = NewRecord::new(self.kind.0, self.agent_id, self.decision);
+        if let Some(name) = &asker.caller.name {
+            record = record.caller(name.as_str());
+        }
+        if let Some(principal) = self.on_behalf_of {
+            record = record.on_behalf_of(principal);
+        }
+        if let Some(traceparent) = asker.traceparent(self.traceparent) {
+            record = record.traceparent(traceparent);
+        }
         if let Some(id) = self.id {
             record = record.id(id);
         }

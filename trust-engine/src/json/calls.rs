@@ -4,9 +4,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::answer::{Answer, CeilingAnswer, GateAnswer};
-use super::body::{self, CeilingBody, GateBody, RecordBody};
+use super::body::{self, Asker, CeilingBody, GateBody, RecordBody};
 use super::record::RecordAnswer;
 use super::{Caller, MAX_REQUEST_ID_BYTES};
+use crate::attribution::is_traceparent;
 use crate::bounds::check_line;
 use crate::engine::{Engine, Log, TimeRange};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +23,7 @@ pub struct JsonCalls<'a> {
     engine: &'a Engine,
     caller: &'a Caller,
     request_id: Option<&'a str>,
+    traceparent: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -56,7 +58,7 @@ impl Engine {
     /// # }).unwrap();
     /// ```
     pub fn json<'a>(&'a self, caller: &'a Caller) -> JsonCalls<'a> {
-        JsonCalls { engine: self, caller, request_id: None }
+        JsonCalls { engine: self, caller, request_id: None, traceparent: None }
     }
 }
 
@@ -68,11 +70,19 @@ impl<'a> JsonCalls<'a> {
         self
     }
 
+    /// Sets the `traceparent` that the request came with (W3C Trace Context): it is recorded, unless the body has one. A
+    /// text that is none is left out, as the recommendation wants it.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: &'a str) -> Self {
+        self.traceparent = is_traceparent(traceparent).then_some(traceparent);
+        self
+    }
+
     /// Evaluates a gate, and answers when the verdict is committed. The body is
-    /// `{agentId, role, tier?, context?{resourceId?, action?, environment?, metadata?}}`.
+    /// `{agentId, role, tier?, context?{resourceId?, action?, environment?, metadata?}, onBehalfOf?, traceparent?}`.
     pub async fn evaluate_gate(&self, body: &[u8]) -> Answer {
         let evaluated = async {
-            let request = body::read::<GateBody>(body)?.into_request(self.caller);
+            let request = body::read::<GateBody>(body)?.into_request(self.asker());
             let verdict = self.engine.evaluate_gate(&request).await?;
             Ok(Answer::new(200, &GateAnswer::of(&verdict)))
         };
@@ -83,7 +93,7 @@ impl<'a> JsonCalls<'a> {
     /// into the log, and the ticket waits for it. `None` if there is no verdict.
     pub fn decide_gate(&self, body: &[u8]) -> (Answer, Option<Ticket>) {
         let decided = body::read::<GateBody>(body)
-            .and_then(|body| self.engine.decide_gate(&body.into_request(self.caller)))
+            .and_then(|body| self.engine.decide_gate(&body.into_request(self.asker())))
             .map(|(verdict, ticket)| (Answer::new(200, &GateAnswer::of(&verdict)), ticket));
         match decided {
             Ok((answer, ticket)) => (answer, Some(ticket)),
@@ -91,12 +101,12 @@ impl<'a> JsonCalls<'a> {
         }
     }
 
-    /// Checks and consumes. The body is `{agentId, resourceType, requestedAmount, tier?}`, with
-    /// `resources: [{resourceType, requestedAmount}]` instead for several at once. The key makes a retry of an admitted
-    /// check free.
+    /// Checks and consumes. The body is `{agentId, resourceType, requestedAmount, tier?, onBehalfOf?, traceparent?}`,
+    /// with `resources: [{resourceType, requestedAmount}]` instead for several at once. The key makes a retry of an
+    /// admitted check free.
     pub async fn check_ceiling(&self, body: &[u8], idempotency_key: Option<&str>) -> Answer {
         let checked = async {
-            let request = body::read::<CeilingBody>(body)?.into_request(self.caller, idempotency_key)?;
+            let request = body::read::<CeilingBody>(body)?.into_request(self.asker(), idempotency_key)?;
             let verdict = self.engine.check_ceiling(&request).await?;
             Ok(Answer::new(200, &CeilingAnswer::of(&verdict)))
         };
@@ -104,10 +114,10 @@ impl<'a> JsonCalls<'a> {
     }
 
     /// Records a decision of the host, and answers with the committed record. The body is
-    /// `{type, agentId, decision, id?, reason?, reasonCode?, context?, parentId?}`.
+    /// `{type, agentId, decision, id?, reason?, reasonCode?, context?, parentId?, onBehalfOf?, traceparent?}`.
     pub async fn record(&self, body: &[u8]) -> Answer {
         let recorded = async {
-            let record = body::read::<RecordBody>(body)?.into_record();
+            let record = body::read::<RecordBody>(body)?.into_record(self.asker());
             let organization = &self.caller.organization;
             let receipt = self.engine.log().of(organization.clone()).record(record.clone()).await?;
             Ok(Answer::new(201, &RecordAnswer::of_new(&record, organization, &receipt)))
@@ -170,6 +180,10 @@ impl<'a> JsonCalls<'a> {
     /// The answer for an error that the host has found itself.
     pub fn refuse(&self, error: &Error) -> Answer {
         Answer::of_error(error, self.request_id)
+    }
+
+    fn asker(&self) -> Asker<'a> {
+        Asker { caller: self.caller, traceparent: self.traceparent }
     }
 
     fn sees(&self, record: &Record) -> bool {

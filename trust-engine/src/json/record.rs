@@ -8,8 +8,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::policy::Decision;
-use crate::provenance::{NewRecord, Receipt, Record, RecordType};
+use crate::provenance::{NewRecord, Receipt, Record, RecordType, Source};
 
 /// A record, with the parts that make its checkpoint a signed note again: origin, tree size, root and signature.
 #[derive(Serialize)]
@@ -18,14 +17,21 @@ pub(super) struct RecordAnswer<'a> {
     id: Uuid,
     #[serde(rename = "type")]
     kind: RecordType,
+    source: Source,
     organization: &'a str,
     agent_id: Option<&'a str>,
-    decision: Option<Decision>,
+    decision: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason_code: Option<&'a str>,
     reason: Option<Part<'a>>,
     context: Option<Part<'a>>,
     parent_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<Part<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<Part<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Part<'a>>,
     timestamp: Timestamp,
     merkle_root: String,
     signature: String,
@@ -45,41 +51,48 @@ enum Part<'a> {
     Object(&'a Map<String, Value>),
 }
 
-/// The parts of a payload that are shown; the context of a gate's payload is that of the request.
+/// The parts of a payload that are shown. A host's record has them all at the top; a verdict has those of the request in
+/// `inputs`.
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Shown<'a> {
     #[serde(borrow)]
     reason: Option<&'a RawValue>,
     #[serde(borrow)]
     context: Option<&'a RawValue>,
     #[serde(borrow)]
-    inputs: Option<Inputs<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Inputs<'a> {
+    caller: Option<&'a RawValue>,
     #[serde(borrow)]
-    context: Option<&'a RawValue>,
+    on_behalf_of: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traceparent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inputs: Option<Box<Self>>,
 }
 
 impl<'a> RecordAnswer<'a> {
     pub(super) fn of(record: &'a Record) -> Result<Self> {
         let (entry, receipt) = (record.entry(), record.receipt());
         let damaged = |error| Error::new(ErrorKind::Corrupt, "the payload is not JSON").caused_by(error);
-        let shown: Shown<'_> = match record.payload() {
+        let top: Shown<'_> = match record.payload() {
             Some(payload) => serde_json::from_slice(&payload.bytes).map_err(damaged)?,
             None => Shown::default(),
         };
+        let inputs = top.inputs.map(|inputs| *inputs).unwrap_or_default();
         Ok(Self {
             id: entry.id,
             kind: entry.kind,
+            source: entry.source,
             organization: entry.organization.as_str(),
             agent_id: entry.agent.as_ref().map(|agent| agent.as_str()),
-            decision: entry.decision,
+            decision: entry.decision.as_ref().map(|word| word.as_str()),
             reason_code: entry.reason_code.as_deref(),
-            reason: shown.reason.map(Part::Stored),
-            context: shown.context.or(shown.inputs.and_then(|inputs| inputs.context)).map(Part::Stored),
+            reason: top.reason.map(Part::Stored),
+            context: top.context.or(inputs.context).map(Part::Stored),
             parent_id: entry.parent.map(|parent| parent.id),
+            caller: top.caller.or(inputs.caller).map(Part::Stored),
+            on_behalf_of: top.on_behalf_of.or(inputs.on_behalf_of).map(Part::Stored),
+            traceparent: top.traceparent.or(inputs.traceparent).map(Part::Stored),
             timestamp: entry.time,
             merkle_root: receipt.root().to_base64(),
             signature: receipt.signature(),
@@ -96,16 +109,21 @@ impl<'a> RecordAnswer<'a> {
         organization: &'a OrganizationId,
         receipt: &'a Receipt,
     ) -> Self {
+        let attribution = record.attribution();
         Self {
             id: receipt.id(),
             kind: record.kind(),
+            source: Source::Host,
             organization: organization.as_str(),
             agent_id: Some(record.agent_name()),
-            decision: Some(record.decision()),
+            decision: Some(record.decision_text()),
             reason_code: record.code(),
             reason: record.reason_text().map(Part::Text),
             context: record.context_object().map(Part::Object),
             parent_id: record.parent_id(),
+            caller: attribution.caller.map(Part::Text),
+            on_behalf_of: attribution.on_behalf_of.map(Part::Text),
+            traceparent: attribution.traceparent.map(Part::Text),
             timestamp: receipt.time(),
             merkle_root: receipt.root().to_base64(),
             signature: receipt.signature(),

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AgentId, OrganizationId};
-use crate::policy::Decision;
 use crate::provenance::{Record, RecordType};
 use crate::storage::{Filter, ShardRange};
 
@@ -23,7 +22,7 @@ const MAX_PAGE: usize = 1000;
 pub struct Query {
     agent: Option<String>,
     kind: Option<RecordType>,
-    decision: Option<Decision>,
+    decision: Option<String>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     parent: Option<Uuid>,
@@ -50,10 +49,10 @@ impl Query {
         self.kind = Some(kind);
         self
     }
-    /// Records with a decision.
+    /// Records with a decision: one of the engine's, or a host's own word.
     #[must_use]
-    pub fn decision(mut self, decision: Decision) -> Self {
-        self.decision = Some(decision);
+    pub fn decision(mut self, decision: impl Into<String>) -> Self {
+        self.decision = Some(decision.into());
         self
     }
     /// Records at or after a time.
@@ -149,7 +148,7 @@ impl Query {
             organization,
             agent: self.agent.as_deref().map(AgentId::parse).transpose()?,
             kind: self.kind,
-            decision: self.decision,
+            decision: self.decision.as_deref().map(str::parse).transpose()?,
             from: self.from,
             to: self.to,
             parent: self.parent,

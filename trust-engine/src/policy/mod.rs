@@ -20,6 +20,7 @@ mod source;
 mod wording;
 
 pub use bounds::POLICY_FORMAT;
+pub(crate) use bounds::name_fault;
 pub use compile::{Policy, PolicyHash};
 pub use document::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,

@@ -12,11 +12,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::decision_word::DecisionWord;
 use super::hash::Hash;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
-use crate::policy::{Decision, PolicyHash};
+use crate::policy::PolicyHash;
 
 /// Longest entry in bytes: tlog-tiles bundles write the length in 16 bits.
 pub const MAX_ENTRY_BYTES: usize = 65_535;
@@ -43,11 +44,13 @@ pub enum RecordType {
     Erasure,
     /// Verdicts were answered early and then could not be recorded.
     Gap,
+    /// A document without a record type of its own was changed.
+    State,
 }
 
 impl RecordType {
     /// Every type, in the order of their codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RoleGate,
         Self::Ceiling,
         Self::Escalation,
@@ -57,6 +60,7 @@ impl RecordType {
         Self::Signal,
         Self::Erasure,
         Self::Gap,
+        Self::State,
     ];
 
     /// The word on the wire.
@@ -71,6 +75,7 @@ impl RecordType {
             Self::Signal => "SIGNAL",
             Self::Erasure => "ERASURE",
             Self::Gap => "GAP",
+            Self::State => "STATE",
         }
     }
 
@@ -97,6 +102,26 @@ impl FromStr for RecordType {
     }
 }
 
+/// The writer of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Source {
+    /// The engine recorded its own verdict or its own deed.
+    Engine,
+    /// The host told the engine what to record.
+    Host,
+}
+
+impl Source {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Engine => "ENGINE",
+            Self::Host => "HOST",
+        }
+    }
+}
+
 /// The record that another one follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
@@ -114,15 +139,15 @@ pub struct Entry {
     /// The agent that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// The decision.
+    /// The decision; the engine's records have only ALLOW, DENY and ESCALATE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Decision>,
-    /// The record's id.
+    pub decision: Option<DecisionWord>,
+    /// The record's id, unique within its organization.
     pub id: Uuid,
     /// The organization that it belongs to.
     #[serde(rename = "org")]
     pub organization: OrganizationId,
-    /// The record that it follows from.
+    /// The record of the same organization that it follows from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
     /// Commitment to the payload: HMAC-SHA-256 with the payload's salt as key.
@@ -134,6 +159,8 @@ pub struct Entry {
     /// The reason as a stable word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_code: Option<Cow<'static, str>>,
+    /// The writer of the record.
+    pub source: Source,
     /// The time at which it entered the log; never before the time of the entry in front of it.
     pub time: Timestamp,
     /// The type of the record.
@@ -158,7 +185,7 @@ impl Entry {
             push_string(&mut out, agent.as_str());
             out.push(',');
         }
-        if let Some(decision) = self.decision {
+        if let Some(decision) = &self.decision {
             out.push_str("\"decision\":\"");
             out.push_str(decision.as_str());
             out.push_str("\",");
@@ -187,8 +214,25 @@ impl Entry {
             push_string(&mut out, code);
         }
         // Writing to a String cannot fail.
-        let _ = write!(out, ",\"time\":\"{time}\",\"type\":\"{}\",\"v\":{}}}", self.kind, self.v);
+        let _ = write!(
+            out,
+            ",\"source\":\"{}\",\"time\":\"{time}\",\"type\":\"{}\",\"v\":{}}}",
+            self.source.as_str(),
+            self.kind,
+            self.v
+        );
         out.into_bytes()
+    }
+
+    /// The rule of its source that an entry breaks.
+    fn fault(&self) -> Option<String> {
+        match (self.source, &self.decision) {
+            (Source::Host, _) if !self.kind.is_public() => Some(format!("a host writes no {}", self.kind)),
+            (Source::Engine, Some(word)) if word.decision().is_none() => {
+                Some(format!("{word} is no decision of the engine"))
+            }
+            _ => None,
+        }
     }
 
     /// Reads an entry and accepts only the canonical bytes of it.
@@ -199,6 +243,9 @@ impl Entry {
         if entry.v != 1 {
             let issue = format!("the entry has format {}; this version reads format 1", entry.v);
             return Err(Error::new(ErrorKind::Unsupported, issue));
+        }
+        if let Some(fault) = entry.fault() {
+            return Err(malformed(fault));
         }
         if entry.to_bytes() != bytes {
             return Err(malformed("it is not in canonical form".into()));

@@ -2,6 +2,7 @@
 //! the key. Nothing here knows where a log is kept.
 
 mod checkpoint;
+mod decision_word;
 mod entry;
 mod hash;
 mod merkle;
@@ -14,8 +15,9 @@ mod tiles;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use decision_word::DecisionWord;
 pub(crate) use entry::hex_hash;
-pub use entry::{Entry, MAX_ENTRY_BYTES, Parent, RecordType};
+pub use entry::{Entry, MAX_ENTRY_BYTES, Parent, RecordType, Source};
 pub use hash::Hash;
 pub use merkle::{Frontier, HashRange, ProofPlan, TILE_WIDTH, frontier_plan};
 pub use note::{NoteSignature, SignedNote, VerifierKey};

@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::decision_word::DecisionWord;
 use super::entry::{Entry, RecordType};
 use super::hash::Hash;
 use super::note::{NoteSignature, SignedNote};
 use super::payload::Payload;
 use super::{Checkpoint, VerifierKey};
+use crate::attribution::Attribution;
 use crate::bounds::{check_line, check_object, check_reason};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
-use crate::policy::Decision;
 
 /// Longest reason code of a caller's record in bytes.
 const MAX_REASON_CODE_BYTES: usize = 64;
@@ -36,7 +37,7 @@ pub struct NewRecord {
     #[serde(rename = "type")]
     kind: RecordType,
     agent_id: String,
-    decision: Decision,
+    decision: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,20 +46,30 @@ pub struct NewRecord {
     context: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 impl NewRecord {
-    /// A record about `agent`.
-    pub fn new(kind: RecordType, agent: impl Into<String>, decision: Decision) -> Self {
+    /// A record about `agent`. The decision is one of the engine's or a word of the host's own: see
+    /// [`DecisionWord`].
+    pub fn new(kind: RecordType, agent: impl Into<String>, decision: impl Into<String>) -> Self {
         Self {
             id: None,
             kind,
             agent_id: agent.into(),
-            decision,
+            decision: decision.into(),
             reason_code: None,
             reason: None,
             context: None,
             parent_id: None,
+            caller: None,
+            on_behalf_of: None,
+            traceparent: None,
         }
     }
 
@@ -97,8 +108,39 @@ impl NewRecord {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<AgentId> {
+    /// The caller that asks for the record: a service or the name of a key. The host vouches for the name.
+    #[must_use]
+    pub fn caller(mut self, caller: impl Into<String>) -> Self {
+        self.caller = Some(caller.into());
+        self
+    }
+
+    /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
+    #[must_use]
+    pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
+        self.on_behalf_of = Some(principal.into());
+        self
+    }
+
+    /// The `traceparent` of the request (W3C Trace Context), which is recorded.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
+        self
+    }
+
+    pub(crate) fn attribution(&self) -> Attribution<'_> {
+        Attribution {
+            caller: self.caller.as_deref(),
+            on_behalf_of: self.on_behalf_of.as_deref(),
+            traceparent: self.traceparent.as_deref(),
+        }
+    }
+
+    /// Checks every bound, and gives the agent's id and the decision.
+    pub(crate) fn check(&self) -> Result<(AgentId, DecisionWord)> {
         let agent = AgentId::parse(&self.agent_id)?;
+        let decision = self.decision.parse()?;
         if !self.kind.is_public() {
             let issue = format!("{} is written by the engine only", self.kind);
             return Err(Error::invalid("type", issue));
@@ -115,14 +157,21 @@ impl NewRecord {
         if let Some(context) = &self.context {
             check_object("context", context)?;
         }
-        Ok(agent)
+        self.attribution().check()?;
+        Ok((agent, decision))
     }
 
     pub(crate) fn payload_json(&self) -> Vec<u8> {
-        let mut payload = Map::new();
-        payload.extend(self.reason.clone().map(|reason| ("reason".to_owned(), Value::String(reason))));
-        payload.extend(self.context.clone().map(|context| ("context".to_owned(), Value::Object(context))));
-        Value::Object(payload).to_string().into_bytes()
+        let text = |name: &str, text: &Option<String>| Some((name.to_owned(), Value::String(text.clone()?)));
+        let context = self.context.clone().map(|context| ("context".to_owned(), Value::Object(context)));
+        let parts = [
+            text("reason", &self.reason),
+            context,
+            text("caller", &self.caller),
+            text("onBehalfOf", &self.on_behalf_of),
+            text("traceparent", &self.traceparent),
+        ];
+        Value::Object(parts.into_iter().flatten().collect()).to_string().into_bytes()
     }
 
     pub(crate) fn supplied_id(&self) -> Option<Uuid> {
@@ -131,8 +180,8 @@ impl NewRecord {
     pub(crate) fn kind(&self) -> RecordType {
         self.kind
     }
-    pub(crate) fn decision(&self) -> Decision {
-        self.decision
+    pub(crate) fn decision_text(&self) -> &str {
+        &self.decision
     }
     pub(crate) fn code(&self) -> Option<&str> {
         self.reason_code.as_deref()

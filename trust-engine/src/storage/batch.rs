@@ -156,7 +156,7 @@ pub enum Committed {
     Yes,
     /// Nothing was written: these state changes (places in the batch) were made from an outdated version.
     Conflict(Vec<usize>),
-    /// Nothing was written: an entry's id is in the log of another shard. Only stores with several shards say so.
+    /// Nothing was written: an entry's organization has its id in another shard. Only stores with several shards say so.
     Duplicate,
     /// Nothing was written: the shard has another owner, or another head than the batch was built on.
     Fenced,

@@ -17,7 +17,7 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use super::{
-    Append, Batch, Committed, Filter, HashRun, Head, Scan, ShardRange, StatCounts, StateChange, StatsDelta,
+    Append, Batch, Committed, DecodedRecord, Filter, HashRun, Head, Scan, ShardRange, StatCounts, StateChange, StatsDelta,
     Store, StoredPolicy,
 };
 use crate::agent::{Agent, AgentStatus, Creation};
@@ -25,13 +25,14 @@ use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
-use crate::provenance::{Entry, Frontier, Hash, HashRange, Parent, Payload, RecordType};
+use crate::provenance::{Entry, Frontier, Hash, HashRange, Parent, Payload, RecordType, Source};
 
 /// Runs the whole suite.
 pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     claims_raise_the_epoch_and_fence_older_writers(&*fresh());
     shards_are_claimed_again_only_by_their_owner(&*fresh());
     ancestry_goes_up_to_the_first_of_a_line(&*fresh());
+    an_id_is_unique_within_its_organization(&*fresh());
     a_commit_is_all_or_nothing_and_then_visible(&*fresh());
     outdated_state_changes_are_named_and_nothing_is_written(&*fresh());
     changes_of_one_agent_apply_one_after_the_other(&*fresh());
@@ -69,13 +70,14 @@ impl Log {
         self.next += 1;
         Entry {
             agent: agent.map(|agent| AgentId::parse(agent).unwrap()),
-            decision,
+            decision: decision.map(Into::into),
             id: Uuid::from_u128(self.next),
-            organization: OrganizationId::parse(organization).unwrap(),
+            organization: self::organization(organization),
             parent: None,
             payload: payload(self.next).commitment(),
             policy: None,
             reason_code: None,
+            source: Source::Engine,
             time: Timestamp::from_micros(i64::try_from(self.next).unwrap() * 10),
             kind,
             v: 1,
@@ -124,10 +126,18 @@ fn payload(seed: u128) -> Payload {
     Payload { salt, bytes: format!("{{\"n\":{seed}}}").into_bytes() }
 }
 
+fn organization(name: &str) -> OrganizationId {
+    OrganizationId::parse(name).unwrap()
+}
+
+fn by_id(store: &dyn Store, name: &str, id: Uuid) -> Option<DecodedRecord> {
+    block_on(store.record_by_id(&organization(name), id)).unwrap()
+}
+
 fn agent(organization: &str, id: &str, version: u64) -> Agent {
     Agent {
         id: AgentId::parse(id).unwrap(),
-        organization: OrganizationId::parse(organization).unwrap(),
+        organization: self::organization(organization),
         tier: format!("T{version}"),
         score: None,
         status: AgentStatus::Active,
@@ -190,7 +200,7 @@ fn ancestry_goes_up_to_the_first_of_a_line(store: &dyn Store) {
         line.push(entry);
     }
     let up = |from: usize, limit| -> Vec<Vec<u8>> {
-        let found = block_on(store.ancestry(line[from].id, limit)).unwrap();
+        let found = block_on(store.ancestry(&organization("o"), line[from].id, limit)).unwrap();
         found.into_iter().map(|record| record.bytes).collect()
     };
     let wanted = |range: std::ops::Range<usize>| -> Vec<Vec<u8>> {
@@ -199,7 +209,27 @@ fn ancestry_goes_up_to_the_first_of_a_line(store: &dyn Store) {
     assert_eq!(up(4, 100), wanted(0..5));
     assert_eq!(up(4, 2), wanted(3..5));
     assert_eq!(up(0, 9), wanted(0..1));
-    assert_eq!(block_on(store.ancestry(Uuid::from_u128(99), 9)).unwrap(), []);
+    assert_eq!(block_on(store.ancestry(&organization("o"), Uuid::from_u128(99), 9)).unwrap(), []);
+    assert_eq!(block_on(store.ancestry(&organization("p"), line[4].id, 9)).unwrap(), []);
+}
+
+fn an_id_is_unique_within_its_organization(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    // Names of which one begins with the other; "o" and its id come first and last.
+    for name in ["o", "oo", "p", "a"] {
+        let mut entry = log.entry(name, Some("a"), RecordType::Alert, Some(Decision::Deny));
+        entry.id = Uuid::from_u128(7);
+        log.commit(store, &[entry]);
+    }
+    for (index, name) in ["o", "oo", "p", "a"].into_iter().enumerate() {
+        let found = by_id(store, name, Uuid::from_u128(7)).unwrap();
+        assert_eq!((found.index, found.entry.organization), (index as u64, organization(name)));
+    }
+    assert_eq!(by_id(store, "q", Uuid::from_u128(7)), None);
+    let owners = |id, limit| block_on(store.organizations_of(Uuid::from_u128(id), limit)).unwrap();
+    assert_eq!(owners(7, 9), ["a", "o", "oo", "p"].map(organization));
+    assert_eq!(owners(7, 2), ["a", "o"].map(organization));
+    assert_eq!(owners(8, 9), []);
 }
 
 fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
@@ -213,9 +243,9 @@ fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
         assert_eq!(record.index, index as u64);
         assert_eq!(record.bytes, entry.to_bytes());
         assert_eq!(record.payload.as_ref(), Some(&payload(entry.id.as_u128())));
-        assert_eq!(block_on(store.record_by_id(entry.id)).unwrap(), Some(record.clone().decode().unwrap()));
+        assert_eq!(by_id(store, "o", entry.id), Some(record.clone().decode().unwrap()));
     }
-    assert_eq!(block_on(store.record_by_id(Uuid::from_u128(999))).unwrap(), None);
+    assert_eq!(by_id(store, "o", Uuid::from_u128(999)), None);
     assert_eq!(block_on(store.acknowledged(0)).unwrap(), 3);
     assert_eq!(block_on(store.records(0, 1, 1)).unwrap(), records[1..2]);
     // Built on another head than the stored one.
@@ -224,7 +254,7 @@ fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
     let entry = stale.entry("o", None, RecordType::Gap, None);
     let (batch, _) = stale.batch(std::slice::from_ref(&entry));
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
-    assert_eq!(block_on(store.record_by_id(entry.id)).unwrap(), None);
+    assert_eq!(by_id(store, "o", entry.id), None);
     assert_eq!(block_on(store.head(0)).unwrap(), log.head);
 }
 
@@ -238,7 +268,7 @@ fn outdated_state_changes_are_named_and_nothing_is_written(store: &dyn Store) {
         set(Some(1), &agent("o", "c", 2)),
     ];
     assert_eq!(log.commit_changes(store, changes), Committed::Conflict(vec![1, 2, 3]));
-    let o = OrganizationId::parse("o").unwrap();
+    let o = organization("o");
     assert_eq!(block_on(store.agent(&o, &AgentId::parse("b").unwrap())).unwrap(), None);
     assert_eq!(block_on(store.agent(&o, &AgentId::parse("a").unwrap())).unwrap(), Some(agent("o", "a", 1)));
 }
@@ -249,7 +279,7 @@ fn changes_of_one_agent_apply_one_after_the_other(store: &dyn Store) {
     assert_eq!(log.commit_changes(store, changes), Committed::Yes);
     let changes = vec![set(Some(2), &agent("o", "a", 3)), set(Some(2), &agent("o", "a", 3))];
     assert_eq!(log.commit_changes(store, changes), Committed::Conflict(vec![1]));
-    let o = OrganizationId::parse("o").unwrap();
+    let o = organization("o");
     let stored = block_on(store.agent(&o, &AgentId::parse("a").unwrap())).unwrap();
     assert_eq!(stored.map(|agent| agent.version), Some(2));
 }
@@ -260,7 +290,7 @@ fn agents_of_organizations_are_kept_apart_and_listed_once(store: &dyn Store) {
     let names = [("o", "a"), ("o", "ab"), ("o", "b"), ("oa", "a"), ("p", "a")];
     let changes = names.iter().map(|(o, a)| set(None, &agent(o, a, 1))).collect();
     assert_eq!(log.commit_changes(store, changes), Committed::Yes);
-    let o = OrganizationId::parse("o").unwrap();
+    let o = organization("o");
     let mut seen = Vec::new();
     let mut after: Option<AgentId> = None;
     loop {
@@ -298,7 +328,7 @@ fn statistics_add_up(store: &dyn Store) {
     let add = |organization: &str, bucket: i64, name: &str, count: u64| {
         let (mut batch, _) = log.batch(&[]);
         batch.head = batch.previous.clone();
-        let organization = OrganizationId::parse(organization).unwrap();
+        let organization = self::organization(organization);
         batch.stats = vec![StatsDelta { organization, bucket, counts: [(name.to_owned(), count)].into() }];
         assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
@@ -306,7 +336,7 @@ fn statistics_add_up(store: &dyn Store) {
     add("o", 300, "x", 2);
     add("o", 600, "y", 5);
     add("p", 300, "x", 10);
-    let o = OrganizationId::parse("o").unwrap();
+    let o = organization("o");
     let sum = |organization: Option<&OrganizationId>, from, to| {
         block_on(store.stats(organization, from, to)).unwrap()
     };
@@ -366,10 +396,15 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
             let pick = round * 7 + i;
             let organization = ["o", "oo", "p"][(pick % 3) as usize];
             let agent = [None, Some("a"), Some("ab"), Some("b")][(pick % 4) as usize];
-            let kind = RecordType::ALL[(pick % 9) as usize];
+            let kind = RecordType::ALL[pick as usize % RecordType::ALL.len()];
             let decision = [None, Some(Decision::Allow), Some(Decision::Deny), Some(Decision::Escalate)];
             let mut entry = log.entry(organization, agent, kind, decision[(pick / 2 % 4) as usize]);
+            if kind.is_public() && pick % 2 == 1 {
+                entry.source = Source::Host;
+                entry.decision = Some(["APPROVED", "WAIVED"][pick as usize / 2 % 2].parse().unwrap());
+            }
             if pick % 5 == 4 {
+                // The same id may be a parent in several organizations.
                 let parent = &all[all.len() / 2];
                 entry.parent = Some(Parent { id: parent.id, leaf: Hash::leaf(&parent.to_bytes()) });
             }
@@ -378,7 +413,7 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
         log.commit(store, &batch);
         all.extend(batch);
     }
-    let o = Some(OrganizationId::parse("o").unwrap());
+    let o = Some(organization("o"));
     let a = Some(AgentId::parse("a").unwrap());
     let parent = all.iter().find_map(|entry| entry.parent).map(|parent| parent.id);
     let (early, late) = (all[20].time, all[90].time);
@@ -388,12 +423,14 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
         Filter { organization: o.clone(), ..none() },
         Filter { organization: o.clone(), agent: a.clone(), ..none() },
         Filter { organization: o.clone(), kind: Some(RecordType::Alert), ..none() },
-        Filter { organization: o.clone(), decision: Some(Decision::Deny), ..none() },
-        Filter { organization: o.clone(), agent: a.clone(), decision: Some(Decision::Allow), ..none() },
+        Filter { organization: o.clone(), decision: Some(Decision::Deny.into()), ..none() },
+        Filter { organization: o.clone(), agent: a.clone(), decision: Some(Decision::Allow.into()), ..none() },
         Filter { organization: o.clone(), agent: a, from: Some(early), to: Some(late), ..none() },
         Filter { from: Some(early), to: Some(late), ..none() },
         Filter { from: Some(late), to: Some(early), ..none() },
         Filter { parent, ..none() },
+        Filter { organization: o.clone(), decision: Some("APPROVED".parse().unwrap()), ..none() },
+        Filter { decision: Some("APPROVED".parse().unwrap()), ..none() },
         Filter { organization: o, parent, kind: Some(RecordType::Gap), ..none() },
     ];
     for filter in filters {

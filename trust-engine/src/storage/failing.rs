@@ -151,8 +151,12 @@ impl Store for FailingStore {
         self.inner.records(shard, start, limit).await
     }
 
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
-        self.inner.record_by_id(id).await
+    async fn record_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>> {
+        self.inner.record_by_id(organization, id).await
+    }
+
+    async fn organizations_of(&self, id: Uuid, limit: usize) -> Result<Vec<OrganizationId>> {
+        self.inner.organizations_of(id, limit).await
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {

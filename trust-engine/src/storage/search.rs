@@ -7,8 +7,7 @@ use super::batch::Shard;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
-use crate::policy::Decision;
-use crate::provenance::{Entry, Payload, RecordType};
+use crate::provenance::{DecisionWord, Entry, Payload, RecordType};
 
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub struct Filter {
     pub organization: Option<OrganizationId>,
     pub agent: Option<AgentId>,
     pub kind: Option<RecordType>,
-    pub decision: Option<Decision>,
+    pub decision: Option<DecisionWord>,
     /// Earliest time, inclusive.
     pub from: Option<Timestamp>,
     /// Latest time, exclusive.

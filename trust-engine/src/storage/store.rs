@@ -106,7 +106,8 @@ pub trait Store: Send + Sync + 'static {
     /// - Two changes of the same agent in one batch apply one after the other.
     /// - Statistics are added to the stored ones.
     /// - A batch without entries keeps the head's size and root and is still written.
-    /// - A batch with an entry whose id is in the log of another shard is [`Committed::Duplicate`]; nothing is written.
+    /// - A batch with an entry whose id its organization has in another shard is [`Committed::Duplicate`]; nothing is
+    ///   written.
     /// - An error means that the outcome is unknown until the shard has been claimed again.
     async fn commit(&self, batch: Batch) -> Result<Committed>;
 
@@ -122,21 +123,32 @@ pub trait Store: Send + Sync + 'static {
     /// - Records that are missing from the middle are left out; the caller sees it by the indexes.
     async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>>;
 
-    /// The record with an id.
+    /// The record of an organization with an id.
     ///
     /// # Behavior
-    /// - An unknown id is `None`.
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>>;
+    /// - An unknown id is `None`, and so is one that only other organizations have.
+    async fn record_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>>;
 
-    /// Records that follow from one another: the one with this id, its parent, and so on, at most `limit`.
+    /// The organizations that have a record with an id, in order, at most `limit`.
+    ///
+    /// # Behavior
+    /// - An unknown id gives nothing.
+    async fn organizations_of(&self, id: Uuid, limit: usize) -> Result<Vec<OrganizationId>>;
+
+    /// Records of an organization that follow from one another: the one with this id, its parent, and so on, at most `limit`.
     ///
     /// # Behavior
     /// - Ends with the record that names no parent, or one that is not there; an unknown id gives nothing.
-    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
+    async fn ancestry(
+        &self,
+        organization: &OrganizationId,
+        id: Uuid,
+        limit: usize,
+    ) -> Result<Vec<DecodedRecord>> {
         let mut found = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next.filter(|_| found.len() < limit) {
-            let Some(record) = self.record_by_id(id).await? else { break };
+            let Some(record) = self.record_by_id(organization, id).await? else { break };
             next = record.entry.parent.map(|parent| parent.id);
             found.push(record);
         }

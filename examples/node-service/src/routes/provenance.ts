@@ -3,12 +3,12 @@ import type { JsonCalls, Query } from 'trust-engine'
 
 import { callerOf, type Guard } from '../auth.js'
 import { RequestError } from '../errors.js'
-import { bodyOf, oneOf, partOf, queryOf, wholeNumber } from '../parameters.js'
+import { bodyOf, oneOf, partOf, queryOf, traceOf, wholeNumber } from '../parameters.js'
 
 const INTERNAL = 'includeInternal'
 const FILTERS = ['agentId', 'decisionType', 'startTime', 'endTime', 'pageSize', 'pageToken', INTERNAL] as const
 const TYPES = ['ROLE_GATE', 'CEILING', 'ESCALATION', 'ALERT'] as const
-const INTERNAL_TYPES = ['AGENT', 'POLICY', 'SIGNAL', 'ERASURE', 'GAP'] as const
+const INTERNAL_TYPES = ['AGENT', 'POLICY', 'SIGNAL', 'ERASURE', 'GAP', 'STATE'] as const
 const DECISIONS = ['ALLOW', 'DENY', 'ESCALATE'] as const
 const KINDS = [...TYPES, ...INTERNAL_TYPES, ...DECISIONS]
 const MAX_PAGE = 100
@@ -17,7 +17,7 @@ const MAX_DEPTH = 100
 export function provenanceRoutes(app: FastifyInstance, guard: Guard): void {
   app.post('/provenance', { onRequest: guard('provenance:write') }, (request, reply) => {
     reply.code(201)
-    return callerOf(request).calls.record(bodyOf(request), request.id)
+    return callerOf(request).calls.record(bodyOf(request), request.id, traceOf(request))
   })
 
   app.get('/provenance', { onRequest: guard('provenance:read') }, async (request) => {

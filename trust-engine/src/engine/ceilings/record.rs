@@ -82,7 +82,7 @@ impl Engine {
             kind: RecordType::Ceiling,
             organization: quota.organization.clone(),
             agent: Some(quota.id.clone()),
-            decision,
+            decision: decision.map(Into::into),
             reason_code: Some(code.into()),
             policy: Some(quota.policy.hash()),
             payload,

@@ -156,7 +156,7 @@ async fn check_record(
     let entry = checker.entry(&record.bytes, stored, elsewhere);
     if let Some(entry) = &entry {
         checker.payload(entry, record.payload.as_ref());
-        match store.record_by_id(entry.id).await {
+        match store.record_by_id(&entry.organization, entry.id).await {
             Ok(Some(found)) if (found.shard, found.index) == (record.shard, record.index) => {}
             Ok(_) => {
                 checker.find(record.index, Damage::IndexWrong, format!("the id {} leads elsewhere", entry.id))

@@ -119,13 +119,14 @@ impl Builder {
         };
         let entry = Entry {
             agent: draft.agent.clone(),
-            decision: draft.decision,
+            decision: draft.decision.clone(),
             id: draft.id,
             organization: draft.organization.clone(),
             parent,
             payload: draft.commitment,
             policy: draft.policy,
             reason_code: draft.reason_code.clone(),
+            source: draft.source,
             time: self.time,
             kind: draft.kind,
             v: 1,
@@ -141,9 +142,9 @@ impl Builder {
     }
 }
 
-/// Most hashes per stored run: 2 KiB. A value that never fills a page of the disk cannot be lost whole by a torn
+/// Most hashes per stored run: 1 KiB. A value that never fills a page of the disk cannot be lost whole by a torn
 /// write, so a store's journal recognises its damaged tail.
-const RUN: u64 = 64;
+const RUN: u64 = 32;
 
 /// Adds a hash to the run that it continues, unless that would cross a multiple of the run's length.
 fn push_hash(runs: &mut Vec<HashRun>, level: u8, index: u64, hash: Hash) {

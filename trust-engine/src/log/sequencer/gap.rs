@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::submission::{Draft, ParentOf, Submission};
 use crate::clock::{Timestamp, new_id};
 use crate::ids::OrganizationId;
-use crate::provenance::{Payload, RecordType};
+use crate::provenance::{Payload, RecordType, Source};
 
 /// Most organizations that a gap tells apart; the verdicts of all others are counted under the organization `default`.
 const MAX_ORGANIZATIONS: usize = 256;
@@ -63,7 +63,7 @@ impl Gap {
                 verdicts: BTreeMap::new(),
             });
             missing.to = missing.to.max(now);
-            let decision = draft.decision.map_or("NONE", |decision| decision.as_str());
+            let decision = draft.decision.as_ref().map_or("NONE", |decision| decision.as_str());
             *missing.verdicts.entry(format!("{}.{decision}", draft.kind)).or_default() += 1;
         }
     }
@@ -86,6 +86,7 @@ impl Gap {
                 kind: RecordType::Gap,
                 organization: organization.clone(),
                 agent: None,
+                source: Source::Engine,
                 decision: None,
                 reason_code: Some("STORE_UNAVAILABLE".into()),
                 policy: None,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::submission::{Draft, ParentOf, Submission};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::OrganizationId;
 use crate::provenance::{Hash, Receipt, SignedCheckpoint};
 use crate::storage::{DecodedRecord, Store};
 
@@ -18,22 +19,22 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
     if !batch.iter().any(Submission::is_looked_up) {
         return batch;
     }
-    let mut first: HashMap<Uuid, usize> = HashMap::new();
+    let mut first: HashMap<(OrganizationId, Uuid), usize> = HashMap::new();
     // A caller may know the id of a verdict that is not committed yet, and must not take it.
     let drafts = batch.iter().flat_map(|submission| &submission.drafts);
-    let made: HashSet<Uuid> = drafts.filter(|draft| !draft.supplied).map(|draft| draft.id).collect();
+    let made: HashSet<_> = drafts.filter(|draft| !draft.supplied).map(key).collect();
     let mut rest: Vec<Submission> = Vec::with_capacity(batch.len());
     for submission in batch {
         let Some(draft) = submission.drafts.first().filter(|draft| draft.supplied) else {
             rest.push(submission);
             continue;
         };
-        let id = draft.id;
-        if made.contains(&id) {
+        let (id, key) = (draft.id, key(draft));
+        if made.contains(&key) {
             submission.answer(&Err(taken(id)));
             continue;
         }
-        let twin = first.get(&id).and_then(|at| rest.get_mut(*at));
+        let twin = first.get(&key).and_then(|at| rest.get_mut(*at));
         if let Some(twin) = twin {
             match twin.drafts.first() {
                 Some(other) if same_content(other, draft) => twin.join(submission),
@@ -43,7 +44,7 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
         }
         match known(store, draft).await {
             Ok(None) => {
-                first.insert(id, rest.len());
+                first.insert(key, rest.len());
                 rest.push(submission);
             }
             Ok(Some(receipt)) => submission.answer(&Ok(receipt)),
@@ -53,9 +54,14 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
     rest
 }
 
+/// An id is unique within its organization.
+fn key(draft: &Draft) -> (OrganizationId, Uuid) {
+    (draft.organization.clone(), draft.id)
+}
+
 /// The receipt of a record that is in the log under the draft's id with the same content; `None` if the id is free.
 async fn known(store: &dyn Store, draft: &Draft) -> Result<Option<Receipt>> {
-    let Some(stored) = store.record_by_id(draft.id).await? else { return Ok(None) };
+    let Some(stored) = store.record_by_id(&draft.organization, draft.id).await? else { return Ok(None) };
     if !is_stored_as(draft, &stored) {
         return Err(taken(draft.id));
     }
@@ -78,15 +84,15 @@ fn taken(id: Uuid) -> Error {
 }
 
 fn same_content(a: &Draft, b: &Draft) -> bool {
-    (a.kind, &a.organization, &a.agent, a.decision, &a.reason_code, a.parent, &a.payload.bytes)
-        == (b.kind, &b.organization, &b.agent, b.decision, &b.reason_code, b.parent, &b.payload.bytes)
+    (a.source, a.kind, &a.agent, &a.decision, &a.reason_code, a.parent, &a.payload.bytes)
+        == (b.source, b.kind, &b.agent, &b.decision, &b.reason_code, b.parent, &b.payload.bytes)
 }
 
 fn is_stored_as(draft: &Draft, stored: &DecodedRecord) -> bool {
     let entry = &stored.entry;
     let parent = entry.parent.map_or(ParentOf::Nothing, ParentOf::Record);
     let payload = stored.payload.as_ref().map(|payload| payload.bytes.as_slice());
-    (draft.kind, &draft.organization, &draft.agent, draft.decision, &draft.reason_code, draft.parent)
-        == (entry.kind, &entry.organization, &entry.agent, entry.decision, &entry.reason_code, parent)
+    (draft.source, draft.kind, &draft.agent, &draft.decision, &draft.reason_code, draft.parent)
+        == (entry.source, entry.kind, &entry.agent, &entry.decision, &entry.reason_code, parent)
         && payload == Some(draft.payload.bytes.as_slice())
 }

@@ -10,8 +10,8 @@ use super::state::closed;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::stats::VerdictStat;
-use crate::policy::{Decision, PolicyHash};
-use crate::provenance::{Hash, Parent, Payload, Receipt, RecordType};
+use crate::policy::PolicyHash;
+use crate::provenance::{DecisionWord, Hash, Parent, Payload, Receipt, RecordType, Source};
 use crate::storage::StateChange;
 
 /// A record to be sequenced.
@@ -23,7 +23,8 @@ pub(crate) struct Draft {
     pub(crate) kind: RecordType,
     pub(crate) organization: OrganizationId,
     pub(crate) agent: Option<AgentId>,
-    pub(crate) decision: Option<Decision>,
+    pub(crate) source: Source,
+    pub(crate) decision: Option<DecisionWord>,
     pub(crate) reason_code: Option<Cow<'static, str>>,
     pub(crate) policy: Option<PolicyHash>,
     pub(crate) parent: ParentOf,

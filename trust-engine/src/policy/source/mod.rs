@@ -203,15 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn plain_scalars_follow_the_core_schema() {
+    fn plain_scalars_follow_the_core_schema_and_numbers_are_those_of_json() {
         let kind = |text: &str| value(&format!("a: {text}"))[0][1].clone();
         let int = |number: i128| serde_json::json!({ "int": number.to_string() });
-        for (text, expected) in [("007", 7), ("+5", 5), ("-12", -12), ("0x1F", 31), ("0o17", 15), ("-0", 0)] {
+        for (text, expected) in [("7", 7), ("-12", -12), ("0", 0), ("-0", 0)] {
             assert_eq!(kind(text), int(expected), "{text}");
         }
         assert_eq!(kind(&"9".repeat(60)), int(i128::MAX));
-        for text in ["1.5", "1.", ".5", "-1e3", "1.5E+3", ".inf", "-.INF", ".nan"] {
+        for text in ["1.5", "0.5", "-1e3", "1.5E+3", "0e0"] {
             assert_eq!(kind(text), serde_json::json!({ "float": text }), "{text}");
+        }
+        for text in [
+            "007", "010", "-010", "+5", "0x1F", "0o17", "00", "1.", ".5", "-.5", "+1.5", "01.5", "1.e3", "00e1", ".inf",
+            "-.INF", ".nan",
+        ] {
+            let expected = format!("1:4: numbers are written as in JSON (10, 0.5, -1e3), found {text}");
+            assert!(refusal(&format!("a: {text}")).contains(&expected), "{}", refusal(&format!("a: {text}")));
+            assert_eq!(kind(&format!("'{text}'")), Value::String(text.into()), "{text}");
         }
         for text in
             ["yes", "No", "on", "0b1", "1_000", "-0x1", "0o8", "09:00", "1e", ".", "-.nan", "nULL", "e5"]

@@ -9,7 +9,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 
 use super::super::error::PolicyError;
 use super::super::location::Location;
-use super::{Budget, Integer, Key, Kind, Node, decimal};
+use super::{Budget, Integer, Key, Kind, Node, decimal, number};
 
 const ANCHORS: &str =
     "anchors and aliases (`&`, `*`) are not part of the policy language; write the value out";
@@ -122,6 +122,11 @@ impl Builder<'_> {
         }
         self.budget.spend(at)?;
         let kind = if style == ScalarStyle::Plain { plain(text) } else { Kind::Text(text.to_owned()) };
+        if matches!(kind, Kind::Int(_) | Kind::Float(_)) && !is_json_number(text) {
+            // Readers of YAML disagree: 010 is eight to those of version 1.1.
+            let found = number(text);
+            self.budget.refuse(at, format!("numbers are written as in JSON (10, 0.5, -1e3), found {found}"));
+        }
         self.attach(Node { at, kind });
         Ok(())
     }
@@ -171,6 +176,15 @@ fn plain(text: &str) -> Kind {
             _ => Kind::Text(text.to_owned()),
         },
     }
+}
+
+/// Whether RFC 8259, section 6, has this number too.
+fn is_json_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, _) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, ""));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
 fn is_decimal(text: &str) -> bool {

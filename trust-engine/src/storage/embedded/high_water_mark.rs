@@ -46,7 +46,7 @@ impl HighWaterMarkFile {
             file.seek(SeekFrom::Start(0)).and_then(|_| (&mut *file).take(4096).read_to_end(&mut bytes));
         read.map_err(|error| from_io(error, "the high-water mark cannot be read"))?;
         let marks = bytes.chunks(SECTOR).filter_map(decode);
-        match marks.max_by_key(|mark| mark.size) {
+        match marks.max_by_key(|mark| (mark.shard, mark.size)) {
             Some(mark) => Ok(Some(mark)),
             None if bytes == [0; 2 * SECTOR] => Ok(None),
             None => Err(damaged("the high-water mark is damaged")),
@@ -65,9 +65,10 @@ fn damaged(issue: &str) -> Error {
     Error::new(ErrorKind::Corrupt, issue)
 }
 
-/// `size <decimal> root <hex> check <hex>` and a line feed, filled up with zeros.
+/// `shard <decimal> size <decimal> root <hex> check <hex>` and a line feed, filled up with zeros.
 fn encode(mark: &HighWaterMark) -> [u8; SECTOR] {
-    let text = format!("size {} root {}", mark.size, hex::encode(mark.root.as_bytes()));
+    let HighWaterMark { shard, size, root } = mark;
+    let text = format!("shard {shard} size {size} root {}", hex::encode(root.as_bytes()));
     let line = format!("{text} check {}\n", check(&text));
     let mut sector = [0; SECTOR];
     sector.iter_mut().zip(line.bytes()).for_each(|(to, from)| *to = from);
@@ -77,10 +78,12 @@ fn encode(mark: &HighWaterMark) -> [u8; SECTOR] {
 fn decode(sector: &[u8]) -> Option<HighWaterMark> {
     let line = sector.split(|byte| *byte == b'\n').next()?;
     let (text, sum) = std::str::from_utf8(line).ok()?.split_once(" check ")?;
-    let (size, root) = text.strip_prefix("size ")?.split_once(" root ")?;
+    let (shard, text_of_log) = text.strip_prefix("shard ")?.split_once(" size ")?;
+    let (size, root) = text_of_log.split_once(" root ")?;
     let mut hash = [0; 32];
     hex::decode_to_slice(root, &mut hash).ok()?;
-    (sum == check(text)).then_some(HighWaterMark { size: size.parse().ok()?, root: Hash::from_bytes(hash) })
+    let (shard, size) = (shard.parse().ok()?, size.parse().ok()?);
+    (sum == check(text)).then_some(HighWaterMark { shard, size, root: Hash::from_bytes(hash) })
 }
 
 fn check(text: &str) -> String {

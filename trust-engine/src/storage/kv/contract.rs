@@ -4,10 +4,12 @@ use super::table::Table;
 use super::write_batch::WriteBatch;
 use crate::error::Result;
 use crate::provenance::Hash;
+use crate::storage::Shard;
 
-/// The high-water mark: size and root of the log when it was last committed.
+/// The high-water mark: the shard of the last commit, and size and root of its log after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct HighWaterMark {
+    pub(in crate::storage) shard: Shard,
     pub(in crate::storage) size: u64,
     pub(in crate::storage) root: Hash,
 }

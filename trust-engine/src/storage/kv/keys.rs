@@ -1,27 +1,57 @@
 //! Keys, in an order that makes every query a range.
 //!
 //! Numbers are big-endian. Ids are closed by a zero byte, which no id contains, so that one id is never a prefix of
-//! another's range.
+//! another's range. Every row of a log has the log's shard in its key.
+
+use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
-use crate::provenance::RecordType;
+use crate::provenance::{DecisionWord, RecordType};
+use crate::storage::Shard;
 
-pub(super) const HEAD: &[u8] = b"head";
-/// The key of the row that names the owner: the engine that claimed the log last.
-pub(super) const OWNER: &[u8] = b"owner";
+/// Number of the codes that [`decision_code`] gives, from 0.
+pub(super) const DECISION_CODES: u8 = 5;
 
-/// Decisions as index bytes; 0 is none.
-pub(super) const DECISIONS: [Option<Decision>; 4] =
-    [None, Some(Decision::Allow), Some(Decision::Deny), Some(Decision::Escalate)];
-
-pub(super) fn index(index: u64) -> [u8; 8] {
-    index.to_be_bytes()
+/// The key of the row that holds a shard's head.
+pub(super) fn head(shard: Shard) -> Vec<u8> {
+    [&b"head"[..], &shard.to_be_bytes()].concat()
 }
 
-pub(super) fn hash(level: u8, start: u64) -> Vec<u8> {
-    [&[level][..], &start.to_be_bytes()].concat()
+/// The key of the row that names a shard's owner: the engine that claimed it last.
+pub(super) fn owner(shard: Shard) -> Vec<u8> {
+    [&b"owner"[..], &shard.to_be_bytes()].concat()
+}
+
+/// The place of an entry: its shard and its index there.
+pub(super) fn place(shard: Shard, index: u64) -> [u8; 12] {
+    let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (shard.to_be_bytes(), index.to_be_bytes());
+    [a, b, c, d, e, f, g, h, i, j, k, l]
+}
+
+/// The place at the end of a key or a value.
+pub(super) fn trailing_place(bytes: &[u8]) -> Option<(Shard, u64)> {
+    let shard = bytes.last_chunk::<12>()?.first_chunk::<4>()?;
+    Some((Shard::from_be_bytes(*shard), trailing_index(bytes)?))
+}
+
+pub(super) fn version(version: u64) -> [u8; 8] {
+    version.to_be_bytes()
+}
+
+pub(super) fn hash(shard: Shard, level: u8, start: u64) -> Vec<u8> {
+    [&shard.to_be_bytes()[..], &[level], &start.to_be_bytes()].concat()
+}
+
+/// The key of an id: the organizations that have it stand side by side.
+pub(super) fn id(id: &Uuid, organization: &OrganizationId) -> Vec<u8> {
+    [id.as_bytes(), organization.as_str().as_bytes()].concat()
+}
+
+/// The parts in front of the place in the key of a record that has a parent.
+pub(super) fn parent<'a>(parent: &'a Uuid, organization: &'a OrganizationId) -> [&'a [u8]; 3] {
+    [parent.as_bytes(), organization.as_str().as_bytes(), &[0]]
 }
 
 /// The parts of an agent's key.
@@ -34,21 +64,26 @@ pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
 }
 
 /// The bytes that follow the organization in the key of a class.
-pub(super) fn class(kind: RecordType, decision: Option<Decision>) -> [u8; 3] {
-    [0, kind_code(kind), decision_code(decision)]
+pub(super) fn class(kind: RecordType, decision_code: u8) -> [u8; 3] {
+    [0, kind_code(kind), decision_code]
 }
 
-pub(super) fn time(time: Timestamp, index: u64) -> Vec<u8> {
-    [time.micros().to_be_bytes(), index.to_be_bytes()].concat()
+pub(super) fn time(shard: Shard, time: Timestamp, index: u64) -> Vec<u8> {
+    [&shard.to_be_bytes()[..], &time.micros().to_be_bytes(), &index.to_be_bytes()].concat()
 }
 
-pub(super) fn stats(organization: &OrganizationId, bucket: i64) -> Vec<u8> {
-    [organization.as_str().as_bytes(), &[0], &bucket.to_be_bytes()].concat()
+pub(super) fn stats(organization: &OrganizationId, bucket: i64, shard: Shard) -> Vec<u8> {
+    [organization.as_str().as_bytes(), &[0], &bucket.to_be_bytes(), &shard.to_be_bytes()].concat()
 }
 
-/// `prefix` followed by an index.
-pub(super) fn indexed(prefix: &[u8], index: u64) -> Vec<u8> {
-    [prefix, &index.to_be_bytes()].concat()
+/// The bucket in the key of a row of statistics.
+pub(super) fn bucket(key: &[u8]) -> Option<i64> {
+    key.last_chunk::<12>()?.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes))
+}
+
+/// `prefix` followed by a place.
+pub(super) fn placed(prefix: &[u8], shard: Shard, index: u64) -> Vec<u8> {
+    [prefix, &place(shard, index)].concat()
 }
 
 /// The index at the end of a key.
@@ -60,11 +95,13 @@ pub(super) fn kind_code(kind: RecordType) -> u8 {
     kind as u8
 }
 
-pub(super) fn decision_code(decision: Option<Decision>) -> u8 {
-    match decision {
+/// A decision as an index byte; a host's own words share one.
+pub(super) fn decision_code(word: Option<&DecisionWord>) -> u8 {
+    match word.map(DecisionWord::decision) {
         None => 0,
-        Some(Decision::Allow) => 1,
-        Some(Decision::Deny) => 2,
-        Some(Decision::Escalate) => 3,
+        Some(Some(Decision::Allow)) => 1,
+        Some(Some(Decision::Deny)) => 2,
+        Some(Some(Decision::Escalate)) => 3,
+        Some(None) => 4,
     }
 }

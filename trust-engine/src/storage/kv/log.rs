@@ -7,9 +7,8 @@ use super::{Kv, Pair, Table, WriteBatch, keys};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::policy::Decision;
 use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType, TILE_WIDTH};
-use crate::storage::{Append, Batch, DecodedRecord, Filter, Scan, Scanned, ShardRange, StoredRecord};
+use crate::storage::{Append, Batch, DecodedRecord, Filter, Scan, Scanned, Shard, ShardRange, StoredRecord};
 
 /// Index rows that one scan looks at before it gives back a short page.
 const SCAN_BUDGET: usize = 50_000;
@@ -25,47 +24,49 @@ impl<K: Kv> KvStore<K> {
         let bytes: usize = batch.appends.iter().map(size).sum();
         let mut rows = WriteBatch::with_capacity(batch.appends.len() * 8 + 16, bytes + 4096);
         let indexed = || (batch.previous.size..).zip(&batch.appends);
+        let shard = batch.head.shard;
         for (index, append) in indexed() {
-            let key = keys::index(index);
+            let key = keys::place(shard, index);
             rows.put(Table::Entries, &[&key], &[&append.bytes]);
             rows.put(Table::Payloads, &[&key], &[&append.payload.salt, &append.payload.bytes]);
         }
         for run in &batch.hashes {
             let bytes: Vec<u8> = run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-            rows.put(Table::Hashes, &[&keys::hash(run.level, run.start)], &[&bytes]);
+            rows.put(Table::Hashes, &[&keys::hash(shard, run.level, run.start)], &[&bytes]);
         }
         if let Some(first) = batch.appends.first() {
-            let size = keys::index(batch.head.size);
+            let size = keys::place(shard, batch.head.size);
             rows.put(Table::Checkpoints, &[&size], &[batch.head.note.as_bytes()]);
-            rows.put(Table::ByTime, &[&keys::time(first.entry.time, batch.previous.size)], &[]);
+            rows.put(Table::ByTime, &[&keys::time(shard, first.entry.time, batch.previous.size)], &[]);
         }
         for (index, append) in indexed() {
-            let (entry, index) = (&append.entry, keys::index(index));
+            let (entry, place) = (&append.entry, keys::place(shard, index));
             let organization = entry.organization.as_str().as_bytes();
-            rows.put(Table::ById, &[entry.id.as_bytes()], &[&index]);
-            let class = keys::class(entry.kind, entry.decision);
-            rows.put(Table::ByClass, &[organization, &class, &index], &[]);
+            rows.put(Table::ById, &[entry.id.as_bytes(), organization], &[&place]);
+            let decision = keys::decision_code(entry.decision.as_ref());
+            rows.put(Table::ByClass, &[organization, &keys::class(entry.kind, decision), &place], &[]);
             if let Some(agent) = &entry.agent {
                 let [a, b, c, d] = keys::agent(&entry.organization, agent);
-                let codes = [keys::kind_code(entry.kind), keys::decision_code(entry.decision)];
-                rows.put(Table::ByAgent, &[a, b, c, d, &index], &[&codes]);
+                let codes = [keys::kind_code(entry.kind), decision];
+                rows.put(Table::ByAgent, &[a, b, c, d, &place], &[&codes]);
             }
             if let Some(parent) = &entry.parent {
-                rows.put(Table::ByParent, &[parent.id.as_bytes(), &index], &[]);
+                let [a, b, c] = keys::parent(&parent.id, &entry.organization);
+                rows.put(Table::ByParent, &[a, b, c, &place], &[]);
             }
         }
         rows
     }
 
     /// A proof asks for up to eight ranges of one tile, one after the other; each tile is read once.
-    pub(super) fn read_hashes(&self, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
+    pub(super) fn read_hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
         let mut last: Option<((u8, u64), Vec<Hash>)> = None;
         let mut found = Vec::with_capacity(ranges.len());
         for range in ranges {
             let tile = (range.level, range.start / TILE_WIDTH * TILE_WIDTH);
             let hashes = match last.take() {
                 Some((read, hashes)) if read == tile => hashes,
-                _ => self.read_tile(tile.0, tile.1)?,
+                _ => self.read_tile(shard, tile.0, tile.1)?,
             };
             let start = (range.start - tile.1) as usize;
             let wanted = start.checked_add(range.count as usize).and_then(|end| hashes.get(start..end));
@@ -76,8 +77,9 @@ impl<K: Kv> KvStore<K> {
     }
 
     /// The stored hashes of the tile that begins at `start`, up to its first gap.
-    fn read_tile(&self, level: u8, start: u64) -> Result<Vec<Hash>> {
-        let (from, to) = (keys::hash(level, start), keys::hash(level, start.saturating_add(TILE_WIDTH)));
+    fn read_tile(&self, shard: Shard, level: u8, start: u64) -> Result<Vec<Hash>> {
+        let end = start.saturating_add(TILE_WIDTH);
+        let (from, to) = (keys::hash(shard, level, start), keys::hash(shard, level, end));
         let runs = self.kv.range(Table::Hashes, &from, &to, false, TILE_WIDTH as usize)?;
         let mut hashes = Vec::with_capacity(TILE_WIDTH as usize);
         for (key, value) in runs {
@@ -90,15 +92,16 @@ impl<K: Kv> KvStore<K> {
         Ok(hashes)
     }
 
-    pub(super) fn read_records(&self, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
-        let to = keys::index(u64::MAX);
-        let entries = self.kv.range(Table::Entries, &keys::index(start), &to, false, limit)?;
+    pub(super) fn read_records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
+        let from = keys::place(shard, start);
+        let to = keys::place(shard, u64::MAX);
+        let entries = self.kv.range(Table::Entries, &from, &to, false, limit)?;
         let end =
             entries.last().and_then(|(key, _)| keys::trailing_index(key)).map_or(start, |last| last + 1);
         let payloads = self.kv.range(
             Table::Payloads,
-            &keys::index(start),
-            &keys::index(end),
+            &from,
+            &keys::place(shard, end),
             false,
             limit.saturating_mul(2),
         )?;
@@ -109,32 +112,38 @@ impl<K: Kv> KvStore<K> {
             let payload =
                 payloads.next_if(|(other, _)| *other == key).map(|(_, value)| split_payload(&value));
             let index = keys::trailing_index(&key).unwrap_or(u64::MAX);
-            records.push(StoredRecord { shard: 0, index, bytes: entry, payload: payload.transpose()? });
+            records.push(StoredRecord { shard, index, bytes: entry, payload: payload.transpose()? });
         }
         Ok(records)
     }
 
-    fn read_record(&self, index: u64) -> Result<DecodedRecord> {
-        let key = keys::index(index);
+    fn read_record(&self, shard: Shard, index: u64) -> Result<DecodedRecord> {
+        let key = keys::place(shard, index);
         let Some(bytes) = self.kv.get(Table::Entries, &key)? else {
             let issue = format!("entry {index} is missing, though an index names it");
             return Err(Error::new(ErrorKind::Corrupt, issue).with("index", index));
         };
         let payload = self.kv.get(Table::Payloads, &key)?;
         let payload = payload.map(|value| split_payload(&value)).transpose()?;
-        StoredRecord { shard: 0, index, bytes, payload }.decode()
+        StoredRecord { shard, index, bytes, payload }.decode()
     }
 
-    pub(super) fn read_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
-        let Some(index) = self.kv.get(Table::ById, id.as_bytes())? else { return Ok(None) };
-        let index = keys::trailing_index(&index)
+    pub(super) fn read_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>> {
+        let Some(place) = self.kv.get(Table::ById, &keys::id(&id, organization))? else { return Ok(None) };
+        let (shard, index) = keys::trailing_place(&place)
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the id index is damaged").with("id", id))?;
-        self.read_record(index).map(Some)
+        self.read_record(shard, index).map(Some)
     }
 
-    pub(super) fn read_checkpoints(&self, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
-        let to = keys::index(u64::MAX);
-        let pairs = self.kv.range(Table::Checkpoints, &keys::index(size), &to, false, limit)?;
+    pub(super) fn read_organizations_of(&self, id: Uuid, limit: usize) -> Result<Vec<OrganizationId>> {
+        let (from, to) = (id.as_bytes(), [id.as_bytes(), &[0xFF][..]].concat());
+        let rows = self.kv.range(Table::ById, from, &to, false, limit)?;
+        rows.iter().map(|(key, _)| organization_in(key, key.len())).collect()
+    }
+
+    pub(super) fn read_checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
+        let (from, to) = (keys::place(shard, size), keys::place(shard, u64::MAX));
+        let pairs = self.kv.range(Table::Checkpoints, &from, &to, false, limit)?;
         let decode = |(key, value): Pair| {
             let damaged = || Error::new(ErrorKind::Corrupt, "a stored checkpoint is damaged");
             let size = keys::trailing_index(&key).ok_or_else(damaged)?;
@@ -154,35 +163,36 @@ impl<K: Kv> KvStore<K> {
     /// Narrows a range to the filter's times: entry times never go back, so they are index bounds.
     fn within_time(&self, mut range: ShardRange, filter: &Filter) -> Result<ShardRange> {
         if let Some(from) = filter.from {
-            range.start = range.start.max(self.first_at_or_after(from, range.end)?);
+            range.start = range.start.max(self.first_at_or_after(from, range)?);
         }
         if let Some(to) = filter.to {
-            range.end = range.end.min(self.first_at_or_after(to, range.end)?);
+            range.end = range.end.min(self.first_at_or_after(to, range)?);
         }
         Ok(range)
     }
 
-    /// Index of the first entry at or after `time`, or `end`.
-    fn first_at_or_after(&self, time: Timestamp, end: u64) -> Result<u64> {
+    /// Index of the first entry of the range's shard at or after `time`, or the range's end.
+    fn first_at_or_after(&self, time: Timestamp, range: ShardRange) -> Result<u64> {
+        let ShardRange { shard, end, .. } = range;
         // The time table has the first entry of every commit. The entry that is looked for is in the last commit
         // that begins before `time`, or is the first entry of the next one.
-        let pivot = keys::time(time, 0);
-        let before = self.kv.range(Table::ByTime, &keys::time(Timestamp::default(), 0), &pivot, true, 1)?;
-        let last = keys::indexed(&[0xFF; 8], u64::MAX);
-        let after = self.kv.range(Table::ByTime, &pivot, &last, false, 1)?;
+        let (first, last) = (Timestamp::default(), Timestamp::from_micros(i64::MAX));
+        let pivot = keys::time(shard, time, 0);
+        let before = self.kv.range(Table::ByTime, &keys::time(shard, first, 0), &pivot, true, 1)?;
+        let after = self.kv.range(Table::ByTime, &pivot, &keys::time(shard, last, u64::MAX), false, 1)?;
         let index_of = |pairs: &[Pair]| pairs.first().and_then(|(key, _)| keys::trailing_index(key));
         let (Some(mut low), mut high) = (index_of(&before), index_of(&after).unwrap_or(end).min(end)) else {
             return Ok(0);
         };
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.read_entry(middle)?.time < time { low = middle + 1 } else { high = middle }
+            if self.read_entry(shard, middle)?.time < time { low = middle + 1 } else { high = middle }
         }
         Ok(low.min(end))
     }
 
-    fn read_entry(&self, index: u64) -> Result<Entry> {
-        match self.kv.get(Table::Entries, &keys::index(index))? {
+    fn read_entry(&self, shard: Shard, index: u64) -> Result<Entry> {
+        match self.kv.get(Table::Entries, &keys::place(shard, index))? {
             Some(bytes) => Entry::parse(&bytes).map_err(|error| error.with("index", index)),
             None => {
                 Err(Error::new(ErrorKind::Corrupt, format!("entry {index} is missing")).with("index", index))
@@ -197,7 +207,7 @@ impl<K: Kv> KvStore<K> {
         mut range: ShardRange,
         records: &mut Vec<DecodedRecord>,
     ) -> Result<ShardRange> {
-        let streams = Streams::choose(&scan.filter);
+        let streams = self.streams(&scan.filter)?;
         let mut budget = SCAN_BUDGET;
         let mut chunk = scan.limit.clamp(16, CHUNK);
         while range.start < range.end && records.len() < scan.limit && budget > 0 {
@@ -205,7 +215,7 @@ impl<K: Kv> KvStore<K> {
             budget = budget.saturating_sub(chunk);
             chunk = (chunk * 2).min(CHUNK);
             for index in candidates {
-                let record = self.read_record(index)?;
+                let record = self.read_record(range.shard, index)?;
                 if scan.filter.accepts(&record.entry) {
                     records.push(record);
                 }
@@ -233,7 +243,8 @@ impl<K: Kv> KvStore<K> {
         let mut found = Vec::new();
         let mut seen: Option<u64> = None;
         for (table, prefix) in &streams.prefixes {
-            let (from, to) = (keys::indexed(prefix, range.start), keys::indexed(prefix, range.end));
+            let from = keys::placed(prefix, range.shard, range.start);
+            let to = keys::placed(prefix, range.shard, range.end);
             let pairs = self.kv.range(*table, &from, &to, scan.newest_first, chunk)?;
             if pairs.len() == chunk {
                 // This stream has more; beyond its last row nothing is known about it.
@@ -280,36 +291,57 @@ struct Streams {
     decision: Option<u8>,
 }
 
-impl Streams {
-    fn choose(filter: &Filter) -> Self {
+impl<K: Kv> KvStore<K> {
+    fn streams(&self, filter: &Filter) -> Result<Streams> {
+        let decision = filter.decision.as_ref().map(|word| keys::decision_code(Some(word)));
         let prefixes = match (&filter.parent, &filter.organization, &filter.agent) {
-            (Some(parent), _, _) => vec![(Table::ByParent, parent.as_bytes().to_vec())],
+            (Some(parent), Some(organization), _) => vec![by_parent(parent, organization)],
+            (Some(parent), None, _) => self.by_parent_everywhere(parent)?,
             (None, Some(organization), Some(agent)) => {
                 vec![(Table::ByAgent, keys::agent(organization, agent).concat())]
             }
             (None, Some(organization), None) => {
                 let kinds =
                     RecordType::ALL.into_iter().filter(|kind| filter.kind.is_none_or(|want| want == *kind));
-                kinds
-                    .flat_map(|kind| {
-                        let decisions = keys::DECISIONS.into_iter();
-                        let decisions =
-                            decisions.filter(|d| filter.decision.is_none() || *d == filter.decision);
-                        decisions
-                            .map(move |decision| (Table::ByClass, class_key(organization, kind, decision)))
-                    })
-                    .collect()
+                let decisions = (0..keys::DECISION_CODES).filter(|code| decision.is_none_or(|want| want == *code));
+                let class = |(kind, code)| {
+                    let name = organization.as_str().as_bytes();
+                    (Table::ByClass, [name, &keys::class(kind, code)].concat())
+                };
+                kinds.flat_map(|kind| decisions.clone().map(move |code| (kind, code))).map(class).collect()
             }
             // Across organizations the log itself is the index.
             (None, None, _) => vec![(Table::Entries, Vec::new())],
         };
-        Self {
-            prefixes,
-            kind: filter.kind.map(keys::kind_code),
-            decision: filter.decision.map(|decision| keys::decision_code(Some(decision))),
-        }
+        Ok(Streams { prefixes, kind: filter.kind.map(keys::kind_code), decision })
     }
 
+    /// The streams of all organizations that have records with this parent: few, as ids are random.
+    fn by_parent_everywhere(&self, parent: &Uuid) -> Result<Vec<(Table, Vec<u8>)>> {
+        let (mut from, to) = (parent.as_bytes().to_vec(), [parent.as_bytes(), &[0xFF][..]].concat());
+        let mut streams = Vec::new();
+        while let [(key, _)] = self.kv.range(Table::ByParent, &from, &to, false, 1)?.as_slice() {
+            // The place and the zero in front of it close the organization.
+            let organization = organization_in(key, key.len().saturating_sub(13))?;
+            let (table, prefix) = by_parent(parent, &organization);
+            from = [&prefix[..], &[0xFF; 13]].concat();
+            streams.push((table, prefix));
+        }
+        Ok(streams)
+    }
+}
+
+fn by_parent(parent: &Uuid, organization: &OrganizationId) -> (Table, Vec<u8>) {
+    (Table::ByParent, keys::parent(parent, organization).concat())
+}
+
+/// The organization that stands behind the id in a key, up to `end`.
+fn organization_in(key: &[u8], end: usize) -> Result<OrganizationId> {
+    let name = key.get(16..end).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    name.ok_or_else(|| Error::new(ErrorKind::Corrupt, "an index of ids is damaged")).and_then(OrganizationId::parse)
+}
+
+impl Streams {
     fn accepts(&self, kind: u8, decision: u8) -> bool {
         self.kind.is_none_or(|wanted| wanted == kind) && self.decision.is_none_or(|wanted| wanted == decision)
     }
@@ -320,10 +352,6 @@ fn missing_hashes(range: &HashRange) -> Error {
     let issue =
         format!("tree hashes {}..{end} of level {} are missing or misplaced", range.start, range.level);
     Error::new(ErrorKind::Corrupt, issue).with("level", range.level).with("index", range.start)
-}
-
-fn class_key(organization: &OrganizationId, kind: RecordType, decision: Option<Decision>) -> Vec<u8> {
-    [organization.as_str().as_bytes(), &keys::class(kind, decision)].concat()
 }
 
 fn split_payload(value: &[u8]) -> Result<Payload> {

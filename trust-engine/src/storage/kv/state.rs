@@ -7,7 +7,7 @@ use super::{Kv, Table, WriteBatch, keys};
 use crate::agent::Agent;
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
-use crate::storage::{StatCounts, StateChange, StatsDelta, StoredPolicy};
+use crate::storage::{Shard, StatCounts, StateChange, StatsDelta, StoredPolicy};
 
 /// Statistics rows read at a time.
 const CHUNK: usize = 1024;
@@ -45,7 +45,7 @@ impl<K: Kv> KvStore<K> {
                     };
                     let holds = current == *expected;
                     if holds {
-                        rows.put(Table::Policies, &[&keys::index(new.version)], &[&encode(new)?]);
+                        rows.put(Table::Policies, &[&keys::version(new.version)], &[&encode(new)?]);
                         policy = Some(new.version);
                     }
                     holds
@@ -58,9 +58,14 @@ impl<K: Kv> KvStore<K> {
         Ok(if conflicts.is_empty() { Ok(()) } else { Err(conflicts) })
     }
 
-    pub(super) fn add_stats(&self, deltas: &[StatsDelta], rows: &mut WriteBatch) -> Result<()> {
+    pub(super) fn add_stats(
+        &self,
+        shard: Shard,
+        deltas: &[StatsDelta],
+        rows: &mut WriteBatch,
+    ) -> Result<()> {
         for delta in deltas {
-            let key = keys::stats(&delta.organization, delta.bucket);
+            let key = keys::stats(&delta.organization, delta.bucket, shard);
             let mut counts: StatCounts = match self.kv.get(Table::Stats, &key)? {
                 Some(bytes) => decode(&bytes, "a row of statistics")?,
                 None => StatCounts::new(),
@@ -94,7 +99,7 @@ impl<K: Kv> KvStore<K> {
     }
 
     pub(super) fn read_policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
-        let pairs = self.kv.range(Table::Policies, &keys::index(0), &keys::index(below), true, limit)?;
+        let pairs = self.kv.range(Table::Policies, &keys::version(0), &keys::version(below), true, limit)?;
         pairs.iter().map(|(_, bytes)| decode(bytes, "a policy")).collect()
     }
 
@@ -105,12 +110,10 @@ impl<K: Kv> KvStore<K> {
         to: i64,
     ) -> Result<StatCounts> {
         let (mut start, end) = match organization {
-            Some(organization) => (keys::stats(organization, from), keys::stats(organization, to)),
+            Some(organization) => (keys::stats(organization, from, 0), keys::stats(organization, to, 0)),
             None => (Vec::new(), vec![0xFF]),
         };
-        let wanted = |key: &[u8]| {
-            key.last_chunk::<8>().is_some_and(|bytes| (from..to).contains(&i64::from_be_bytes(*bytes)))
-        };
+        let wanted = |key: &[u8]| keys::bucket(key).is_some_and(|bucket| (from..to).contains(&bucket));
         let mut sum = StatCounts::new();
         loop {
             let pairs = self.kv.range(Table::Stats, &start, &end, false, CHUNK)?;

@@ -17,6 +17,9 @@ use crate::storage::{
     StoredRecord,
 };
 
+/// The shard that is written.
+const ONLY_SHARD: Shard = 0;
+
 /// A store with one shard, number 0.
 pub(in crate::storage) struct KvStore<K> {
     pub(super) kv: Arc<K>,
@@ -30,10 +33,10 @@ impl<K: Kv> KvStore<K> {
         Self { kv, writing: Mutex::new(()) }
     }
 
-    fn read_head(&self) -> Result<Head> {
-        match self.kv.get(Table::Meta, keys::HEAD)? {
+    fn read_head(&self, shard: Shard) -> Result<Head> {
+        match self.kv.get(Table::Meta, &keys::head(shard))? {
             Some(bytes) => decode(&bytes, "the log's head"),
-            None => Ok(Head::empty(0)),
+            None => Ok(Head::empty(shard)),
         }
     }
 
@@ -46,26 +49,26 @@ impl<K: Kv> KvStore<K> {
     /// Takes the log while no commit and no other claim can come between.
     fn claim_locked(&self, owner: Uuid, _: &MutexGuard<'_, ()>) -> Result<Head> {
         self.kv.recover()?;
-        let mut head = self.read_head()?;
+        let mut head = self.read_head(ONLY_SHARD)?;
         if let Some(mark) = self.kv.high_water_mark()? {
             check_mark(&mark, &head)?;
         }
         head.epoch += 1;
         let mut rows = WriteBatch::default();
-        rows.put(Table::Meta, &[keys::OWNER], &[owner.as_bytes()]);
+        rows.put(Table::Meta, &[&keys::owner(ONLY_SHARD)], &[owner.as_bytes()]);
         put_head(&head, &mut rows)?;
         self.kv.write(&rows)?;
         Ok(head)
     }
 
     fn is_owner(&self, owner: Uuid) -> Result<bool> {
-        let stored = self.kv.get(Table::Meta, keys::OWNER)?;
+        let stored = self.kv.get(Table::Meta, &keys::owner(ONLY_SHARD))?;
         Ok(stored.as_deref() == Some(owner.as_bytes().as_slice()))
     }
 
     pub(super) fn only_shard(&self, shard: Shard) -> Result<()> {
         match shard {
-            0 => Ok(()),
+            ONLY_SHARD => Ok(()),
             _ => Err(Error::invalid(
                 "shard",
                 format!("is {shard}; the {} store has only shard 0", self.kv.name()),
@@ -110,23 +113,24 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn heads(&self) -> Result<Vec<Head>> {
-        let head = self.read_head()?;
+        let head = self.read_head(ONLY_SHARD)?;
         Ok(if head.epoch > 0 { vec![head] } else { Vec::new() })
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {
         self.only_shard(shard)?;
-        self.read_head()
+        self.read_head(shard)
     }
 
     async fn acknowledged(&self, shard: Shard) -> Result<u64> {
         self.only_shard(shard)?;
-        Ok(self.kv.high_water_mark()?.map_or(self.read_head()?.size, |mark| mark.size))
+        Ok(self.kv.high_water_mark()?.map_or(self.read_head(shard)?.size, |mark| mark.size))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed> {
         let _writing = self.writing.lock();
-        let head = self.read_head()?;
+        self.only_shard(batch.head.shard)?;
+        let head = self.read_head(batch.head.shard)?;
         if head.epoch != batch.previous.epoch || !head.same_tree(&batch.previous) {
             return Ok(Committed::Fenced);
         }
@@ -134,28 +138,32 @@ impl<K: Kv> Store for KvStore<K> {
         if let Err(conflicts) = self.add_state(&batch.changes, &mut rows)? {
             return Ok(Committed::Conflict(conflicts));
         }
-        self.add_stats(&batch.stats, &mut rows)?;
+        self.add_stats(batch.head.shard, &batch.stats, &mut rows)?;
         // The head comes last, so that a reader of the head finds everything that it vouches for.
         put_head(&batch.head, &mut rows)?;
         self.kv.write(&rows)?;
         // An error here leaves the outcome unknown to the caller although the rows are durable. It is not fatal: the
         // next claim accepts a head that is ahead of the high-water mark.
-        self.kv.set_high_water_mark(&HighWaterMark { size: batch.head.size, root: batch.head.root })?;
+        self.kv.set_high_water_mark(&HighWaterMark { shard: batch.head.shard, size: batch.head.size, root: batch.head.root })?;
         Ok(Committed::Yes)
     }
 
     async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
         self.only_shard(shard)?;
-        self.read_hashes(ranges)
+        self.read_hashes(shard, ranges)
     }
 
     async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
         self.only_shard(shard)?;
-        self.read_records(start, limit)
+        self.read_records(shard, start, limit)
     }
 
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
-        self.read_by_id(id)
+    async fn record_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>> {
+        self.read_by_id(organization, id)
+    }
+
+    async fn organizations_of(&self, id: Uuid, limit: usize) -> Result<Vec<OrganizationId>> {
+        self.read_organizations_of(id, limit)
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {
@@ -164,7 +172,7 @@ impl<K: Kv> Store for KvStore<K> {
 
     async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
         self.only_shard(shard)?;
-        self.read_checkpoints(size, limit)
+        self.read_checkpoints(shard, size, limit)
     }
 
     async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
@@ -212,7 +220,7 @@ fn check_mark(mark: &HighWaterMark, head: &Head) -> Result<()> {
 }
 
 fn put_head(head: &Head, rows: &mut WriteBatch) -> Result<()> {
-    rows.put(Table::Meta, &[keys::HEAD], &[&encode(head)?]);
+    rows.put(Table::Meta, &[&keys::head(head.shard)], &[&encode(head)?]);
     Ok(())
 }
 

@@ -4,31 +4,31 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::storage) enum Table {
-    /// The log's head and owner.
+    /// Head and owner of each shard.
     Meta,
-    /// Index → entry bytes.
+    /// Place (shard, index) → entry bytes.
     Entries,
-    /// Index → salt and payload.
+    /// Place → salt and payload.
     Payloads,
-    /// (Tile level, start) → run of hashes.
+    /// (Shard, tile level, start) → run of hashes.
     Hashes,
-    /// Size → signed checkpoint.
+    /// (Shard, size) → signed checkpoint.
     Checkpoints,
-    /// Record id → index.
+    /// (Record id, organization) → place.
     ById,
-    /// (Organization, agent, index) → type and decision.
+    /// (Organization, agent, place) → type and decision.
     ByAgent,
-    /// (Organization, type, decision, index) → nothing.
+    /// (Organization, type, decision, place) → nothing.
     ByClass,
-    /// (Parent id, index) → nothing.
+    /// (Parent id, organization, place) → nothing.
     ByParent,
-    /// (Time, index) of the first entry of each commit → nothing.
+    /// (Shard, time, index) of the first entry of each commit → nothing.
     ByTime,
     /// (Organization, agent) → agent.
     Agents,
     /// Version → policy.
     Policies,
-    /// (Organization, bucket) → counters.
+    /// (Organization, bucket, shard) → counters.
     Stats,
     /// Rows that an engine keeps for itself: the overflow rows of long values.
     Overflow,

@@ -2,7 +2,6 @@
 
 use super::error::damaged;
 use crate::error::Result;
-use crate::policy::Decision;
 use crate::provenance::{Hash, RecordType};
 
 /// Numbers in the database are signed; none of ours comes near their end.
@@ -12,15 +11,6 @@ pub(super) fn int(value: u64) -> i64 {
 
 pub(super) fn uint(value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| damaged("number"))
-}
-
-pub(super) fn decision_code(decision: Option<Decision>) -> i16 {
-    match decision {
-        None => 0,
-        Some(Decision::Allow) => 1,
-        Some(Decision::Deny) => 2,
-        Some(Decision::Escalate) => 3,
-    }
 }
 
 pub(super) fn kind_code(kind: RecordType) -> i16 {

@@ -4,10 +4,11 @@ use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::codes::{decision_code, hash_of, int, kind_code, uint};
+use super::codes::{hash_of, int, kind_code, uint};
 use super::error::{damaged, from_driver};
 use super::{listen, state};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
 use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
 
@@ -21,9 +22,12 @@ with moved as (
     returning shard
 ), entry as (
     insert into entries
-        (shard, index, id, organization, agent, kind, decision, time, parent, entry, salt, payload)
+        (shard, index, id, organization, agent, kind, decision, time, parent, entry)
     select moved.shard, e.* from moved, unnest($9::bigint[], $10::uuid[], $11::text[], $12::text[], $13::smallint[],
-        $14::smallint[], $15::bigint[], $16::uuid[], $17::bytea[], $18::bytea[], $19::bytea[]) as e
+        $14::text[], $15::bigint[], $16::uuid[], $17::bytea[]) as e
+), payload as (
+    insert into payloads (shard, index, salt, payload)
+    select moved.shard, p.* from moved, unnest($9::bigint[], $18::bytea[], $19::bytea[]) as p
 ), hash as (
     insert into hashes (shard, level, start, hashes)
     select moved.shard, h.* from moved, unnest($20::smallint[], $21::bigint[], $22::bytea[]) as h
@@ -71,7 +75,8 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
     let agent: Vec<Option<&str>> =
         entries().map(|entry| entry.agent.as_ref().map(|agent| agent.as_str())).collect();
     let kind: Vec<i16> = entries().map(|entry| kind_code(entry.kind)).collect();
-    let decision: Vec<i16> = entries().map(|entry| decision_code(entry.decision)).collect();
+    let decision: Vec<Option<&str>> =
+        entries().map(|entry| entry.decision.as_ref().map(|word| word.as_str())).collect();
     let time: Vec<i64> = entries().map(|entry| entry.time.micros()).collect();
     let parent: Vec<Option<Uuid>> = entries().map(|entry| entry.parent.map(|parent| parent.id)).collect();
     let bytes: Vec<&[u8]> = batch.appends.iter().map(|append| append.bytes.as_slice()).collect();
@@ -133,7 +138,16 @@ fn is_taken_id(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Columns of a record, in the order that [`record_of`] reads them.
-pub(super) const RECORD: &str = "shard, index, entry, salt, payload";
+pub(super) const RECORD: &str = "e.shard, e.index, e.entry, p.salt, p.payload";
+/// Joins entries `e` that meet a condition with their payloads `p`, where those are still there. `offset 0` keeps it a
+/// look-up for each entry that is found: as a plain join it would be planned over the whole table.
+pub(super) fn payloads_where(condition: &str) -> String {
+    format!(
+        "left join lateral (
+            select salt, payload from payloads where shard = e.shard and index = e.index and {condition} offset 0
+        ) as p on true"
+    )
+}
 
 pub(super) fn record_of(row: &Row) -> Result<StoredRecord> {
     let payload = match (row.get::<_, Option<&[u8]>>(3), row.get::<_, Option<Vec<u8>>>(4)) {
@@ -153,7 +167,10 @@ pub(super) async fn records(
     limit: usize,
 ) -> Result<Vec<StoredRecord>> {
     let select =
-        format!("select {RECORD} from entries where shard = $1 and index >= $2 order by index limit $3");
+        format!(
+        "select {RECORD} from entries e {} where e.shard = $1 and e.index >= $2 order by e.index limit $3",
+        payloads_where("true")
+    );
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let limit = int(limit as u64);
     let rows =
@@ -161,26 +178,48 @@ pub(super) async fn records(
     rows.iter().map(record_of).collect()
 }
 
-pub(super) async fn record_by_id(connection: Object, id: Uuid) -> Result<Option<StoredRecord>> {
-    let select = format!("select {RECORD} from entries where id = $1");
+pub(super) async fn record_by_id(
+    connection: Object,
+    organization: OrganizationId,
+    id: Uuid,
+) -> Result<Option<StoredRecord>> {
+    let payloads = payloads_where("true");
+    let select = format!("select {RECORD} from entries e {payloads} where e.id = $1 and e.organization = $2");
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
-    let row = connection.query_opt(&statement, &[&id]).await.map_err(from_driver)?;
+    let row = connection.query_opt(&statement, &[&id, &organization.as_str()]).await.map_err(from_driver)?;
     row.as_ref().map(record_of).transpose()
 }
 
+pub(super) async fn organizations_of(
+    connection: Object,
+    id: Uuid,
+    limit: usize,
+) -> Result<Vec<OrganizationId>> {
+    let select = "select organization from entries where id = $1 order by organization limit $2";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let rows = connection.query(&statement, &[&id, &int(limit as u64)]).await.map_err(from_driver)?;
+    rows.iter().map(|row| OrganizationId::parse(row.get(0))).collect()
+}
+
 /// A record and its ancestors in one round trip.
-pub(super) async fn ancestry(connection: Object, id: Uuid, limit: usize) -> Result<Vec<StoredRecord>> {
+pub(super) async fn ancestry(
+    connection: Object,
+    organization: OrganizationId,
+    id: Uuid,
+    limit: usize,
+) -> Result<Vec<StoredRecord>> {
     let select = format!(
         "with recursive line as (
-            select {RECORD}, parent, 1 as place from entries where id = $1
+            select shard, index, entry, parent, 1 as place from entries where id = $1 and organization = $3
             union all
-            select e.shard, e.index, e.entry, e.salt, e.payload, e.parent, place + 1
-            from line join entries e on e.id = line.parent where place < $2
-        ) select {RECORD} from line order by place limit $2"
+            select e.shard, e.index, e.entry, e.parent, place + 1
+            from line join entries e on e.id = line.parent and e.organization = $3 where place < $2
+        ) select {RECORD} from line e {} order by place limit $2",
+        payloads_where("true")
     );
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-    let rows = connection.query(&statement, &[&id, &limit]).await.map_err(from_driver)?;
+    let rows = connection.query(&statement, &[&id, &limit, &organization.as_str()]).await.map_err(from_driver)?;
     rows.iter().map(record_of).collect()
 }
 

@@ -3,9 +3,9 @@
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
-use super::codes::{decision_code, int, kind_code, uint};
+use super::codes::{int, kind_code, uint};
 use super::error::from_driver;
-use super::log::{RECORD, record_of};
+use super::log::{RECORD, payloads_where, record_of};
 use crate::error::Result;
 use crate::provenance::RecordType;
 use crate::storage::{Scan, ShardRange, StoredRecord};
@@ -114,7 +114,7 @@ impl<'a> Search<'a> {
             filter.parent.is_none() && organization.is_none() && filter.kind == Some(RecordType::Agent);
         if let Some(organization) = organization {
             also(
-                if by_agent || by_kind { &mut keys } else { &mut passes },
+                if by_agent || by_kind || filter.parent.is_some() { &mut keys } else { &mut passes },
                 "organization",
                 "=",
                 search.value(organization),
@@ -129,8 +129,8 @@ impl<'a> Search<'a> {
             None if by_kind => kinds.extend(RecordType::ALL),
             None => {}
         }
-        if let Some(decision) = filter.decision {
-            also(&mut passes, "decision", "=", search.value(decision_code(Some(decision))));
+        if let Some(decision) = &filter.decision {
+            also(&mut passes, "decision", "=", search.value(decision.as_str()));
         }
         let residual = passes != "true";
         // These conditions decide only within the first and the last commit, and do not change which rows are read.
@@ -145,8 +145,7 @@ impl<'a> Search<'a> {
         let order = if scan.newest_first { "order by index desc" } else { "order by index" };
         let branch = |also: String| {
             format!(
-                "(select shard, index, ({passes}) is true as passes, case when {passes} then entry else '' end as entry, \
-                 case when {passes} then salt end as salt, case when {passes} then payload end as payload \
+                "(select shard, index, ({passes}) is true as passes, case when {passes} then entry else '' end as entry \
                  from entries where {keys}{also} {order} limit {limit})"
             )
         };
@@ -158,7 +157,9 @@ impl<'a> Search<'a> {
         let branches = branches.join(" union all ");
         search.sql = format!(
             "with bounds as (select {first}::bigint as first, {last}::bigint as last) \
-             select {RECORD}, passes from ({branches}) as found {order} limit {limit}"
+             select {RECORD}, e.passes from (select * from ({branches}) as found {order} limit {limit}) as e \
+             {} {order}",
+            payloads_where("e.passes")
         );
         search
     }

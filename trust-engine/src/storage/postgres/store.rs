@@ -84,13 +84,25 @@ impl Store for PostgresStore {
         self.database.run(move |connection| log::records(connection, shard, start, limit)).await
     }
 
-    async fn record_by_id(&self, id: Uuid) -> Result<Option<DecodedRecord>> {
-        let found = self.database.run(move |connection| log::record_by_id(connection, id)).await?;
-        found.map(StoredRecord::decode).transpose()
+    async fn record_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>> {
+        let organization = organization.clone();
+        let read = move |connection| log::record_by_id(connection, organization, id);
+        self.database.run(read).await?.map(StoredRecord::decode).transpose()
     }
 
-    async fn ancestry(&self, id: Uuid, limit: usize) -> Result<Vec<DecodedRecord>> {
-        decoded(self.database.run(move |connection| log::ancestry(connection, id, limit)).await?)
+    async fn organizations_of(&self, id: Uuid, limit: usize) -> Result<Vec<OrganizationId>> {
+        self.database.run(move |connection| log::organizations_of(connection, id, limit)).await
+    }
+
+    async fn ancestry(
+        &self,
+        organization: &OrganizationId,
+        id: Uuid,
+        limit: usize,
+    ) -> Result<Vec<DecodedRecord>> {
+        let organization = organization.clone();
+        let read = move |connection| log::ancestry(connection, organization, id, limit);
+        decoded(self.database.run(read).await?)
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {

@@ -19,20 +19,28 @@ create table entries (
     organization text collate "C" not null,
     agent text collate "C",
     kind smallint not null,
-    decision smallint not null,
+    decision text collate "C",
     time bigint not null,
     parent uuid,
     entry bytea not null,
-    salt bytea,
-    payload bytea,
     primary key (shard, index)
 );
-create unique index entries_by_id on entries (id);
+-- Fleet-wide readers ask for an id without an organization.
+create unique index entries_by_id on entries (id, organization);
 create index entries_by_agent on entries (organization, agent, shard, index) where agent is not null;
 create index entries_by_kind on entries (organization, kind, shard, index);
 -- Changes of agents, for the engines that follow them: `kind` of AGENT.
 create index entries_of_agents on entries (shard, index) where kind = 4;
-create index entries_by_parent on entries (parent, shard, index) where parent is not null;
+create index entries_by_parent on entries (parent, organization, shard, index) where parent is not null;
+
+-- Payloads are erased, entries never are.
+create table payloads (
+    shard bigint not null,
+    index bigint not null,
+    salt bytea not null,
+    payload bytea not null,
+    primary key (shard, index)
+);
 
 -- Runs of tree hashes, none across the edge of a tile.
 create table hashes (
