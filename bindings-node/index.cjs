@@ -129,10 +129,19 @@ class Agents {
   get(id) {
     return this.#read((slot) => this.#native.agent(slot, this.#organization, text('id', id)))
   }
-  list(after, limit = 100) {
-    return this.#read((slot) => {
-      return this.#native.agents(slot, this.#organization, optionalText('after', after), requests.number('limit', limit))
-    })
+  page(query) {
+    return this.#read((slot) => this.#native.agents(slot, this.#organization, requests.agentQueryOf(query)))
+  }
+  async *list(query = {}) {
+    let pageToken = query.pageToken
+    do {
+      const page = await this.page({ ...query, ...(pageToken === undefined ? {} : { pageToken }) })
+      yield* page.data
+      pageToken = page.nextPageToken ?? undefined
+    } while (pageToken !== undefined)
+  }
+  count(query) {
+    return this.#read((slot) => this.#native.countAgents(slot, this.#organization, requests.agentQueryOf(query)))
   }
 }
 

@@ -286,6 +286,23 @@ export interface AgentChange {
   reason?: string
 }
 
+/** Which agents to find; a field that is not set does not restrict them. */
+export interface AgentQuery {
+  tier?: string
+  status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
+  /** The agent at the root of a family: it and all that descend from it. */
+  family?: string
+  /** Agents per page, 1 to 1,000; 20 by default. */
+  pageSize?: number
+  pageToken?: string
+}
+
+/** A page of agents. Agents that are registered or changed meanwhile neither shift nor repeat any. */
+export interface AgentPage {
+  readonly data: Agent[]
+  readonly nextPageToken: string | null
+}
+
 /** A version of the policy. */
 export interface PolicyVersion {
   readonly version: number
@@ -438,7 +455,11 @@ export interface Agents {
   register(agent: NewAgent): Promise<Agent>
   change(id: string, change: AgentChange): Promise<Agent>
   get(id: string): Promise<Agent>
-  list(after?: string, limit?: number): Promise<Agent[]>
+  /** The agents of a query, in the order of their registration, page by page. */
+  list(query?: AgentQuery): AsyncIterableIterator<Agent>
+  page(query?: AgentQuery): Promise<AgentPage>
+  /** Exact up to 10,000; more are 10,000. */
+  count(query?: AgentQuery): Promise<number>
 }
 
 /** The policy in force and its history. */

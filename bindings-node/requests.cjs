@@ -126,6 +126,12 @@ function queryOf(query = {}) {
   return fields(object('query', query), QUERY)
 }
 
+const AGENT_QUERY = { tier: text, status: text, family: text, pageSize: number, pageToken: text }
+
+function agentQueryOf(query = {}) {
+  return fields(object('query', query), AGENT_QUERY)
+}
+
 /** The scope of records and counts: always one organization, or the fleet if it was asked for. */
 function scopeOf(scope) {
   const { organization, fleetWide = false } = typeof scope === 'object' && scope ? scope : { organization: scope }
@@ -176,6 +182,7 @@ module.exports = {
   gateFields,
   ceilingFields,
   queryOf,
+  agentQueryOf,
   scopeOf,
   openInput,
 }

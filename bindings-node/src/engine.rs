@@ -14,7 +14,7 @@ use trust_engine::{
 
 use crate::calls::NativeCalls;
 use crate::error::{Failure, closed, failed, panicked};
-use crate::input::{Asked, Ceiling, Gate, QueryInput, integer, organization, uuid};
+use crate::input::{AgentQueryInput, Asked, Ceiling, Gate, QueryInput, integer, organization, uuid};
 use crate::open::OpenInput;
 use crate::output::{self, Proof, Value, json, receipt, text};
 use crate::searches::Searches;
@@ -364,14 +364,21 @@ impl NativeEngine {
         })
     }
 
-    /// JSON of agents.
+    /// JSON of a page of agents.
     #[napi(catch_unwind)]
-    pub fn agents(&self, slot: u32, org: Option<String>, after: Option<String>, limit: f64) -> Option<Value> {
+    pub fn agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
         self.start(slot, move |engine| async move {
-            let limit = integer("limit", limit, 1, 1000)?;
-            let agents =
-                engine.agents().of(organization(org.as_deref())?).list(after.as_deref(), limit).await?;
-            Ok(json(Ok(agents)))
+            let page = engine.agents().of(organization(org.as_deref())?).list(&query.into_query()?).await?;
+            Ok(json(Ok(serde_json::json!({ "data": page.agents, "nextPageToken": page.next }))))
+        })
+    }
+
+    /// JSON of the number of agents.
+    #[napi(catch_unwind)]
+    pub fn count_agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
+        self.start(slot, move |engine| async move {
+            let count = engine.agents().of(organization(org.as_deref())?).count(&query.into_query()?).await?;
+            Ok(json(Ok(count)))
         })
     }
 

@@ -3,7 +3,7 @@
 use napi_derive::napi;
 use serde_json::{Map, Value};
 use trust_engine::{
-    CeilingRequest, Error, GateRequest, OrganizationId, Query, RecordType, Result, Timestamp,
+    AgentQuery, CeilingRequest, Error, GateRequest, OrganizationId, Query, RecordType, Result, Timestamp,
 };
 
 /// The fields that the requests of gates and ceilings share.
@@ -157,6 +157,43 @@ impl QueryInput {
         }
         if self.read_your_writes == Some(true) {
             query = query.read_your_writes();
+        }
+        Ok(query)
+    }
+}
+
+/// Which agents to find.
+#[napi(object, object_to_js = false)]
+pub struct AgentQueryInput {
+    /// That hold a tier.
+    pub tier: Option<String>,
+    /// With a status.
+    pub status: Option<String>,
+    /// Of a family, by its root.
+    pub family: Option<String>,
+    /// Agents per page.
+    pub page_size: Option<f64>,
+    /// Where a page ended.
+    pub page_token: Option<String>,
+}
+
+impl AgentQueryInput {
+    pub(crate) fn into_query(self) -> Result<AgentQuery> {
+        let mut query = AgentQuery::new();
+        if let Some(tier) = self.tier {
+            query = query.tier(tier);
+        }
+        if let Some(status) = self.status {
+            query = query.status(status.parse()?);
+        }
+        if let Some(family) = self.family {
+            query = query.family(family);
+        }
+        if let Some(size) = self.page_size {
+            query = query.limit(integer("pageSize", size, 1, 1000)?);
+        }
+        if let Some(token) = self.page_token {
+            query = query.after(token);
         }
         Ok(query)
     }

@@ -155,7 +155,29 @@ for (const [name, fresh] of Object.entries(STORES)) {
       await engine.close()
       engine = await TrustEngine.open(store.options)
       assert.equal((await engine.agents().get('agent_001')).tier, 'TRUSTED')
-      assert.deepEqual((await engine.agents().list()).map((agent) => agent.id), ['agent_001'])
+      const { data, nextPageToken } = await engine.agents().page()
+      assert.deepEqual([data.map((agent) => agent.id), nextPageToken], [['agent_001'], null])
+      await engine.agents().register({ id: 'agent_002', tier: 'BASIC', creator: 'agent_001' })
+      await engine.agents().register({ id: 'agent_003', tier: 'BASIC', status: 'SUSPENDED' })
+      for (const [query, wanted] of [
+        [{}, ['agent_001', 'agent_002', 'agent_003']],
+        [{ pageSize: 1 }, ['agent_001', 'agent_002', 'agent_003']],
+        [{ tier: 'BASIC' }, ['agent_002', 'agent_003']],
+        [{ tier: 'BASIC', status: 'SUSPENDED' }, ['agent_003']],
+        [{ family: 'agent_001' }, ['agent_001', 'agent_002']],
+        [{ family: 'agent_001', tier: 'TRUSTED', status: 'ACTIVE' }, ['agent_001']],
+        [{ tier: 'BASI' }, []],
+      ]) {
+        const ids = []
+        for await (const agent of engine.agents().list(query)) ids.push(agent.id)
+        assert.deepEqual(ids, wanted)
+        assert.equal(await engine.agents().count(query), wanted.length)
+      }
+      const first = await engine.agents().page({ tier: 'BASIC', pageSize: 1 })
+      await assert.rejects(engine.agents().page({ pageToken: first.nextPageToken }), /belongs to another query/)
+      await assert.rejects(engine.agents().page({ pageToken: 'x' }), /is not one that a query gave/)
+      await assert.rejects(engine.agents().page({ status: 'active' }), /is not ACTIVE, SUSPENDED or REVOKED/)
+      assert.deepEqual((await engine.agents('other').page()).data, [])
       await engine.close()
       store.remove()
     })
@@ -350,8 +372,10 @@ describe('errors', () => {
       [() => engine.stats(1), 'timeRange'],
       [() => engine.stats('2h'), 'timeRange'],
       [() => engine.agents().get(1), 'id'],
-      [() => engine.agents().list(1), 'after'],
-      [() => engine.agents().list(undefined, '1'), 'limit'],
+      [() => engine.agents().page(1), 'query'],
+      [() => engine.agents().page({ pageSize: '1' }), 'pageSize'],
+      [() => engine.agents().page({ pageSize: 1001 }), 'pageSize'],
+      [() => engine.agents().count({ tier: 1 }), 'tier'],
       [() => engine.policy.swap('', undefined), 'actor'],
       [() => engine.policy.history('1'), 'below'],
       [() => calls.evaluateGate('{}'), 'body'],

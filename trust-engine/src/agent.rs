@@ -69,6 +69,26 @@ pub enum AgentStatus {
     Revoked,
 }
 
+impl AgentStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Suspended => "SUSPENDED",
+            Self::Revoked => "REVOKED",
+        }
+    }
+}
+
+impl std::str::FromStr for AgentStatus {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let known = [Self::Active, Self::Suspended, Self::Revoked].into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| Error::invalid("status", format!("{text:?} is not ACTIVE, SUSPENDED or REVOKED")))
+    }
+}
+
 /// The way in which an agent came to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -21,7 +21,7 @@ pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use ceiling::{CeilingCode, CeilingRequest, Level, Measure};
 pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
-    AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Health, Log, Options, Policies,
+    AgentPage, AgentQuery, AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Health, Log, Options, Policies,
     PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict, blocking, recompute,
     recompute_ceiling,
 };

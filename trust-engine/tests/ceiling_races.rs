@@ -119,7 +119,7 @@ fn a_slow_read_of_the_agent_does_not_spend_a_lease_that_has_ended_meanwhile() {
     }
     clock.advance(Duration::from_secs(2));
     let slow = clock.clone();
-    store.on_agent_read(move || slow.advance(Duration::from_secs(120)));
+    store.on_document_read(move || slow.advance(Duration::from_secs(120)));
     let sum = [90, 1000].into_iter().filter(|amount| engine.check_ceiling(&api(*amount)).unwrap().allowed());
     assert!(sum.sum::<u64>() <= 1000);
 }

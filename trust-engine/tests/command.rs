@@ -113,6 +113,28 @@ fn a_ceiling_is_checked_until_it_refuses_and_its_usage_is_shown() {
 }
 
 #[test]
+fn agents_are_listed_by_tier_and_status_in_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let list = |more: &[&str]| run(&[&["agent", "list", "--store", text(&store)], more].concat());
+    let (code, all) = list(&[]);
+    let total = all["total"].as_u64().unwrap();
+    assert!(code == 0 && total > 1 && all["nextPageToken"].is_null(), "{all}");
+    let (_, first) = list(&["--limit", "1"]);
+    assert_eq!((&first["total"], &first["data"][0]), (&all["total"], &all["data"][0]), "{first}");
+    let (_, rest) = list(&["--after", first["nextPageToken"].as_str().unwrap()]);
+    assert_eq!(rest["data"].as_array().unwrap().len() as u64, total - 1);
+    let tier = all["data"][0]["tier"].as_str().unwrap();
+    let (_, same) = list(&["--tier", tier, "--status", "ACTIVE"]);
+    let agents = same["data"].as_array().unwrap();
+    assert!(!agents.is_empty() && agents.iter().all(|agent| agent["tier"] == tier), "{same}");
+    assert_eq!(list(&["--tier", "NONE"]).1["total"], 0);
+    assert_eq!(list(&["--organization", "other"]).1["total"], 0);
+    let (code, refused) = list(&["--limit", "0"]);
+    assert!(code == 2 && refused["error"].as_str().unwrap().contains("1 to 1000"), "{refused}");
+}
+
+#[test]
 fn a_policy_with_ten_mistakes_is_answered_with_all_ten_and_their_places() {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let (code, json) = run(&["policy", "check", text(&vectors.join("policy-mistakes.yaml"))]);

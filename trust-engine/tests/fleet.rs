@@ -15,9 +15,9 @@ use support::{Schema, sql};
 use trust_engine::blocking::Engine;
 use trust_engine::log::Report;
 use trust_engine::provenance::SignedCheckpoint;
-use trust_engine::storage::{self, Change, FailingStore, Fault};
+use trust_engine::storage::{self, Change, DocumentKey, DocumentKind, FailingStore, Fault};
 use trust_engine::{
-    AgentChange, AgentId, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,
+    AgentChange, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,
     PolicyDocument, Query, RecordType, verify,
 };
 use uuid::Uuid;
@@ -146,10 +146,10 @@ fn what_one_engine_changed_the_others_are_told() {
     let wait = || told.recv_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(wait(), Change::Anything, "what changed before is not told");
     let engine = Engine::open(schema.options()).unwrap();
-    assert_eq!(wait(), Change::Policy);
+    let key = |kind, id: &str| DocumentKey { kind, organization: OrganizationId::default(), id: id.into() };
+    assert_eq!(wait(), Change::Document(key(DocumentKind::Policy, "policy")));
     engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
-    let agent = AgentId::parse("agent_001").unwrap();
-    assert_eq!(wait(), Change::Agent(OrganizationId::default(), agent));
+    assert_eq!(wait(), Change::Document(key(DocumentKind::Agent, "agent_001")));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn an_agent_that_nobody_changed_is_not_read_again() {
     std::thread::sleep(Duration::from_millis(1500));
     assert!(engine.evaluate_gate(&request).unwrap().allowed());
     // No record tells of this deletion, so the engine does not read the agent again.
-    sql(&format!("delete from {}.agents", schema.0));
+    sql(&format!("delete from {}.documents where kind = 0", schema.0));
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(2500) {
         assert!(engine.evaluate_gate(&request).unwrap().allowed(), "after {:?}", started.elapsed());

@@ -270,7 +270,7 @@ fn cached_agents() -> (String, String) {
             }
             let read = Arc::new(AtomicBool::new(false));
             let seen = Arc::clone(&read);
-            store.on_agent_read(move || seen.store(true, Ordering::SeqCst));
+            store.on_document_read(move || seen.store(true, Ordering::SeqCst));
             engine.evaluate_gate(&request()).unwrap();
             !read.load(Ordering::SeqCst)
         };

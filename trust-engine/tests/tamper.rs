@@ -6,6 +6,9 @@ use std::path::Path;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use trust_engine::log::{Damage, Report, check_store};
+use trust_engine::storage::{
+    After, Batch, Committed, Document, DocumentChange, DocumentKey, DocumentKind, Store,
+};
 use trust_engine::{Decision, NewRecord, Options, RecordType, VerifierKey, blocking::Engine, storage};
 
 const ENTRIES: u64 = 300;
@@ -154,67 +157,52 @@ fn state_that_was_changed_behind_the_log_is_found() {
     let key = engine.verifier_key();
     engine.close();
     drop(engine);
-    let edit = |table: &str, from: &str, to: &str| {
-        let database = Database::builder(folder.path().join("db")).open().unwrap();
-        let rows = database.keyspace(table, KeyspaceCreateOptions::default).unwrap();
-        let all: Vec<_> = rows.iter().map(|row| row.into_inner().unwrap()).collect();
-        for (key, value) in all {
-            let text = String::from_utf8(value.to_vec()).unwrap();
-            rows.insert(key, text.replace(from, to)).unwrap();
-        }
-        database.persist(PersistMode::SyncAll).unwrap();
+    let default = trust_engine::OrganizationId::default;
+    let key_of = |kind, id: &str| DocumentKey { kind, organization: default(), id: id.to_owned() };
+    // Writes documents without records.
+    let write = |edit: &dyn Fn(&dyn Store) -> Vec<Document>| {
+        let store = storage::embedded(folder.path()).unwrap();
+        let head = pollster::block_on(store.claim(0, uuid::Uuid::from_u128(1))).unwrap();
+        let change = |document: Document| {
+            let version = pollster::block_on(store.document_version(&document.key)).unwrap();
+            let after = After::Document(Box::new(document));
+            DocumentChange { expected: Some(version).filter(|version| *version > 0), after }
+        };
+        let changes = edit(&*store).into_iter().map(change).collect();
+        let (previous, appends, hashes, stats) = (head.clone(), vec![], vec![], vec![]);
+        let batch = Batch { previous, head, appends, hashes, changes, stats };
+        assert_eq!(pollster::block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
-    edit("agents", "\"tier\":\"UNKNOWN\"", "\"tier\":\"PRIVILEGED\"");
-    {
-        // An agent that was never registered.
-        let database = Database::builder(folder.path().join("db")).open().unwrap();
-        let rows = database.keyspace("agents", KeyspaceCreateOptions::default).unwrap();
-        let row = rows.get("default\0TRUSTED\0").unwrap().unwrap();
-        let row = String::from_utf8(row.to_vec()).unwrap().replace("\"id\":\"TRUSTED\"", "\"id\":\"X\"");
-        rows.insert("default\0X\0", row).unwrap();
-        database.persist(PersistMode::SyncAll).unwrap();
-    }
+    let read = |store: &dyn Store, key: &DocumentKey| pollster::block_on(store.document(key)).unwrap().unwrap();
+    write(&|store| {
+        let mut risen = read(store, &key_of(DocumentKind::Agent, "UNKNOWN"));
+        risen.body = risen.body.replace("\"tier\":\"UNKNOWN\"", "\"tier\":\"PRIVILEGED\"");
+        let mut unregistered = read(store, &key_of(DocumentKind::Agent, "TRUSTED"));
+        unregistered.key.id = "X".into();
+        vec![risen, unregistered]
+    });
     {
         let store = storage::embedded(folder.path()).unwrap();
         let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
         assert_eq!(report.findings.len(), 2, "{report}");
         let found: Vec<_> = report.findings.iter().map(|found| (found.index, found.damage)).collect();
-        assert_eq!(found, [(0, Damage::StateChanged), (1, Damage::StateChanged)], "{report}");
+        assert_eq!(found, [(1, Damage::StateChanged), (2, Damage::StateChanged)], "{report}");
     }
     // Another policy with the hash that fits it: neither verification nor opening takes it for the recorded one.
     let mut open = trust_engine::PolicyDocument::published_default().unwrap();
     open.roles.iter_mut().for_each(|role| role.minimum_tier = "UNKNOWN".into());
     let forged = trust_engine::Policy::compile(open).unwrap();
-    let document = serde_json::to_string(&serde_json::to_string(forged.document()).unwrap()).unwrap();
-    let row = format!(
-        "{{\"version\":1,\"hash\":\"{}\",\"document\":{document},\"since\":\"2026-01-01T00:00:00.000000Z\"}}",
-        forged.hash()
-    );
-    {
-        let database = Database::builder(folder.path().join("db")).open().unwrap();
-        let rows = database.keyspace("policies", KeyspaceCreateOptions::default).unwrap();
-        let part = trust_engine_part(&row);
-        rows.insert(1u64.to_be_bytes(), part.0).unwrap();
-        let parts = database.keyspace("parts", KeyspaceCreateOptions::default).unwrap();
-        for (number, part) in part.1.into_iter().enumerate() {
-            let key = [&[11u8][..], &1u64.to_be_bytes(), &(number as u32).to_be_bytes()].concat();
-            parts.insert(key, part).unwrap();
-        }
-        database.persist(PersistMode::SyncAll).unwrap();
-    }
+    write(&|store| {
+        let mut policy = read(store, &key_of(DocumentKind::Policy, "policy"));
+        policy.body = forged.document().canonical_json();
+        vec![policy]
+    });
     let store = storage::embedded(folder.path()).unwrap();
     let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
     assert!(report.findings.iter().any(|f| f.index == 0 && f.damage == Damage::StateChanged), "{report}");
     drop(store);
     let error = Engine::open(Options::embedded(folder.path())).unwrap_err();
     assert_eq!(error.kind(), trust_engine::ErrorKind::Corrupt, "{error:?}");
-}
-
-/// A value as the store keeps it: in parts of 2,048 bytes, the last one shorter.
-fn trust_engine_part(value: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let (own, rest) = value.as_bytes().split_at(2048);
-    assert!(!rest.len().is_multiple_of(2048));
-    (own.to_vec(), rest.chunks(2048).map(<[u8]>::to_vec).collect())
 }
 
 #[test]

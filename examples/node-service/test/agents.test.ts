@@ -54,6 +54,36 @@ onEveryStore('agents', (store) => {
     assert.equal((await client.get(path)).json<Agent>().id, 'team/β 7?')
   })
 
+  test('agents are listed by tier, status and family, in pages', async () => {
+    const { client } = running()
+    const marked = (fields: object) => ({ attestations: ['listed'], ...fields })
+    for (const [id, fields] of [
+      ['root', { tier: 'ENTERPRISE' }],
+      ['child', { tier: 'ENTERPRISE', parent: 'root', creation: 'CLONED', status: 'SUSPENDED' }],
+      ['stranger', { tier: 'ENTERPRISE' }],
+    ] as const) {
+      assert.equal((await client.put(`/agents/${id}`, marked(fields))).status, 201)
+    }
+    const list = async (query: string) => (await client.get(`/agents?${query}`)).json<{ data: Agent[]; nextPageToken: string | null; total?: number }>()
+    const ids = ({ data }: { data: Agent[] }) => data.map((agent) => agent.id)
+    assert.deepEqual(ids(await list('tier=ENTERPRISE')), ['root', 'child', 'stranger'])
+    assert.deepEqual(ids(await list('tier=ENTERPRISE&status=SUSPENDED')), ['child'])
+    assert.deepEqual(ids(await list('family=root&status=ACTIVE')), ['root'])
+    const first = await list('tier=ENTERPRISE&pageSize=2&total=true')
+    assert.deepEqual([ids(first), first.total], [['root', 'child'], 3])
+    const second = await list(`tier=ENTERPRISE&pageSize=2&pageToken=${first.nextPageToken}`)
+    assert.deepEqual([ids(second), second.nextPageToken, second.total], [['stranger'], null, undefined])
+
+    const refused = async (query: string) => (await client.get(`/agents?${query}`)).json<{ details: { field: string } }>().details.field
+    assert.equal(await refused('status=active'), 'status')
+    assert.equal(await refused('pageSize=101'), 'pageSize')
+    assert.equal(await refused('teir=ENTERPRISE'), 'teir')
+    assert.equal(await refused('total=yes'), 'total')
+    assert.equal(await refused(`status=ACTIVE&pageToken=${first.nextPageToken}`), 'cursor')
+    const stranger = await client.get('/agents?tier=ENTERPRISE', { key: 'stranger' })
+    assert.deepEqual(stranger.json<{ data: Agent[] }>().data, [])
+  })
+
   test('agents of another organization are not there', async () => {
     const { client } = running()
     await client.put('/agents/private', {}, { key: 'stranger' })

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use uuid::Uuid;
 
+use super::agent_query::{AgentPage, AgentQuery, FAMILY, STATUS, TIER};
 use super::instance::{Content, Engine};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
+use crate::log::recorded::agent_key;
 use crate::provenance::{Receipt, RecordType};
-use crate::storage::StateChange;
+use crate::storage::{After, Document, DocumentChange, MAX_COUNT, Tag};
 
 /// An agent as it was committed, and the receipt of the record that says so.
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ impl Agents<'_> {
             let issue = format!("agent {} is registered already in {}", agent.id, self.organization);
             Error::new(ErrorKind::Conflict, issue).with("agentId", &agent.id)
         };
-        if self.engine.0.store.agent(&self.organization, &agent.id).await?.is_some() {
+        if self.engine.read_agent(&self.organization, &agent.id).await?.is_some() {
             return Err(taken());
         }
         let result = self.commit(None, agent.clone(), "REGISTERED", actor.as_deref(), None).await;
@@ -96,13 +99,38 @@ impl Agents<'_> {
         found.ok_or_else(|| self.not_found(&id).during("get agent"))
     }
 
-    /// Agents in the order of their ids, after `after`, at most `limit` (1 to 1,000).
-    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Agent>> {
-        if !(1..=1000).contains(&limit) {
-            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to 1000")));
-        }
-        let after = after.map(AgentId::parse).transpose()?;
-        self.engine.0.store.agents(&self.organization, after.as_ref(), limit).await
+    /// A page of the agents of a query, in the order of their registration.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for values out of bounds or the cursor of another query.
+    pub async fn list(&self, query: &AgentQuery) -> Result<AgentPage> {
+        self.try_list(query).await.map_err(|error| error.during("list agents"))
+    }
+
+    async fn try_list(&self, query: &AgentQuery) -> Result<AgentPage> {
+        let (filter, after) = query.check(&self.organization)?;
+        let store = &self.engine.0.store;
+        let found = store.documents(&filter, after.as_ref(), query.page_size() + 1).await?;
+        let mut agents = found.iter().map(agent_of).collect::<Result<Vec<Agent>>>()?;
+        let more = agents.len() > query.page_size();
+        agents.truncate(query.page_size());
+        let next = match agents.last().filter(|_| more) {
+            Some(last) => Some(AgentQuery::cursor(&filter, last)?),
+            None => None,
+        };
+        Ok(AgentPage { agents, next })
+    }
+
+    /// The number of agents of a query, exact up to 10,000; more are 10,000.
+    ///
+    /// # Errors
+    /// Those of [`list`](Self::list).
+    pub async fn count(&self, query: &AgentQuery) -> Result<u64> {
+        let counted = async {
+            let (filter, _) = query.check(&self.organization)?;
+            self.engine.0.store.count_documents(&filter, MAX_COUNT).await
+        };
+        counted.await.map_err(|error: Error| error.during("count agents"))
     }
 
     /// Changes an agent; committed, with its record, when this returns, and seen by every later decision.
@@ -116,7 +144,7 @@ impl Agents<'_> {
 
     async fn try_change(&self, id: &str, change: AgentChange) -> Result<AgentReceipt> {
         let id = AgentId::parse(id)?;
-        let stored = self.engine.0.store.agent(&self.organization, &id).await?;
+        let stored = self.engine.read_agent(&self.organization, &id).await?;
         let before = stored.ok_or_else(|| self.not_found(&id))?;
         let after = change.apply(&before, &self.engine.current_policy(), self.engine.now())?;
         self.commit(Some(before), after, "CHANGED", change.actor(), change.reason_text()).await
@@ -142,7 +170,8 @@ impl Agents<'_> {
         };
         let draft = self.engine.draft(content, self.engine.now());
         let expected = before.map(|before| before.version);
-        let change = StateChange::Agent { expected, agent: Box::new(after.clone()) };
+        let document = document_of(&after, draft.id)?;
+        let change = DocumentChange { expected, after: After::Document(Box::new(document)) };
         let agent = Arc::new(after);
         let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
         // The next decision reads the agent back from the store.
@@ -156,7 +185,42 @@ impl Agents<'_> {
     }
 }
 
+/// An agent as it is stored, made by `record`.
+fn document_of(agent: &Agent, record: Uuid) -> Result<Document> {
+    let no_json = |error| Error::new(ErrorKind::Corrupt, "an agent cannot be stored").caused_by(error);
+    let family = agent.family.as_ref().unwrap_or(&agent.id);
+    Ok(Document {
+        key: agent_key(&agent.organization, &agent.id),
+        version: agent.version,
+        body: serde_json::to_string(agent).map_err(no_json)?,
+        created: agent.registered_at,
+        changed: agent.changed_at,
+        // In the order of their names.
+        tags: vec![
+            Tag::new(FAMILY, family.as_str()),
+            Tag::new(STATUS, agent.status.as_str()),
+            Tag::new(TIER, agent.tier.as_str()),
+        ],
+        due: None,
+        record,
+    })
+}
+
+/// Reads an agent from its document.
+fn agent_of(document: &Document) -> Result<Agent> {
+    serde_json::from_str(&document.body).map_err(|error| {
+        let issue = format!("the stored {} cannot be read: {error}", document.key);
+        Error::new(ErrorKind::Corrupt, issue).caused_by(error)
+    })
+}
+
 impl Engine {
+    /// An agent as the store has it now.
+    async fn read_agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
+        let document = self.0.store.document(&agent_key(organization, id)).await?;
+        document.as_ref().map(agent_of).transpose()
+    }
+
     /// An agent, in a state that is fresh enough for decisions.
     pub(super) async fn agent(
         &self,
@@ -180,7 +244,7 @@ impl Engine {
         }
         // This is read before the agent, so that a change in between keeps the older state out of the cache.
         let seen = cache.changes();
-        let agent = self.0.store.agent(organization, id).await?.map(Arc::new);
+        let agent = self.read_agent(organization, id).await?.map(Arc::new);
         cache.loaded(organization, id, agent.clone(), now, seen);
         Ok((agent, cache.max_age))
     }

@@ -21,7 +21,7 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use super::{
-    AgentReceipt, CeilingUsage, CeilingVerdict, Health, Options, PolicyVersion, Quota, Stats, TimeRange,
+    AgentPage, AgentQuery, AgentReceipt, CeilingUsage, CeilingVerdict, Health, Options, PolicyVersion, Quota, Stats, TimeRange,
     Verdict,
 };
 use crate::agent::{Agent, AgentChange, NewAgent};
@@ -145,7 +145,8 @@ impl Agents<'_> {
         fn of(self, organization: OrganizationId) -> Self;
         async fn register(&self, agent: NewAgent) -> Result<AgentReceipt>;
         async fn get(&self, id: &str) -> Result<Arc<Agent>>;
-        async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Agent>>;
+        async fn list(&self, query: &AgentQuery) -> Result<AgentPage>;
+        async fn count(&self, query: &AgentQuery) -> Result<u64>;
         async fn change(&self, id: &str, change: AgentChange) -> Result<AgentReceipt>;
     }
 }

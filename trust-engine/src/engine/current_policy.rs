@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::policies::stored_hash;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::{Policy, PolicyDocument};
-use crate::storage::StoredPolicy;
+use crate::storage::Document;
 
 /// The policy in force. Decisions read it without a lock; the writer's thread, the follower's thread and an opening
 /// engine change it. The actions that follow from commits share it, and may run after the engine is gone.
@@ -53,13 +54,13 @@ impl CurrentPolicy {
 }
 
 /// Compiles a policy that the store holds.
-pub(super) fn compile_stored(stored: &StoredPolicy) -> Result<Policy> {
+pub(super) fn compile_stored(stored: &Document) -> Result<Policy> {
     let damaged = |issue: String| Error::new(ErrorKind::Corrupt, issue).with("version", stored.version);
-    let document: PolicyDocument = serde_json::from_str(&stored.document)
+    let document: PolicyDocument = serde_json::from_str(&stored.body)
         .map_err(|error| damaged(format!("the stored policy cannot be read: {error}")))?;
     let policy = Policy::compile(document)?;
-    if policy.hash() != stored.policy_hash() {
-        return Err(damaged("the stored policy has another hash than is stored with it".into()));
+    if policy.hash() != stored_hash(stored) {
+        return Err(damaged("the stored policy is not in canonical form".into()));
     }
     Ok(policy)
 }

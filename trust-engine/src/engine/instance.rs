@@ -10,13 +10,15 @@ use std::task::{Context, Poll, Waker};
 use super::agent_cache::AgentCache;
 use super::ceilings;
 use super::current_policy::CurrentPolicy;
+
 use crate::clock::{Clock, Entropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
+use crate::log::recorded::policy_key;
 use crate::log::{CheckpointCache, Draft, Follower, ParentOf, Sequencer, Submission};
 use crate::policy::{Policy, PolicyHash};
 use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey};
-use crate::storage::{Change, Relay, Shard, StateChange, Store};
+use crate::storage::{Change, DocumentChange, Relay, Shard, Store};
 
 /// An open engine. Clones share it; it closes when [`close`](Self::close) is called or the last clone is dropped.
 ///
@@ -112,7 +114,8 @@ impl Engine {
             Some(relay) => Some(relay.is_up().await),
             None => None,
         };
-        let store = self.0.sequencer.check_state().is_ok() && self.0.store.policy_version().await.is_ok();
+        let store =
+            self.0.sequencer.check_state().is_ok() && self.0.store.document_version(&policy_key()).await.is_ok();
         Health { store, relay }
     }
 
@@ -145,15 +148,16 @@ impl Engine {
         }
     }
 
-    /// Commits a record together with a change of state. `on_commit` follows from the commit, on the writer's thread,
+    /// Commits a record together with a change of a document. `on_commit` follows from the commit, on the writer's thread,
     /// even if the caller gives up waiting for it.
     pub(super) async fn commit(
         &self,
         draft: Draft,
-        change: StateChange,
+        change: DocumentChange,
         on_commit: impl FnOnce() + Send + 'static,
     ) -> Result<Receipt> {
-        let (told, relay) = (Change::of(&change), self.0.relay.clone());
+        change.check()?;
+        let (told, relay) = (Change::Document(change.key().clone()), self.0.relay.clone());
         let (submission, ticket) = Submission::new(vec![draft], Some(change), false);
         let committed = move || {
             on_commit();

@@ -2,6 +2,7 @@
 //! file.
 
 mod agent_cache;
+mod agent_query;
 mod agents;
 pub mod blocking;
 mod ceilings;
@@ -18,6 +19,7 @@ mod recorded;
 mod recording;
 mod stats;
 
+pub use agent_query::{AgentPage, AgentQuery};
 pub use agents::{AgentReceipt, Agents};
 pub use ceilings::{CeilingUsage, CeilingVerdict, Quota, Quotas, Reservation, recompute_ceiling};
 pub use gates::Verdict;

@@ -9,15 +9,17 @@ use super::ceilings;
 use super::current_policy::{CurrentPolicy, compile_stored};
 use super::instance::{Engine, Inner};
 use super::options::{Backend, Options};
+use super::policies::{policy_records, stored_hash};
 use crate::clock::{SystemEntropy, new_id};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{AgentId, OrganizationId};
+use crate::ids::AgentId;
+use crate::log::recorded::policy_key;
 use crate::log::{CheckpointCache, Followed, Follower, FollowerSettings, Sequencer, Settings};
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
-use crate::provenance::{Ed25519Signer, RecordType, Signer};
-use crate::storage::{self, CounterStore, Relay, Store, StoredPolicy};
+use crate::provenance::{Ed25519Signer, Signer};
+use crate::storage::{self, CounterStore, Document, DocumentKey, DocumentKind, Relay, Store};
 
 /// Attempts to bring a policy into force while other engines bring theirs.
 const INSTALL_ATTEMPTS: u32 = 20;
@@ -114,11 +116,15 @@ struct Caches {
 }
 
 impl Followed for Caches {
-    fn agent_changed(&self, organization: &OrganizationId, id: &AgentId) {
-        self.agents.forget(organization, id);
+    fn document_changed(&self, key: &DocumentKey) {
+        if key.kind == DocumentKind::Agent
+            && let Ok(id) = AgentId::parse(&key.id)
+        {
+            self.agents.forget(&key.organization, &id);
+        }
     }
 
-    fn any_agent_changed(&self) {
+    fn anything_changed(&self) {
         self.agents.forget_all();
     }
 
@@ -130,7 +136,7 @@ impl Followed for Caches {
         self.policy.version()
     }
 
-    fn policy_changed(&self, stored: &StoredPolicy) -> Result<()> {
+    fn policy_changed(&self, stored: &Document) -> Result<()> {
         self.policy.supersede(stored.version, Arc::new(compile_stored(stored)?));
         Ok(())
     }
@@ -140,8 +146,8 @@ impl Followed for Caches {
 async fn install(engine: &Engine, policy: Arc<Policy>) -> Result<()> {
     let mut attempts = 0..INSTALL_ATTEMPTS;
     loop {
-        let stored = engine.0.store.policy().await?;
-        if let Some(stored) = stored.as_ref().filter(|stored| stored.policy_hash() == policy.hash()) {
+        let stored = engine.0.store.document(&policy_key()).await?;
+        if let Some(stored) = stored.as_ref().filter(|stored| stored_hash(stored) == policy.hash()) {
             engine.0.policy.supersede(stored.version, policy);
             return Ok(());
         }
@@ -176,16 +182,16 @@ async fn in_front(
 }
 
 /// The policy in force, which must be the one that the log says was brought into force last.
-async fn recorded_policy(store: &dyn Store) -> Result<Option<StoredPolicy>> {
+async fn recorded_policy(store: &dyn Store) -> Result<Option<Document>> {
     loop {
-        let stored = store.policy().await?;
-        let held = stored.as_ref().map(|stored| (stored.version, stored.policy_hash()));
+        let stored = store.document(&policy_key()).await?;
+        let held = stored.as_ref().map(|stored| (stored.version, stored_hash(stored)));
         let recorded = last_recorded(store).await?;
         if recorded.map(|last| last.1) == held.map(|held| held.1) {
             return Ok(stored);
         }
         // Another engine may have brought one into force between the two readings.
-        if store.policy_version().await? == held.map_or(0, |held| held.0) {
+        if store.document_version(&policy_key()).await? == held.map_or(0, |held| held.0) {
             let issue =
                 "the stored policy is not the one that the log's last POLICY record brought into force";
             return Err(Error::new(ErrorKind::Corrupt, issue));
@@ -198,15 +204,10 @@ async fn last_recorded(store: &dyn Store) -> Result<Option<(u64, PolicyHash)>> {
     let mut newest: Option<(u64, PolicyHash)> = None;
     for head in store.heads().await? {
         let range = storage::ShardRange { shard: head.shard, start: 0, end: head.size };
-        let filter = storage::Filter {
-            kind: Some(RecordType::Policy),
-            organization: Some(OrganizationId::default()),
-            ..storage::Filter::default()
-        };
         let mut rest = Some(range);
         let mut last = None;
         while let (None, Some(range)) = (&last, rest) {
-            let filter = filter.clone();
+            let filter = policy_records();
             let found = store.scan(&storage::Scan { filter, range, newest_first: true, limit: 1 }).await?;
             (last, rest) = (found.records.into_iter().next(), found.rest);
         }

@@ -9,9 +9,12 @@ use crate::bounds::{MAX_ID_BYTES, check_line};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
+use crate::log::recorded::policy_key;
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
-use crate::provenance::{Hash, MAX_PAYLOAD_BYTES, Receipt, RecordType};
-use crate::storage::{StateChange, StoredPolicy};
+use crate::provenance::{MAX_PAYLOAD_BYTES, Receipt, RecordType};
+use crate::storage::{
+    After, DecodedRecord, Document, DocumentChange, Filter, Scan, ShardRange,
+};
 
 /// A version of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +29,9 @@ pub struct PolicyVersion {
     pub document: String,
 }
 
-impl From<StoredPolicy> for PolicyVersion {
-    fn from(stored: StoredPolicy) -> Self {
-        let hash = stored.policy_hash();
-        Self { version: stored.version, hash, since: stored.since, document: stored.document }
-    }
+/// The hash of a policy as it is stored.
+pub(super) fn stored_hash(stored: &Document) -> PolicyHash {
+    PolicyHash::of_canonical(&stored.body)
 }
 
 /// The policy in force and its history.
@@ -65,7 +66,7 @@ impl Policies<'_> {
     }
 
     async fn try_swap(&self, policy: Policy, actor: &str) -> Result<Receipt> {
-        let before = self.engine.0.store.policy().await?;
+        let before = self.engine.0.store.document(&policy_key()).await?;
         self.install(Arc::new(policy), before, actor).await
     }
 
@@ -73,22 +74,16 @@ impl Policies<'_> {
     pub(super) async fn install(
         &self,
         policy: Arc<Policy>,
-        before: Option<StoredPolicy>,
+        before: Option<Document>,
         actor: &str,
     ) -> Result<Receipt> {
-        let expected = before.as_ref().map_or(0, |before| before.version);
+        let expected = before.as_ref().map(|before| before.version);
+        let version = expected.unwrap_or(0) + 1;
         let now = self.engine.now();
-        let document = policy.document().canonical_json();
-        let stored = StoredPolicy {
-            version: expected + 1,
-            hash: Hash::from_bytes(*policy.hash().as_bytes()),
-            document,
-            since: now,
-        };
         let body = json!({
             "actor": actor,
-            "version": stored.version,
-            "before": before.map(|before| before.hash.to_string()),
+            "version": version,
+            "before": before.as_ref().map(|before| stored_hash(before).to_string()),
             "document": policy.document(),
         });
         let payload = body.to_string().into_bytes();
@@ -105,18 +100,58 @@ impl Policies<'_> {
             payload,
         };
         let draft = self.engine.draft(content, now);
-        let change = StateChange::Policy { expected, policy: Box::new(stored) };
+        let document = Document {
+            key: policy_key(),
+            version,
+            body: policy.document().canonical_json(),
+            created: before.map_or(now, |before| before.created),
+            changed: now,
+            tags: Vec::new(),
+            due: None,
+            record: draft.id,
+        };
+        let change = DocumentChange { expected, after: After::Document(Box::new(document)) };
         let current = Arc::clone(&self.engine.0.policy);
-        let supersede = move || current.supersede(expected + 1, policy);
+        let supersede = move || current.supersede(version, policy);
         self.engine.commit(draft, change, supersede).await
     }
 
-    /// Versions that were in force, newest first, below `below`, at most `limit` (1 to 1,000).
+    /// Versions that were in force, newest first, below `below`, at most `limit` (1 to 1,000), as the log has them.
     pub async fn history(&self, below: Option<u64>, limit: usize) -> Result<Vec<PolicyVersion>> {
         if !(1..=1000).contains(&limit) {
             return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to 1000")));
         }
-        let stored = self.engine.0.store.policies(below.unwrap_or(u64::MAX), limit).await?;
-        Ok(stored.into_iter().map(PolicyVersion::from).collect())
+        let below = below.unwrap_or(u64::MAX);
+        let store = &*self.engine.0.store;
+        let mut versions: Vec<PolicyVersion> = Vec::new();
+        for head in store.heads().await? {
+            let mut of_shard = Vec::new();
+            let mut rest = Some(ShardRange { shard: head.shard, start: 0, end: head.size });
+            while let Some(range) = rest.filter(|_| of_shard.len() < limit) {
+                let scan = Scan { filter: policy_records(), range, newest_first: true, limit };
+                let found = store.scan(&scan).await?;
+                let recorded = found.records.iter().filter_map(recorded_version);
+                of_shard.extend(recorded.filter(|recorded| recorded.version < below));
+                rest = found.rest;
+            }
+            versions.extend(of_shard);
+        }
+        versions.sort_unstable_by_key(|version| std::cmp::Reverse(version.version));
+        versions.truncate(limit);
+        Ok(versions)
     }
+}
+
+/// The records of the policy's versions.
+pub(super) fn policy_records() -> Filter {
+    let organization = Some(OrganizationId::default());
+    Filter { kind: Some(RecordType::Policy), organization, ..Filter::default() }
+}
+
+/// The version that a POLICY record brought into force; `None` if its payload is gone.
+fn recorded_version(record: &DecodedRecord) -> Option<PolicyVersion> {
+    let body = record.payload.as_ref()?.json().ok()?;
+    let document = serde_json_canonicalizer::to_string(body.get("document")?).ok()?;
+    let (version, hash) = (body.get("version")?.as_u64()?, record.entry.policy?);
+    Some(PolicyVersion { version, hash, since: record.entry.time, document })
 }

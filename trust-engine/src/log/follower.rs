@@ -15,12 +15,14 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use super::checkpoint_cache::CheckpointCache;
+use super::recorded::{changed_document, policy_key};
 use super::sequencer::Sequencer;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, Result, from_io};
-use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::RecordType;
-use crate::storage::{Change, Filter, Listener, Relay, Scan, Shard, ShardRange, Store, StoredPolicy};
+use crate::storage::{
+    Change, Document, DocumentKey, DocumentKind, Filter, Listener, Relay, Scan, Shard, ShardRange, Store,
+};
 
 /// Time between two looks, and two signs of life.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -28,11 +30,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The state that an engine keeps in memory of a store that others change too. The methods are called on the follower's
 /// thread, and the first two also on the threads of the store and the relay; none of them may wait.
 pub(crate) trait Followed: Send + Sync + 'static {
-    /// Notes that an agent may have changed.
-    fn agent_changed(&self, organization: &OrganizationId, id: &AgentId);
+    /// Notes that a document may have changed.
+    fn document_changed(&self, key: &DocumentKey);
 
-    /// Notes that any agent may have changed.
-    fn any_agent_changed(&self);
+    /// Notes that any document may have changed.
+    fn anything_changed(&self);
 
     /// Notes that every change committed before `looked`, on the steady clock in microseconds, has been told.
     fn verified(&self, looked: i64);
@@ -41,7 +43,7 @@ pub(crate) trait Followed: Send + Sync + 'static {
     fn policy_version(&self) -> u64;
 
     /// Adopts a later policy that is in force. An error means that this engine cannot read it.
-    fn policy_changed(&self, stored: &StoredPolicy) -> Result<()>;
+    fn policy_changed(&self, stored: &Document) -> Result<()>;
 }
 
 /// The parts of an engine that its follower works with.
@@ -73,9 +75,9 @@ impl Follower {
             let (followed, wake) = (Arc::clone(&settings.followed), wake.clone());
             Box::new(move |change| {
                 match change {
-                    Change::Agent(organization, id) => return followed.agent_changed(&organization, &id),
-                    Change::Policy => {}
-                    Change::Anything => followed.any_agent_changed(),
+                    Change::Document(key) if key.kind == DocumentKind::Policy => {}
+                    Change::Document(key) => return followed.document_changed(&key),
+                    Change::Anything => followed.anything_changed(),
                 }
                 // If the channel is full, a look is due anyway.
                 let _ = wake.try_send(());
@@ -156,7 +158,7 @@ impl FollowerSettings {
             }
         } else {
             // An agent that is known already may have been read before any look.
-            self.followed.any_agent_changed();
+            self.followed.anything_changed();
         }
         *seen = Some(sizes);
         self.followed.verified(looked);
@@ -165,11 +167,10 @@ impl FollowerSettings {
 
     /// The log was set back to before a change, or before a shard began.
     fn forget(&self) {
-        self.followed.any_agent_changed();
+        self.followed.anything_changed();
         self.checkpoints.forget();
     }
 
-    /// Tells of the agents that were registered or changed in a part of the log.
     /// Tells of the agents that were registered or changed in a part of the log.
     async fn tell_changed(&self, range: ShardRange) -> Result<()> {
         let mut rest = Some(range).filter(|range| range.start < range.end);
@@ -177,8 +178,8 @@ impl FollowerSettings {
             let filter = Filter { kind: Some(RecordType::Agent), ..Filter::default() };
             let found = self.store.scan(&Scan { filter, range, newest_first: false, limit: 1000 }).await?;
             for record in &found.records {
-                if let Some(agent) = &record.entry.agent {
-                    self.followed.agent_changed(&record.entry.organization, agent);
+                if let Some(key) = changed_document(&record.entry) {
+                    self.followed.document_changed(&key);
                 }
             }
             rest = found.rest;
@@ -188,10 +189,11 @@ impl FollowerSettings {
 
     /// Adopts the policy in force, if it is later than the one that decides now.
     async fn follow_policy(&self) -> Result<()> {
-        if self.store.policy_version().await? <= self.followed.policy_version() {
+        let key = policy_key();
+        if self.store.document_version(&key).await? <= self.followed.policy_version() {
             return Ok(());
         }
-        let Some(stored) = self.store.policy().await? else { return Ok(()) };
+        let Some(stored) = self.store.document(&key).await? else { return Ok(()) };
         let changed = self.followed.policy_changed(&stored);
         // An engine that cannot read the policy in force would ignore it by going on with an older one. So it accepts
         // no more records until it can read a later policy.

@@ -1,11 +1,13 @@
 //! The log of a store at work: the sequencer that commits records in groups, and the parts that read the log.
 
 mod checkpoint_cache;
+pub(crate) mod cursor;
 mod export;
 mod follower;
 mod fsck;
 mod merge;
 mod query;
+pub(crate) mod recorded;
 mod sequencer;
 mod stats;
 mod unrecorded;

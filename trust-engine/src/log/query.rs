@@ -1,19 +1,14 @@
 //! A search through the log, and the cursor that goes on where a page ended.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::cursor;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::provenance::{Record, RecordType};
 use crate::storage::{Filter, ShardRange};
 
-/// Longest cursor: one of a thousand shards.
-const MAX_CURSOR: usize = 64 * 1024;
 /// Most records per page.
 const MAX_PAGE: usize = 1000;
 
@@ -114,14 +109,6 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// The content of a cursor: the parts of the log that are still to be searched, pinned at the first page.
-#[derive(Serialize, Deserialize)]
-struct Cursor {
-    /// The fingerprint of the query, so that a cursor is not used for another one.
-    query: u64,
-    rest: Vec<ShardRange>,
-}
-
 /// A query that was checked, in the form in which the store is asked.
 pub(crate) struct Search {
     pub(crate) filter: Filter,
@@ -129,7 +116,6 @@ pub(crate) struct Search {
     pub(crate) ranges: Option<Vec<ShardRange>>,
     pub(crate) newest_first: bool,
     pub(crate) limit: usize,
-    fingerprint: u64,
 }
 
 impl Query {
@@ -153,9 +139,9 @@ impl Query {
             to: self.to,
             parent: self.parent,
         };
-        let fingerprint = fingerprint(&filter, self.oldest_first);
-        let ranges = self.cursor.as_ref().map(|cursor| resume(cursor, fingerprint)).transpose()?;
-        Ok(Search { filter, ranges, newest_first: !self.oldest_first, limit, fingerprint })
+        let newest_first = !self.oldest_first;
+        let ranges = self.cursor.as_ref().map(|text| resume(text, &filter, newest_first)).transpose()?;
+        Ok(Search { filter, ranges, newest_first, limit })
     }
 }
 
@@ -165,32 +151,16 @@ impl Search {
         if rest.is_empty() {
             return Ok(None);
         }
-        let json = serde_json::to_vec(&Cursor { query: self.fingerprint, rest });
-        let json = json.map_err(|error| Error::invalid("cursor", "cannot be written").caused_by(error))?;
-        Ok(Some(URL_SAFE_NO_PAD.encode(json)))
+        cursor::write(&rest, &(&self.filter, self.newest_first)).map(Some)
     }
 }
 
-/// 53 bits of a hash of the query, so that any JSON reader keeps them.
-fn fingerprint(filter: &Filter, oldest_first: bool) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(format!("{filter:?} {oldest_first}")).into();
-    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 11)
-}
-
-fn resume(cursor: &str, query: u64) -> Result<Vec<ShardRange>> {
-    let malformed = || Error::invalid("cursor", "is not one that a query gave");
-    if cursor.len() > MAX_CURSOR {
-        return Err(malformed());
-    }
-    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| malformed())?;
-    let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| malformed())?;
-    if cursor.query != query {
-        return Err(Error::invalid("cursor", "belongs to another query"));
-    }
+fn resume(text: &str, filter: &Filter, newest_first: bool) -> Result<Vec<ShardRange>> {
+    let rest: Vec<ShardRange> = cursor::read(text, &(filter, newest_first))?;
     // Each shard once: a cursor that was made by hand must not multiply the work.
-    let ascending = cursor.rest.is_sorted_by(|one, next| one.shard < next.shard);
-    if cursor.rest.is_empty() || !ascending || cursor.rest.iter().any(|range| range.start > range.end) {
-        return Err(malformed());
+    let ascending = rest.is_sorted_by(|one, next| one.shard < next.shard);
+    if rest.is_empty() || !ascending || rest.iter().any(|range| range.start > range.end) {
+        return Err(cursor::malformed());
     }
-    Ok(cursor.rest)
+    Ok(rest)
 }

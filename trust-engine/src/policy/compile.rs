@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use foldhash::fast::RandomState;
+use sha2::{Digest as _, Sha256};
 
 use super::ceiling_index::CeilingIndex;
 use super::document::PolicyDocument;
@@ -21,6 +22,11 @@ impl PolicyHash {
     /// Makes a hash from its 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The hash of a document's canonical JSON.
+    pub(crate) fn of_canonical(json: &str) -> Self {
+        Self(Sha256::digest(json.as_bytes()).into())
     }
 
     /// The 32 bytes of the hash.

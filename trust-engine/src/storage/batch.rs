@@ -1,14 +1,13 @@
-//! The data that a commit writes and leaves: heads, entries, changes of state and statistics.
+//! The data that a commit writes and leaves: heads, entries, changes of documents and statistics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::Agent;
+use super::document::DocumentChange;
 use crate::clock::Timestamp;
 use crate::ids::OrganizationId;
-use crate::policy::PolicyHash;
 use crate::provenance::{Entry, Hash, Payload};
 
 /// Number of a shard: one log with one writer.
@@ -74,47 +73,6 @@ pub struct HashRun {
     pub hashes: Vec<Hash>,
 }
 
-/// A change of state that commits with its record.
-#[derive(Clone, Debug)]
-pub enum StateChange {
-    /// Stores an agent, if the stored one has the version before (`None`: if there is none).
-    Agent {
-        /// Version of the stored agent that the change was made from.
-        expected: Option<u64>,
-        /// The agent as it is to be.
-        agent: Box<Agent>,
-    },
-    /// Brings a policy into force, as the version after `expected`.
-    Policy {
-        /// Number of the policy in force that the change was made from; 0 for none.
-        expected: u64,
-        /// The policy that is to be in force.
-        policy: Box<StoredPolicy>,
-    },
-}
-
-/// A version of the policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StoredPolicy {
-    /// Counts versions from 1.
-    pub version: u64,
-    /// Hash of the document.
-    #[serde(with = "crate::provenance::hex_hash")]
-    pub hash: Hash,
-    /// Canonical JSON of the document.
-    pub document: String,
-    /// The time at which it came into force.
-    pub since: Timestamp,
-}
-
-impl StoredPolicy {
-    /// The hash as records name it.
-    pub fn policy_hash(&self) -> PolicyHash {
-        PolicyHash::from_bytes(*self.hash.as_bytes())
-    }
-}
-
 /// Named counters.
 pub type StatCounts = BTreeMap<String, u64>;
 
@@ -143,8 +101,8 @@ pub struct Batch {
     pub appends: Vec<Append>,
     /// Tree hashes that became final.
     pub hashes: Vec<HashRun>,
-    /// State changes.
-    pub changes: Vec<StateChange>,
+    /// Changes of documents.
+    pub changes: Vec<DocumentChange>,
     /// Statistics.
     pub stats: Vec<StatsDelta>,
 }
@@ -154,7 +112,7 @@ pub struct Batch {
 pub enum Committed {
     /// Everything is durable.
     Yes,
-    /// Nothing was written: these state changes (places in the batch) were made from an outdated version.
+    /// Nothing was written: these changes of documents (places in the batch) were made from an outdated version.
     Conflict(Vec<usize>),
     /// Nothing was written: an entry's organization has its id in another shard. Only stores with several shards say so.
     Duplicate,

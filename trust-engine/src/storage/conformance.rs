@@ -17,10 +17,9 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use super::{
-    Append, Batch, Committed, DecodedRecord, Filter, HashRun, Head, Scan, ShardRange, StatCounts, StateChange, StatsDelta,
-    Store, StoredPolicy,
+    Append, Batch, Committed, DecodedRecord, DocumentChange, Filter, HashRun, Head, Scan, ShardRange, StatCounts, StatsDelta,
+    Store,
 };
-use crate::agent::{Agent, AgentStatus, Creation};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::ids::{AgentId, OrganizationId};
@@ -34,10 +33,7 @@ pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     ancestry_goes_up_to_the_first_of_a_line(&*fresh());
     an_id_is_unique_within_its_organization(&*fresh());
     a_commit_is_all_or_nothing_and_then_visible(&*fresh());
-    outdated_state_changes_are_named_and_nothing_is_written(&*fresh());
-    changes_of_one_agent_apply_one_after_the_other(&*fresh());
-    agents_of_organizations_are_kept_apart_and_listed_once(&*fresh());
-    policies_keep_every_version(&*fresh());
+    super::document_conformance::run(&fresh);
     statistics_add_up(&*fresh());
     hashes_are_whole_or_an_error(&*fresh());
     checkpoints_are_kept_for_every_head(&*fresh());
@@ -48,14 +44,14 @@ const OWNER: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
 
 /// A writer that builds correct batches.
-struct Log {
+pub(super) struct Log {
     head: Head,
     frontier: Frontier,
     next: u128,
 }
 
 impl Log {
-    fn claim(store: &dyn Store) -> Self {
+    pub(super) fn claim(store: &dyn Store) -> Self {
         let head = block_on(store.claim(0, OWNER)).unwrap();
         Self { head, frontier: Frontier::default(), next: 0 }
     }
@@ -112,7 +108,7 @@ impl Log {
         (self.head, self.frontier) = (head, frontier);
     }
 
-    fn commit_changes(&self, store: &dyn Store, changes: Vec<StateChange>) -> Committed {
+    pub(super) fn commit_changes(&self, store: &dyn Store, changes: Vec<DocumentChange>) -> Committed {
         let (mut batch, _) = self.batch(&[]);
         batch.head = batch.previous.clone();
         batch.changes = changes;
@@ -126,34 +122,12 @@ fn payload(seed: u128) -> Payload {
     Payload { salt, bytes: format!("{{\"n\":{seed}}}").into_bytes() }
 }
 
-fn organization(name: &str) -> OrganizationId {
+pub(super) fn organization(name: &str) -> OrganizationId {
     OrganizationId::parse(name).unwrap()
 }
 
 fn by_id(store: &dyn Store, name: &str, id: Uuid) -> Option<DecodedRecord> {
     block_on(store.record_by_id(&organization(name), id)).unwrap()
-}
-
-fn agent(organization: &str, id: &str, version: u64) -> Agent {
-    Agent {
-        id: AgentId::parse(id).unwrap(),
-        organization: self::organization(organization),
-        tier: format!("T{version}"),
-        score: None,
-        status: AgentStatus::Active,
-        attestations: vec![],
-        creation: Creation::Fresh,
-        creator: None,
-        parent: None,
-        family: None,
-        version,
-        registered_at: Timestamp::from_micros(1),
-        changed_at: Timestamp::from_micros(1),
-    }
-}
-
-fn set(expected: Option<u64>, agent: &Agent) -> StateChange {
-    StateChange::Agent { expected, agent: Box::new(agent.clone()) }
 }
 
 fn claims_raise_the_epoch_and_fence_older_writers(store: &dyn Store) {
@@ -256,71 +230,6 @@ fn a_commit_is_all_or_nothing_and_then_visible(store: &dyn Store) {
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
     assert_eq!(by_id(store, "o", entry.id), None);
     assert_eq!(block_on(store.head(0)).unwrap(), log.head);
-}
-
-fn outdated_state_changes_are_named_and_nothing_is_written(store: &dyn Store) {
-    let log = Log::claim(store);
-    assert_eq!(log.commit_changes(store, vec![set(None, &agent("o", "a", 1))]), Committed::Yes);
-    let changes = vec![
-        set(None, &agent("o", "b", 1)),
-        set(None, &agent("o", "a", 1)),
-        set(Some(7), &agent("o", "a", 8)),
-        set(Some(1), &agent("o", "c", 2)),
-    ];
-    assert_eq!(log.commit_changes(store, changes), Committed::Conflict(vec![1, 2, 3]));
-    let o = organization("o");
-    assert_eq!(block_on(store.agent(&o, &AgentId::parse("b").unwrap())).unwrap(), None);
-    assert_eq!(block_on(store.agent(&o, &AgentId::parse("a").unwrap())).unwrap(), Some(agent("o", "a", 1)));
-}
-
-fn changes_of_one_agent_apply_one_after_the_other(store: &dyn Store) {
-    let log = Log::claim(store);
-    let changes = vec![set(None, &agent("o", "a", 1)), set(Some(1), &agent("o", "a", 2))];
-    assert_eq!(log.commit_changes(store, changes), Committed::Yes);
-    let changes = vec![set(Some(2), &agent("o", "a", 3)), set(Some(2), &agent("o", "a", 3))];
-    assert_eq!(log.commit_changes(store, changes), Committed::Conflict(vec![1]));
-    let o = organization("o");
-    let stored = block_on(store.agent(&o, &AgentId::parse("a").unwrap())).unwrap();
-    assert_eq!(stored.map(|agent| agent.version), Some(2));
-}
-
-fn agents_of_organizations_are_kept_apart_and_listed_once(store: &dyn Store) {
-    let log = Log::claim(store);
-    // Ids and organizations that are prefixes of one another.
-    let names = [("o", "a"), ("o", "ab"), ("o", "b"), ("oa", "a"), ("p", "a")];
-    let changes = names.iter().map(|(o, a)| set(None, &agent(o, a, 1))).collect();
-    assert_eq!(log.commit_changes(store, changes), Committed::Yes);
-    let o = organization("o");
-    let mut seen = Vec::new();
-    let mut after: Option<AgentId> = None;
-    loop {
-        let page = block_on(store.agents(&o, after.as_ref(), 2)).unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
-        seen.extend(page.into_iter().map(|agent| agent.id.to_string()));
-    }
-    assert_eq!(seen, ["a", "ab", "b"]);
-    let q = OrganizationId::parse("q").unwrap();
-    assert_eq!(block_on(store.agent(&q, &AgentId::parse("a").unwrap())).unwrap(), None);
-}
-
-fn policies_keep_every_version(store: &dyn Store) {
-    let log = Log::claim(store);
-    assert_eq!(block_on(store.policy()).unwrap(), None);
-    let policy = |version: u64| StoredPolicy {
-        version,
-        hash: Hash::leaf(&version.to_be_bytes()),
-        document: format!("{{\"v\":{version}}}"),
-        since: Timestamp::from_micros(5),
-    };
-    let install = |expected, version| StateChange::Policy { expected, policy: Box::new(policy(version)) };
-    assert_eq!(log.commit_changes(store, vec![install(0, 1)]), Committed::Yes);
-    assert_eq!(log.commit_changes(store, vec![install(0, 1)]), Committed::Conflict(vec![0]));
-    assert_eq!(log.commit_changes(store, vec![install(1, 2)]), Committed::Yes);
-    assert_eq!(block_on(store.policy()).unwrap(), Some(policy(2)));
-    assert_eq!(block_on(store.policy_version()).unwrap(), 2);
-    assert_eq!(block_on(store.policies(u64::MAX, 10)).unwrap(), [policy(2), policy(1)]);
-    assert_eq!(block_on(store.policies(2, 10)).unwrap(), [policy(1)]);
 }
 
 fn statistics_add_up(store: &dyn Store) {

@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Batch, Committed, CounterStore, DecodedRecord, Head, LeaseCallback, Scan, Scanned, Shard, StatCounts,
-    Store, StoredPolicy, StoredRecord,
+    Batch, Committed, CounterStore, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind,
+    DocumentPlace, Head, LeaseCallback, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
-use crate::agent::Agent;
 use crate::ceiling::{Charged, CounterKey, LeaseRequests, Unspent, Window};
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{AgentId, OrganizationId};
+use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 
 /// The fault of a commit, a claim or a lease.
@@ -36,7 +36,7 @@ pub struct FailingStore {
     inner: Arc<dyn Store>,
     commits: Mutex<VecDeque<Fault>>,
     claims: Mutex<VecDeque<Fault>>,
-    agent_read: Mutex<Option<Hook>>,
+    document_read: Mutex<Option<Hook>>,
     patience: Mutex<Option<Duration>>,
 }
 
@@ -50,7 +50,7 @@ impl FailingStore {
             inner,
             commits: Mutex::default(),
             claims: Mutex::default(),
-            agent_read: Mutex::default(),
+            document_read: Mutex::default(),
             patience: Mutex::default(),
         }
     }
@@ -65,9 +65,9 @@ impl FailingStore {
         self.commits.lock().len()
     }
 
-    /// Sets a hook that runs after the next agent is read, before the reader has it.
-    pub fn on_agent_read(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.agent_read.lock() = Some(Box::new(hook));
+    /// Sets a hook that runs after the next document is read, before the reader has it.
+    pub fn on_document_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.document_read.lock() = Some(Box::new(hook));
     }
 
     /// Adds faults for the next claims, in order.
@@ -167,28 +167,36 @@ impl Store for FailingStore {
         self.inner.checkpoints(shard, size, limit).await
     }
 
-    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
-        let agent = self.inner.agent(organization, id).await;
-        let hook = self.agent_read.lock().take();
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        let document = self.inner.document(key).await;
+        let hook = self.document_read.lock().take();
         hook.into_iter().for_each(|hook| hook());
-        agent
+        document
     }
 
-    async fn agents(
+    async fn document_version(&self, key: &DocumentKey) -> Result<u64> {
+        self.inner.document_version(key).await
+    }
+
+    async fn documents(
         &self,
-        organization: &OrganizationId,
-        after: Option<&AgentId>,
+        filter: &DocumentFilter,
+        after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Agent>> {
-        self.inner.agents(organization, after, limit).await
+    ) -> Result<Vec<Document>> {
+        self.inner.documents(filter, after, limit).await
     }
 
-    async fn policy(&self) -> Result<Option<StoredPolicy>> {
-        self.inner.policy().await
+    async fn count_documents(&self, filter: &DocumentFilter, most: u64) -> Result<u64> {
+        self.inner.count_documents(filter, most).await
     }
 
-    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
-        self.inner.policies(below, limit).await
+    async fn due_documents(&self, kind: DocumentKind, now: Timestamp, limit: usize) -> Result<Vec<Document>> {
+        self.inner.due_documents(kind, now, limit).await
+    }
+
+    async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
+        self.inner.all_documents(after, limit).await
     }
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {

@@ -68,7 +68,11 @@ impl Kv for MemoryKv {
         // Each row is written under the lock of its table alone, so a reader may see a part of the write batch; the
         // store orders the rows so that this never matters.
         for (table, key, value) in puts.iter() {
-            self.table(table)?.write().insert(SmallVec::from_slice(key), value.into());
+            let mut rows = self.table(table)?.write();
+            match value {
+                Some(value) => drop(rows.insert(SmallVec::from_slice(key), value.into())),
+                None => drop(rows.remove(key)),
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The stores of the log and the state.
 //!
-//! [`Store`] is one trait for the log, the state and the statistics, because they commit together: a change of state
-//! and its record are one batch in one transaction. Adapters know nothing of the engine. The promises of each method
+//! [`Store`] is one trait for the log, the documents and the statistics, because they commit together: a change of a
+//! document and its record are one batch in one transaction. Adapters know nothing of the engine. The promises of each method
 //! are listed under *Behavior*, and the suites in `storage::conformance` and `storage::counter_conformance` (feature
 //! `testing`) test them, on an adapter of your own too.
 
@@ -13,6 +13,9 @@ pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
 pub mod counter_conformance;
 mod counters;
+mod document;
+#[cfg(any(test, feature = "testing"))]
+mod document_conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(any(test, feature = "testing"))]
@@ -35,10 +38,12 @@ pub use self::redis::{Redis, redis, redis_best_effort};
 #[cfg(all(feature = "redis", any(test, feature = "testing")))]
 pub use self::redis::{redis_at, redis_best_effort_at};
 pub use batch::{
-    Append, Batch, Committed, HashRun, Head, STATS_BUCKET_SECONDS, Shard, StatCounts, StateChange,
-    StatsDelta, StoredPolicy,
+    Append, Batch, Committed, HashRun, Head, STATS_BUCKET_SECONDS, Shard, StatCounts, StatsDelta,
 };
 pub use counters::{CounterStore, LeaseCallback};
+pub use document::{
+    After, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, MAX_COUNT, MAX_TAGS, Tag,
+};
 #[cfg(feature = "embedded")]
 pub(crate) use embedded::key_file;
 #[cfg(feature = "embedded")]

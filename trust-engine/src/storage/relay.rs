@@ -3,16 +3,19 @@
 
 use async_trait::async_trait;
 
-use super::StateChange;
-use crate::ids::{AgentId, OrganizationId};
+use super::DocumentKey;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use super::DocumentKind;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use crate::bounds::{MAX_ID_BYTES, check_line};
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use crate::ids::OrganizationId;
 
 /// A change that another engine made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// An agent.
-    Agent(OrganizationId, AgentId),
-    /// The policy in force.
-    Policy,
+    /// A document.
+    Document(DocumentKey),
     /// Perhaps anything: messages may have been missed.
     Anything,
 }
@@ -39,28 +42,18 @@ pub trait Relay: Send + Sync + 'static {
     async fn is_up(&self) -> bool;
 }
 
-/// The character between organization and agent; ids have no control characters.
+/// The character between kind, organization and id; ids have no control characters.
 #[cfg(any(feature = "postgres", feature = "redis"))]
 const SEPARATOR: char = '\n';
-/// The message of a change of the policy; a message about an agent has a separator.
-#[cfg(any(feature = "postgres", feature = "redis"))]
-const POLICY: &str = "policy";
 
 impl Change {
-    /// The change that other engines are told of after a state change was committed.
-    pub(crate) fn of(change: &StateChange) -> Self {
-        match change {
-            StateChange::Agent { agent, .. } => Self::Agent(agent.organization.clone(), agent.id.clone()),
-            StateChange::Policy { .. } => Self::Policy,
-        }
-    }
-
     /// The text of a message.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(super) fn to_message(&self) -> String {
         match self {
-            Self::Agent(organization, agent) => format!("{organization}{SEPARATOR}{agent}"),
-            Self::Policy => POLICY.to_owned(),
+            Self::Document(DocumentKey { kind, organization, id }) => {
+                format!("{}{SEPARATOR}{organization}{SEPARATOR}{id}", kind.as_str())
+            }
             Self::Anything => String::new(),
         }
     }
@@ -68,14 +61,14 @@ impl Change {
     /// Reads a message; one that cannot be read may mean anything.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(super) fn parse(message: &str) -> Self {
-        let agent = message.split_once(SEPARATOR).and_then(|(organization, agent)| {
-            Some(Self::Agent(OrganizationId::parse(organization).ok()?, AgentId::parse(agent).ok()?))
-        });
-        match agent {
-            Some(agent) => agent,
-            None if message == POLICY => Self::Policy,
-            None => Self::Anything,
-        }
+        let mut parts = message.splitn(3, SEPARATOR);
+        let mut document = || {
+            let kind = DocumentKind::parse(parts.next()?)?;
+            let organization = OrganizationId::parse(parts.next()?).ok()?;
+            let id = parts.next().filter(|id| check_line("id", id, MAX_ID_BYTES).is_ok())?;
+            Some(Self::Document(DocumentKey { kind, organization, id: id.to_owned() }))
+        };
+        document().unwrap_or(Self::Anything)
     }
 }
 
@@ -85,11 +78,13 @@ mod tests {
 
     #[test]
     fn messages_are_read_back_and_strange_ones_may_mean_anything() {
-        let agent = Change::Agent(OrganizationId::default(), AgentId::parse("a b:c").unwrap());
-        for change in [agent, Change::Policy, Change::Anything] {
+        for kind in DocumentKind::ALL {
+            let key = DocumentKey { kind, organization: OrganizationId::default(), id: "a b:c".into() };
+            let change = Change::Document(key);
             assert_eq!(Change::parse(&change.to_message()), change);
         }
-        assert_eq!(Change::parse("\n"), Change::Anything);
-        assert_eq!(Change::parse("x"), Change::Anything);
+        for strange in ["", "\n", "x", "AGENT\no", "AGENT\no\n", "AGENT\n\na", "X\no\na", "AGENT\no\na\nb"] {
+            assert_eq!(Change::parse(strange), Change::Anything, "{strange:?}");
+        }
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::batch::{Batch, Committed, Head, Shard, StatCounts, StoredPolicy};
+use super::batch::{Batch, Committed, Head, Shard, StatCounts};
+use super::document::{Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace};
 use super::relay::Listener;
 use super::search::{DecodedRecord, Scan, Scanned, StoredRecord};
-use crate::agent::Agent;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{AgentId, OrganizationId};
+use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 
 pub(crate) fn uncovered(index: u64) -> Error {
@@ -18,7 +19,7 @@ pub(crate) fn uncovered(index: u64) -> Error {
         .with("index", index)
 }
 
-/// The log, the state and the statistics of one deployment.
+/// The log, the documents and the statistics of one deployment.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// A short name for messages: `memory`, `embedded`…
@@ -101,9 +102,9 @@ pub trait Store: Send + Sync + 'static {
     /// - After [`Committed::Yes`] every read sees the batch, and a crash does not lose it.
     /// - A batch whose `previous` is not the shard's head (epoch, size, root) is [`Committed::Fenced`]; nothing is
     ///   written.
-    /// - A state change from an outdated version is a [`Committed::Conflict`] that names every such change; nothing
-    ///   is written.
-    /// - Two changes of the same agent in one batch apply one after the other.
+    /// - A change of a document from an outdated version is a [`Committed::Conflict`] that names every such change;
+    ///   nothing is written.
+    /// - Two changes of the same document in one batch apply one after the other.
     /// - Statistics are added to the stored ones.
     /// - A batch without entries keeps the head's size and root and is still written.
     /// - A batch with an entry whose id its organization has in another shard is [`Committed::Duplicate`]; nothing is
@@ -189,39 +190,38 @@ pub trait Store: Send + Sync + 'static {
         Ok(found)
     }
 
-    /// A registered agent.
+    /// A document.
     ///
     /// # Behavior
-    /// - An agent of another organization is `None`, even with the same id.
-    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>>;
+    /// - A document of another organization or kind is `None`, even with the same id.
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>>;
 
-    /// Agents of an organization in the order of their ids, after `after`, at most `limit`.
-    ///
-    /// # Behavior
-    /// - Successive calls with the last id seen give every agent once.
-    async fn agents(
-        &self,
-        organization: &OrganizationId,
-        after: Option<&AgentId>,
-        limit: usize,
-    ) -> Result<Vec<Agent>>;
-
-    /// The policy in force.
-    ///
-    /// # Behavior
-    /// - `None` before the first one.
-    async fn policy(&self) -> Result<Option<StoredPolicy>>;
-
-    /// The number of the policy in force; 0 before the first one.
-    async fn policy_version(&self) -> Result<u64> {
-        Ok(self.policy().await?.map_or(0, |policy| policy.version))
+    /// The version of a document; 0 if there is none.
+    async fn document_version(&self, key: &DocumentKey) -> Result<u64> {
+        Ok(self.document(key).await?.map_or(0, |document| document.version))
     }
 
-    /// Versions of the policy, newest first, below `below`, at most `limit`.
+    /// Documents of a filter in the order of (created, id), after a place, at most `limit`.
     ///
     /// # Behavior
-    /// - Every version that was ever in force is kept.
-    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>>;
+    /// - Successive calls with the place of the last one give every document once that has the tags all the while,
+    ///   whatever else is changed, added or removed meanwhile.
+    async fn documents(
+        &self,
+        filter: &DocumentFilter,
+        after: Option<&DocumentPlace>,
+        limit: usize,
+    ) -> Result<Vec<Document>>;
+
+    /// The number of documents of a filter, or `most` if there are more.
+    async fn count_documents(&self, filter: &DocumentFilter, most: u64) -> Result<u64>;
+
+    /// Documents of a kind, over all organizations, that are due at or before `now`, the longest due first, at most
+    /// `limit`.
+    async fn due_documents(&self, kind: DocumentKind, now: Timestamp, limit: usize) -> Result<Vec<Document>>;
+
+    /// All documents in the order of their keys, after one, at most `limit`.
+    async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>>;
 
     /// Statistics of an organization (`None`: of all), summed over the buckets that begin in `[from, to)` seconds.
     ///

@@ -8,8 +8,8 @@ use std::time::Duration;
 use pollster::block_on;
 use trust_engine::log::check_shards;
 use trust_engine::provenance::{Entry, Hash, SignedCheckpoint, Signer as _};
-use trust_engine::storage::{Head, Store};
-use trust_engine::{AgentId, OrganizationId, VerifierKey};
+use trust_engine::storage::{DocumentKey, DocumentKind, Head, Store};
+use trust_engine::{OrganizationId, VerifierKey};
 
 use super::engine::{DEPLOYMENT, signer};
 use super::journal::Journal;
@@ -142,8 +142,9 @@ fn check_agents(journals: &[Journal], store: &dyn Store, problems: &mut Vec<Stri
     let acknowledged: BTreeSet<&(String, u64)> =
         journals.iter().flat_map(|journal| &journal.agents).collect();
     for (id, version) in acknowledged {
-        let agent = block_on(store.agent(&OrganizationId::default(), &AgentId::parse(id).unwrap())).unwrap();
-        if agent.is_none_or(|agent| agent.version < *version) {
+        let key =
+            DocumentKey { kind: DocumentKind::Agent, organization: OrganizationId::default(), id: id.clone() };
+        if block_on(store.document_version(&key)).unwrap() < *version {
             problems.push(format!("version {version} of {id} was acknowledged and is gone"));
         }
     }

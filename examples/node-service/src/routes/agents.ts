@@ -1,12 +1,27 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Agent, type Agents, NotFoundError, type TrustEngine } from 'trust-engine'
+import { type Agent, type AgentQuery, type Agents, NotFoundError, type TrustEngine } from 'trust-engine'
 
 import { type AgentBody, parseAgentBody } from '../agent-body.js'
 import { callerOf, type Guard } from '../auth.js'
 import { invalid, RequestError, shown } from '../errors.js'
-import { bodyOf, partOf } from '../parameters.js'
+import { bodyOf, oneOf, partOf, queryOf, wholeNumber } from '../parameters.js'
+
+const FILTERS = ['tier', 'status', 'family', 'pageSize', 'pageToken', 'total'] as const
+const STATUSES = ['ACTIVE', 'SUSPENDED', 'REVOKED'] as const
+const MAX_PAGE = 100
 
 export function agentRoutes(app: FastifyInstance, guard: Guard, engine: TrustEngine): void {
+  app.get('/agents', { onRequest: guard('agents:read') }, async (request) => {
+    const agents = engine.agents(callerOf(request).organization)
+    const parameters = queryOf(request, FILTERS)
+    const query = filterOf(parameters)
+    const [page, total] = await Promise.all([
+      agents.page(query),
+      oneOf('total', parameters.total ?? 'false', ['true', 'false']) === 'true' ? agents.count(query) : undefined,
+    ])
+    return { ...page, ...(total !== undefined && { total }) }
+  })
+
   app.get('/agents/:agentId', { onRequest: guard('agents:read') }, async (request, reply) => {
     const agent = await engine.agents(callerOf(request).organization).get(partOf(request, 'agentId'))
     return tagged(reply, agent)
@@ -25,6 +40,16 @@ export function agentRoutes(app: FastifyInstance, guard: Guard, engine: TrustEng
     reply.code(201)
     return tagged(reply, await register(agents, id, body, name))
   })
+}
+
+function filterOf({ tier, status, family, pageSize, pageToken }: Partial<Record<(typeof FILTERS)[number], string>>): AgentQuery {
+  return {
+    ...(tier !== undefined && { tier }),
+    ...(status !== undefined && { status: oneOf('status', status, STATUSES) }),
+    ...(family !== undefined && { family }),
+    ...(pageSize !== undefined && { pageSize: wholeNumber('pageSize', pageSize, MAX_PAGE) }),
+    ...(pageToken !== undefined && { pageToken }),
+  }
 }
 
 async function find(agents: Agents, id: string): Promise<Agent | undefined> {

@@ -1,5 +1,6 @@
 //! The `trust-engine` command: try it, ask it, check a policy, verify a log.
 
+mod agent;
 mod ceiling;
 mod demo;
 mod gate;
@@ -38,6 +39,9 @@ enum Command {
     },
     /// Evaluate a role gate on a store and record the verdict.
     Gate(gate::Arguments),
+    /// Find agents.
+    #[command(subcommand)]
+    Agent(agent::Command),
     /// Check and show an agent's ceilings.
     #[command(subcommand)]
     Ceiling(ceiling::Command),
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Demo { folder } => demo::run(folder, cli.json),
         Command::Gate(arguments) => gate::run(&arguments, cli.json),
+        Command::Agent(command) => agent::run(&command, cli.json),
         Command::Ceiling(command) => ceiling::run(&command, cli.json),
         Command::Policy(command) => policy::run(&command, cli.json),
         Command::Log(command) => log::run(&command, cli.json),

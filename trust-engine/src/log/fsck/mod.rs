@@ -5,9 +5,9 @@
 //! is still narrowed down to the entries of one commit.
 
 mod checker;
+mod documents;
 mod folder;
 mod report;
-mod state;
 mod store;
 
 pub use folder::check_export;

@@ -35,7 +35,7 @@ pub enum Damage {
     Forked,
     /// An index does not lead to the entry.
     IndexWrong,
-    /// An agent or the policy is not what its last record says.
+    /// A document, such as an agent, is not what its last record says.
     StateChanged,
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::checker::Checker;
+use super::documents::{check_documents, check_recorded};
 use super::report::{Damage, Report};
-use super::state::{Position, State};
 use crate::error::{ErrorKind, Result};
 use crate::provenance::{Entry, Hash, HashRange, SignedCheckpoint, TILE_WIDTH, VerifierKey};
 use crate::storage::{Head, Shard, Store, StoredRecord};
@@ -13,8 +13,8 @@ use crate::storage::{Head, Shard, Store, StoredRecord};
 /// Entries read at a time: four tiles.
 const CHUNK: u64 = 4 * TILE_WIDTH;
 
-/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids; and, if the log has no other
-/// shard, that agents and policy are what their last records say.
+/// Checks a shard's log in a store: entries, payloads, tree hashes, all checkpoints, ids, and that the documents are what
+/// the records say.
 ///
 /// `since` is a checkpoint seen at an earlier time: with it, a log that was rolled back or rewritten is caught too.
 /// `progress` is told the number of entries checked and the log's size.
@@ -32,8 +32,7 @@ pub async fn check_store(
     Ok(reports.into_iter().next().unwrap_or_default())
 }
 
-/// Checks the logs of several shards, each with its key, and the state against them if the log has no other shards.
-/// Gives one report for each shard.
+/// Checks the logs of several shards, each with its key, and the documents against them. Gives one report for each shard.
 ///
 /// # Errors
 /// Those of [`check_store`].
@@ -43,24 +42,12 @@ pub async fn check_shards(
     since: Option<&SignedCheckpoint>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Vec<Report>> {
-    let heads = store.heads().await?;
-    let mut state = State::default();
     let mut checkers = Vec::with_capacity(logs.len());
     for (shard, key) in logs {
         let since = since.filter(|since| logs.len() == 1 || since.checkpoint.origin == key.name());
-        checkers.push((*shard, check_log(store, *shard, key, since, &mut state, progress).await?));
+        checkers.push((*shard, check_log(store, *shard, key, since, progress).await?));
     }
-    if heads.iter().all(|head| logs.iter().any(|(shard, _)| *shard == head.shard)) {
-        let wrong = state.compare(store).await?;
-        // An engine that writes meanwhile moves a head as well, and may have changed the state that was compared.
-        if heads.iter().map(|head| head.size).eq(store.heads().await?.iter().map(|head| head.size)) {
-            for (at, detail) in wrong {
-                if let Some((_, checker)) = checkers.iter_mut().find(|(shard, _)| *shard == at.shard) {
-                    checker.find(at.index, Damage::StateChanged, detail);
-                }
-            }
-        }
-    }
+    check_documents(store, &mut checkers).await?;
     Ok(checkers.into_iter().map(|(_, checker)| checker.finish()).collect())
 }
 
@@ -69,7 +56,6 @@ async fn check_log<'a>(
     shard: Shard,
     key: &'a VerifierKey,
     since: Option<&SignedCheckpoint>,
-    state: &mut State,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Checker<'a>> {
     // This is read before the head: a log that is written on meanwhile is longer than this, never shorter.
@@ -95,7 +81,7 @@ async fn check_log<'a>(
                 Some(record) => {
                     let entry = check_record(store, &mut checker, &record, stored, &homes).await?;
                     if let Some(entry) = entry {
-                        state.record(Position { shard, index }, entry, record.payload.as_ref());
+                        check_recorded(store, &mut checker, index, &entry, record.payload.as_ref()).await?;
                     }
                 }
                 None => checker.missing(stored),

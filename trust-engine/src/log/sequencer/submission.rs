@@ -12,7 +12,7 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::log::stats::VerdictStat;
 use crate::policy::PolicyHash;
 use crate::provenance::{DecisionWord, Hash, Parent, Payload, Receipt, RecordType, Source};
-use crate::storage::StateChange;
+use crate::storage::DocumentChange;
 
 /// A record to be sequenced.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub(crate) enum ParentOf {
 pub(crate) struct Submission {
     /// The drafts; the receipt of the first one is the answer. A submission that only asks for a commit has none.
     pub(crate) drafts: Vec<Draft>,
-    pub(crate) change: Option<StateChange>,
+    pub(crate) change: Option<DocumentChange>,
     /// Whether the caller has its verdict already, so that a lost record is a gap.
     pub(crate) answered_early: bool,
     /// Runs on the writer's thread once the commit is known to have happened, before a caller gets the receipt, and
@@ -62,7 +62,7 @@ pub(crate) struct Submission {
 impl Submission {
     pub(crate) fn new(
         drafts: Vec<Draft>,
-        change: Option<StateChange>,
+        change: Option<DocumentChange>,
         answered_early: bool,
     ) -> (Self, Ticket) {
         let (done, answer) = oneshot::channel();

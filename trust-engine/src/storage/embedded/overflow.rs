@@ -46,7 +46,13 @@ pub(super) fn join(
     Ok(value)
 }
 
-fn part_key(table: Table, key: &[u8], number: u32) -> Vec<u8> {
+/// Whether a value goes on in overflow rows.
+pub(super) fn is_long(value: &[u8]) -> bool {
+    value.len() >= PART
+}
+
+/// Key of a value's overflow row with this number.
+pub(super) fn part_key(table: Table, key: &[u8], number: u32) -> Vec<u8> {
     [&[table as u8], key, &number.to_be_bytes()].concat()
 }
 

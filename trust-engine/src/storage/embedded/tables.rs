@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fjall::config::FilterPolicy;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 use parking_lot::RwLock;
 
 use super::high_water_mark::HighWaterMarkFile;
@@ -104,8 +104,28 @@ impl Open {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn join(&self, table: Table, key: &[u8], value: Vec<u8>) -> Result<Vec<u8>> {
-        overflow::join(table, key, value, |part| self.get(Table::Overflow, part))
+    /// Reads a long value: its row and its overflow rows in one snapshot, as it may be changed meanwhile.
+    fn get_long(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let snapshot = self.database.snapshot();
+        let get = |table: Table, key: &[u8]| {
+            let value = snapshot.get(self.table(table)?, key);
+            let value = value.map_err(|error| translate(error, "the store cannot be read"))?;
+            Ok(value.map(|value| value.to_vec()))
+        };
+        let value = get(table, key)?;
+        value.map(|value| overflow::join(table, key, value, |part| get(Table::Overflow, part))).transpose()
+    }
+
+    /// Removes the overflow rows of a value from number `first` on.
+    fn remove_overflow(&self, batch: &mut fjall::OwnedWriteBatch, table: Table, key: &[u8], first: u32) -> Result<()> {
+        for number in first.. {
+            let part = overflow::part_key(table, key, number);
+            if self.get(Table::Overflow, &part)?.is_none() {
+                break;
+            }
+            batch.remove(self.table(Table::Overflow)?, part);
+        }
+        Ok(())
     }
 }
 
@@ -116,8 +136,10 @@ impl Kv for Tables {
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.with(|open| {
-            let value = open.get(table, key)?;
-            value.map(|value| open.join(table, key, value)).transpose()
+            match open.get(table, key)? {
+                Some(value) if overflow::is_long(&value) => open.get_long(table, key),
+                value => Ok(value),
+            }
         })
     }
 
@@ -137,14 +159,17 @@ impl Kv for Tables {
             let owned = |guard: fjall::Guard| {
                 let pair =
                     guard.into_inner().map_err(|error| translate(error, "the store cannot be read"))?;
-                let key = pair.0.to_vec();
-                let value = open.join(table, &key, pair.1.to_vec())?;
-                Ok((key, value))
+                let (key, value) = (pair.0.to_vec(), pair.1.to_vec());
+                if !overflow::is_long(&value) {
+                    return Ok(Some((key, value)));
+                }
+                // It may be gone since the range was begun.
+                Ok(open.get_long(table, &key)?.map(|value| (key, value)))
             };
             if descending {
-                range.rev().take(limit).map(owned).collect()
+                range.rev().take(limit).map(owned).filter_map(Result::transpose).collect()
             } else {
-                range.take(limit).map(owned).collect()
+                range.take(limit).map(owned).filter_map(Result::transpose).collect()
             }
         })
     }
@@ -154,8 +179,17 @@ impl Kv for Tables {
             open.wait_for_flushes();
             let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
             for (table, key, value) in rows.iter() {
+                let Some(value) = value else {
+                    batch.remove(open.table(table)?, key);
+                    open.remove_overflow(&mut batch, table, key, 0)?;
+                    continue;
+                };
                 let (value, rest) = overflow::split(table, key, value);
                 batch.insert(open.table(table)?, key, value);
+                // Only documents change in place; the value before may have been longer.
+                if table == Table::Documents {
+                    open.remove_overflow(&mut batch, table, key, rest.len() as u32)?;
+                }
                 for (key, part) in rest {
                     batch.insert(open.table(Table::Overflow)?, key, part);
                 }

@@ -310,7 +310,8 @@ mod tests {
             let _gate = self.gate.lock();
             self.recover()?;
             self.writes.fetch_add(1, Ordering::SeqCst);
-            self.rows.lock().extend(rows.iter().map(|(_, key, value)| (key.to_vec(), value.to_vec())));
+            let set = rows.iter().filter_map(|(_, key, value)| Some((key.to_vec(), value?.to_vec())));
+            self.rows.lock().extend(set);
             Ok(())
         }
         fn recover(&self) -> Result<()> {

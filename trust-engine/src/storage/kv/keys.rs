@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
 use crate::provenance::{DecisionWord, RecordType};
-use crate::storage::Shard;
+use crate::storage::{DocumentFilter, DocumentKey, DocumentKind, Shard, Tag};
 
 /// Number of the codes that [`decision_code`] gives, from 0.
 pub(super) const DECISION_CODES: u8 = 5;
@@ -36,10 +36,6 @@ pub(super) fn trailing_place(bytes: &[u8]) -> Option<(Shard, u64)> {
     Some((Shard::from_be_bytes(*shard), trailing_index(bytes)?))
 }
 
-pub(super) fn version(version: u64) -> [u8; 8] {
-    version.to_be_bytes()
-}
-
 pub(super) fn hash(shard: Shard, level: u8, start: u64) -> Vec<u8> {
     [&shard.to_be_bytes()[..], &[level], &start.to_be_bytes()].concat()
 }
@@ -57,10 +53,6 @@ pub(super) fn parent<'a>(parent: &'a Uuid, organization: &'a OrganizationId) -> 
 /// The parts of an agent's key.
 pub(super) fn agent<'a>(organization: &'a OrganizationId, agent: &'a AgentId) -> [&'a [u8]; 4] {
     [organization.as_str().as_bytes(), &[0], agent.as_str().as_bytes(), &[0]]
-}
-
-pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
-    [organization.as_str().as_bytes(), &[0]].concat()
 }
 
 /// The bytes that follow the organization in the key of a class.
@@ -104,4 +96,67 @@ pub(super) fn decision_code(word: Option<&DecisionWord>) -> u8 {
         Some(Some(Decision::Escalate)) => 3,
         Some(None) => 4,
     }
+}
+
+/// The key of a document. Nothing follows the id, so it needs no end.
+pub(super) fn document(key: &DocumentKey) -> Vec<u8> {
+    [&[key.kind as u8], key.organization.as_str().as_bytes(), &[0], key.id.as_bytes()].concat()
+}
+
+/// Reads the key of a document.
+pub(super) fn document_key(key: &[u8]) -> Option<DocumentKey> {
+    let (kind, rest) = key.split_first()?;
+    let kind = DocumentKind::ALL.get(usize::from(*kind))?;
+    key_in(*kind, rest)
+}
+
+/// The organization and the id at the end of a key.
+fn key_in(kind: DocumentKind, rest: &[u8]) -> Option<DocumentKey> {
+    let (organization, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+    Some(DocumentKey { kind, organization: OrganizationId::parse(organization).ok()?, id: id.to_owned() })
+}
+
+/// The first byte of a key of the documents' index: a part in the order of (organization, age), one in the order of
+/// (organization, tag, age), and one in the order of due times.
+const BY_AGE: u8 = 0;
+const BY_TAG: u8 = 1;
+const BY_DUE: u8 = 2;
+
+/// The prefixes of the parts of the index that together say which documents pass a filter; an age follows each.
+pub(super) fn index_streams(filter: &DocumentFilter) -> Vec<Vec<u8>> {
+    let kind = filter.kind as u8;
+    let organization = filter.organization.as_str().as_bytes();
+    if filter.tags.is_empty() {
+        return vec![[&[BY_AGE, kind], organization, &[0]].concat()];
+    }
+    let stream = |tag: &Tag| {
+        [&[BY_TAG, kind], organization, &[0], tag.name.as_bytes(), &[0], tag.value.as_bytes(), &[0]].concat()
+    };
+    filter.tags.iter().map(stream).collect()
+}
+
+/// The age of a document, which orders lists: time of its first version, then id.
+pub(super) fn age(created: Timestamp, id: &str) -> Vec<u8> {
+    [&created.micros().to_be_bytes(), id.as_bytes()].concat()
+}
+
+/// The id in an age.
+pub(super) fn id_of_age(age: &[u8]) -> Option<&str> {
+    std::str::from_utf8(age.get(8..)?).ok()
+}
+
+pub(super) fn due(key: &DocumentKey, due: Timestamp) -> Vec<u8> {
+    let organization = key.organization.as_str().as_bytes();
+    [&[BY_DUE, key.kind as u8], &due.micros().to_be_bytes()[..], organization, &[0], key.id.as_bytes()].concat()
+}
+
+/// The keys of a kind's documents that are due at or before `now`.
+pub(super) fn due_range(kind: DocumentKind, now: Timestamp) -> [Vec<u8>; 2] {
+    let at = |time: i64| [&[BY_DUE, kind as u8], &time.to_be_bytes()[..]].concat();
+    [at(0), at(now.micros().saturating_add(1))]
+}
+
+/// The document's key in a key of due documents.
+pub(super) fn key_of_due(kind: DocumentKind, row: &[u8]) -> Option<DocumentKey> {
+    key_in(kind, row.get(10..)?)
 }

@@ -3,9 +3,10 @@
 mod contract;
 #[cfg(feature = "embedded")]
 mod counters;
+mod documents;
 mod keys;
 mod log;
-mod state;
+mod stats;
 mod store;
 mod table;
 mod write_batch;

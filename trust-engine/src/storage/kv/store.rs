@@ -1,4 +1,4 @@
-//! The store's methods, each in terms of the log and the state below.
+//! The store's methods, each in terms of the tables below.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::{HighWaterMark, Kv, Table, WriteBatch, keys};
-use crate::agent::Agent;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{AgentId, OrganizationId};
+use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, DecodedRecord, Head, Scan, Scanned, Shard, StatCounts, Store, StoredPolicy,
-    StoredRecord,
+    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Head,
+    Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 
 /// The shard that is written.
@@ -135,7 +135,7 @@ impl<K: Kv> Store for KvStore<K> {
             return Ok(Committed::Fenced);
         }
         let mut rows = Self::log_rows(&batch);
-        if let Err(conflicts) = self.add_state(&batch.changes, &mut rows)? {
+        if let Err(conflicts) = self.add_documents(&batch.changes, &mut rows)? {
             return Ok(Committed::Conflict(conflicts));
         }
         self.add_stats(batch.head.shard, &batch.stats, &mut rows)?;
@@ -175,25 +175,29 @@ impl<K: Kv> Store for KvStore<K> {
         self.read_checkpoints(shard, size, limit)
     }
 
-    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
-        self.read_agent(organization, id)
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        self.read_document(key)
     }
 
-    async fn agents(
+    async fn documents(
         &self,
-        organization: &OrganizationId,
-        after: Option<&AgentId>,
+        filter: &DocumentFilter,
+        after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Agent>> {
-        self.read_agents(organization, after, limit)
+    ) -> Result<Vec<Document>> {
+        self.list_documents(filter, after, limit)
     }
 
-    async fn policy(&self) -> Result<Option<StoredPolicy>> {
-        Ok(self.read_policies(u64::MAX, 1)?.pop())
+    async fn count_documents(&self, filter: &DocumentFilter, most: u64) -> Result<u64> {
+        self.count_documents_of(filter, most)
     }
 
-    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
-        self.read_policies(below, limit)
+    async fn due_documents(&self, kind: DocumentKind, now: Timestamp, limit: usize) -> Result<Vec<Document>> {
+        self.list_due(kind, now, limit)
+    }
+
+    async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
+        self.list_all(after, limit)
     }
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {
@@ -230,7 +234,7 @@ pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
         .map_err(|error| Error::new(ErrorKind::Corrupt, "a value cannot be stored").caused_by(error))
 }
 
-pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
+pub(super) fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(ErrorKind::Corrupt, format!("{what} cannot be read: {error}")).caused_by(error)
     })

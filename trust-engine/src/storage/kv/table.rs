@@ -24,10 +24,10 @@ pub(in crate::storage) enum Table {
     ByParent,
     /// (Shard, time, index) of the first entry of each commit → nothing.
     ByTime,
-    /// (Organization, agent) → agent.
-    Agents,
-    /// Version → policy.
-    Policies,
+    /// (Kind, organization, id) → document.
+    Documents,
+    /// Documents by age, by tag and by due time → nothing; see the keys.
+    DocumentIndex,
     /// (Organization, bucket, shard) → counters.
     Stats,
     /// Rows that an engine keeps for itself: the overflow rows of long values.
@@ -48,8 +48,8 @@ impl Table {
         Self::ByClass,
         Self::ByParent,
         Self::ByTime,
-        Self::Agents,
-        Self::Policies,
+        Self::Documents,
+        Self::DocumentIndex,
         Self::Stats,
         Self::Overflow,
         Self::Counters,
@@ -68,8 +68,8 @@ impl Table {
             Self::ByClass => "by_class",
             Self::ByParent => "by_parent",
             Self::ByTime => "by_time",
-            Self::Agents => "agents",
-            Self::Policies => "policies",
+            Self::Documents => "documents",
+            Self::DocumentIndex => "document_index",
             Self::Stats => "stats",
             Self::Overflow => "parts",
             Self::Counters => "counters",

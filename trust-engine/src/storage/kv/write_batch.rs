@@ -3,7 +3,7 @@
 
 use super::table::Table;
 
-/// Rows to set, in order.
+/// Rows to set and to remove, in order; no key twice, unless its later value is the one that counts.
 #[derive(Debug, Default)]
 pub(in crate::storage) struct WriteBatch {
     bytes: Vec<u8>,
@@ -16,6 +16,7 @@ struct Row {
     table: Table,
     key_end: usize,
     end: usize,
+    removed: bool,
 }
 
 impl WriteBatch {
@@ -28,17 +29,24 @@ impl WriteBatch {
         key.iter().for_each(|part| self.bytes.extend_from_slice(part));
         let key_end = self.bytes.len();
         value.iter().for_each(|part| self.bytes.extend_from_slice(part));
-        self.rows.push(Row { table, key_end, end: self.bytes.len() });
+        self.rows.push(Row { table, key_end, end: self.bytes.len(), removed: false });
     }
 
-    /// Table, key and value of every row.
-    pub(in crate::storage) fn iter(&self) -> impl Iterator<Item = (Table, &[u8], &[u8])> {
+    /// Removes a row.
+    pub(super) fn remove(&mut self, table: Table, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let end = self.bytes.len();
+        self.rows.push(Row { table, key_end: end, end, removed: true });
+    }
+
+    /// Table, key and value of every row; a row without a value is to be removed.
+    pub(in crate::storage) fn iter(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
         let mut start = 0;
         self.rows.iter().map(move |row| {
             let key = self.bytes.get(start..row.key_end).unwrap_or_default();
             let value = self.bytes.get(row.key_end..row.end).unwrap_or_default();
             start = row.end;
-            (row.table, key, value)
+            (row.table, key, (!row.removed).then_some(value))
         })
     }
 }

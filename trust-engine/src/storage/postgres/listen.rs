@@ -10,13 +10,13 @@ use tokio_postgres::AsyncMessage;
 use super::config::Checked;
 use super::error::from_driver;
 use crate::error::Result;
-use crate::storage::{Change, Listener, StateChange};
+use crate::storage::{Change, DocumentChange, Listener};
 
 /// Pause before a connection that was lost is made again.
 const RECONNECT: Duration = Duration::from_millis(500);
 
-pub(super) async fn notify(client: &impl GenericClient, changes: &[StateChange]) -> Result<()> {
-    let messages: Vec<String> = changes.iter().map(|change| Change::of(change).to_message()).collect();
+pub(super) async fn notify(client: &impl GenericClient, changes: &[DocumentChange]) -> Result<()> {
+    let messages: Vec<String> = changes.iter().map(|change| Change::Document(change.key().clone()).to_message()).collect();
     let notify = "select pg_notify(current_schema(), message) from unnest($1::text[]) as message";
     let statement = client.prepare_cached(notify).await.map_err(from_driver)?;
     client.execute(&statement, &[&messages]).await.map_err(from_driver)?;

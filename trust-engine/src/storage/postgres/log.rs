@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::codes::{hash_of, int, kind_code, uint};
 use super::error::{damaged, from_driver};
-use super::{listen, state};
+use super::{documents, listen, stats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
@@ -45,15 +45,15 @@ pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Commi
     if batch.changes.is_empty() {
         return write_log(&connection, &batch).await;
     }
-    // State changes are checked before anything is written. The head's row keeps other writers of this log out; rows of
-    // agents and policies are locked one by one against writers of other logs.
+    // Changes of documents are checked before anything is written. The head's row keeps other writers of this log out;
+    // the rows of the documents are locked against writers of other logs.
     let transaction = connection.transaction().await.map_err(from_driver)?;
     let lock = "select 1 from heads where shard = $1 and epoch = $2 for update";
     let key = (i64::from(batch.previous.shard), int(batch.previous.epoch));
     if transaction.query_opt(lock, &[&key.0, &key.1]).await.map_err(from_driver)?.is_none() {
         return Ok(Committed::Fenced);
     }
-    let conflicts = state::apply(&transaction, &batch.changes).await?;
+    let conflicts = documents::apply(&transaction, &batch.changes).await?;
     if !conflicts.is_empty() {
         return Ok(Committed::Conflict(conflicts));
     }
@@ -89,7 +89,7 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
         .iter()
         .map(|run| run.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect())
         .collect();
-    let stats = state::stats_columns(&batch.stats);
+    let stats = stats::columns(&batch.stats);
     let statement = client.prepare_cached(COMMIT).await.map_err(from_driver)?;
     let written = client
         .query_one(

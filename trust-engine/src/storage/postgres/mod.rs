@@ -7,6 +7,7 @@ mod codes;
 mod config;
 mod connection;
 mod counters;
+mod documents;
 mod error;
 mod listen;
 mod log;
@@ -14,7 +15,7 @@ mod migrate;
 mod replication;
 mod scan;
 mod shards;
-mod state;
+mod stats;
 mod store;
 
 use std::sync::Arc;

@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::config::Checked;
 use super::connection::Database;
-use super::{listen, log, scan, shards, state};
-use crate::agent::Agent;
+use super::{documents, listen, log, scan, shards, stats};
+use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::ids::{AgentId, OrganizationId};
+use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, DecodedRecord, Head, Listener, Scan, Scanned, Shard, StatCounts, Store, StoredPolicy,
-    StoredRecord,
+    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Head,
+    Listener, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 
 pub(super) struct PostgresStore {
@@ -120,36 +120,43 @@ impl Store for PostgresStore {
         self.database.run(move |connection| log::covering(connection, shard, indexes)).await
     }
 
-    async fn agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Option<Agent>> {
-        let (organization, id) = (organization.clone(), id.clone());
-        self.database.run(move |connection| state::agent(connection, organization, id)).await
+    async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        let key = key.clone();
+        self.database.run(move |connection| documents::document(connection, key)).await
     }
 
-    async fn agents(
+    async fn document_version(&self, key: &DocumentKey) -> Result<u64> {
+        let key = key.clone();
+        self.database.run(move |connection| documents::version(connection, key)).await
+    }
+
+    async fn documents(
         &self,
-        organization: &OrganizationId,
-        after: Option<&AgentId>,
+        filter: &DocumentFilter,
+        after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Agent>> {
-        let (organization, after) = (organization.clone(), after.cloned());
-        self.database.run(move |connection| state::agents(connection, organization, after, limit)).await
+    ) -> Result<Vec<Document>> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        self.database.run(move |connection| documents::documents(connection, filter, after, limit)).await
     }
 
-    async fn policy(&self) -> Result<Option<StoredPolicy>> {
-        Ok(self.policies(u64::MAX, 1).await?.pop())
+    async fn count_documents(&self, filter: &DocumentFilter, most: u64) -> Result<u64> {
+        let filter = filter.clone();
+        self.database.run(move |connection| documents::count(connection, filter, most)).await
     }
 
-    async fn policy_version(&self) -> Result<u64> {
-        self.database.run(state::policy_version).await
+    async fn due_documents(&self, kind: DocumentKind, now: Timestamp, limit: usize) -> Result<Vec<Document>> {
+        self.database.run(move |connection| documents::due(connection, kind, now, limit)).await
     }
 
-    async fn policies(&self, below: u64, limit: usize) -> Result<Vec<StoredPolicy>> {
-        self.database.run(move |connection| state::policies(connection, below, limit)).await
+    async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
+        let after = after.cloned();
+        self.database.run(move |connection| documents::all(connection, after, limit)).await
     }
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {
         let organization = organization.cloned();
-        self.database.run(move |connection| state::stats(connection, organization, from, to)).await
+        self.database.run(move |connection| stats::stats(connection, organization, from, to)).await
     }
 }
 

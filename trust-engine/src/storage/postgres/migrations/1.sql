@@ -61,20 +61,35 @@ create table checkpoints (
 );
 create index checkpoints_by_time on checkpoints (shard, time, size);
 
-create table agents (
+-- Everything that changes together with a record. Kinds are numbers; times are microseconds since the epoch.
+create table documents (
+    kind smallint not null,
     organization text collate "C" not null,
     id text collate "C" not null,
     version bigint not null,
-    agent text not null,
-    primary key (organization, id)
+    body text not null,
+    created bigint not null,
+    changed bigint not null,
+    tag_names text[] collate "C" not null,
+    tag_values text[] collate "C" not null,
+    due bigint,
+    record uuid not null,
+    primary key (kind, organization, id)
 );
+create index documents_by_age on documents (kind, organization, created, id);
+create index documents_by_due on documents (kind, due, organization, id) where due is not null;
 
-create table policies (
-    version bigint primary key,
-    hash bytea not null,
-    document text not null,
-    since bigint not null
+-- Each tag's documents in the order of lists, so that several tags are merged without sorting.
+create table document_tags (
+    kind smallint not null,
+    organization text collate "C" not null,
+    name text collate "C" not null,
+    value text collate "C" not null,
+    created bigint not null,
+    id text collate "C" not null,
+    primary key (kind, organization, name, value, created, id)
 );
+create index document_tags_by_document on document_tags (kind, organization, id);
 
 -- Per shard, so that engines do not wait for each other's rows.
 create table stats (

@@ -1,0 +1,115 @@
+//! Lists of agents: the query, the page, and the cursor between two pages.
+
+use crate::agent::{Agent, AgentStatus};
+use crate::bounds::{MAX_NAME_BYTES, check_optional_line};
+use crate::error::{Error, Result};
+use crate::ids::{AgentId, OrganizationId};
+use crate::log::cursor;
+use crate::storage::{DocumentFilter, DocumentKind, DocumentPlace, Tag};
+
+/// The names of the tags that agents are found by.
+pub(super) const TIER: &str = "tier";
+pub(super) const STATUS: &str = "status";
+pub(super) const FAMILY: &str = "family";
+
+/// Most agents per page.
+const MAX_PAGE: usize = 1000;
+
+/// A query for agents. A condition that is not set does not restrict it.
+///
+/// ```
+/// use trust_engine::{AgentQuery, AgentStatus};
+///
+/// let query = AgentQuery::new().tier("VERIFIED").status(AgentStatus::Suspended).limit(100);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentQuery {
+    tier: Option<String>,
+    status: Option<AgentStatus>,
+    family: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// A page of agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentPage {
+    /// The agents, in the order of their registration.
+    pub agents: Vec<Agent>,
+    /// The cursor to go on with; `None` after the last page. Agents that are registered or changed meanwhile neither
+    /// shift nor repeat any.
+    pub next: Option<String>,
+}
+
+impl AgentQuery {
+    /// A query for all agents.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Agents that hold a tier.
+    #[must_use]
+    pub fn tier(mut self, tier: impl Into<String>) -> Self {
+        self.tier = Some(tier.into());
+        self
+    }
+    /// Agents with a status.
+    #[must_use]
+    pub fn status(mut self, status: AgentStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+    /// Agents of a family: the agent at its root, and all that descend from it.
+    #[must_use]
+    pub fn family(mut self, root: impl Into<String>) -> Self {
+        self.family = Some(root.into());
+        self
+    }
+    /// Agents per page, 1 to 1,000; 20 by default.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+    /// Goes on where a page ended. The rest of the query must be the same.
+    #[must_use]
+    pub fn after(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = Some(cursor.into());
+        self
+    }
+
+    pub(super) fn page_size(&self) -> usize {
+        self.limit.unwrap_or(20)
+    }
+
+    /// Checks the values, and that the cursor is one of this query.
+    pub(super) fn check(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<(DocumentFilter, Option<DocumentPlace>)> {
+        let limit = self.page_size();
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::invalid("limit", format!("is {limit}; it must be 1 to {MAX_PAGE}")));
+        }
+        check_optional_line("tier", self.tier.as_deref(), MAX_NAME_BYTES)?;
+        let family =
+            self.family.as_deref().map(|family| AgentId::parse_field("family", family)).transpose()?;
+        let tags = [
+            family.map(|family| Tag::new(FAMILY, family.as_str())),
+            self.status.map(|status| Tag::new(STATUS, status.as_str())),
+            self.tier.as_deref().map(|tier| Tag::new(TIER, tier)),
+        ];
+        let filter = DocumentFilter {
+            kind: DocumentKind::Agent,
+            organization: organization.clone(),
+            tags: tags.into_iter().flatten().collect(),
+        };
+        let after = self.cursor.as_deref().map(|text| cursor::read(text, &filter)).transpose()?;
+        Ok((filter, after))
+    }
+
+    /// The cursor for the agents after `last`.
+    pub(super) fn cursor(filter: &DocumentFilter, last: &Agent) -> Result<String> {
+        let place = DocumentPlace { created: last.registered_at, id: last.id.as_str().to_owned() };
+        cursor::write(&place, filter)
+    }
+}

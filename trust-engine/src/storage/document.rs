@@ -1,0 +1,187 @@
+//! Documents: the state that changes together with a record.
+//!
+//! Every kind of state is kept in one form, so a store knows documents and not what they mean. A kind costs a variant of
+//! [`DocumentKind`] and the module that gives it its meaning; no adapter changes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::bounds::{MAX_ID_BYTES, check_line};
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::OrganizationId;
+use crate::policy::name_fault;
+
+/// The most tags of one document.
+pub const MAX_TAGS: usize = 8;
+/// The highest count that [`Store::count_documents`](super::Store::count_documents) gives.
+pub const MAX_COUNT: u64 = 10_000;
+
+/// The kind of a document. Stores keep its number, so a kind keeps its place for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[repr(u8)]
+pub enum DocumentKind {
+    /// A registered agent, under its id.
+    Agent,
+    /// The policy in force; its versions are in the log.
+    Policy,
+}
+
+impl DocumentKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Agent, Self::Policy];
+
+    /// The word for messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "AGENT",
+            Self::Policy => "POLICY",
+        }
+    }
+
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Names a document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentKey {
+    /// The kind.
+    pub kind: DocumentKind,
+    /// The organization that the document belongs to.
+    pub organization: OrganizationId,
+    /// The id, unique within kind and organization: a line of 1 to 256 bytes.
+    pub id: String,
+}
+
+impl fmt::Display for DocumentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of {}", self.kind.as_str(), self.id, self.organization)
+    }
+}
+
+/// A value that documents are found by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tag {
+    /// A name of the kind's own, as `tier`.
+    pub name: String,
+    /// A line of 1 to 256 bytes.
+    pub value: String,
+}
+
+impl Tag {
+    /// A tag.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
+}
+
+/// A document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its name.
+    pub key: DocumentKey,
+    /// Counts its changes; never lower than before.
+    pub version: u64,
+    /// JSON.
+    pub body: String,
+    /// The time of its first version; every later one has the same.
+    pub created: Timestamp,
+    /// The time of this version.
+    pub changed: Timestamp,
+    /// Sorted, each name and value once.
+    pub tags: Vec<Tag>,
+    /// The time at which somebody has to look at it.
+    pub due: Option<Timestamp>,
+    /// The record that made this version.
+    pub record: Uuid,
+}
+
+/// A change of a document, which commits with its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentChange {
+    /// Version of the stored document that the change was made from; `None`: there is none.
+    pub expected: Option<u64>,
+    /// What is stored afterwards.
+    pub after: After,
+}
+
+/// What a change leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// This document.
+    Document(Box<Document>),
+    /// No document of this name.
+    Removed(DocumentKey),
+}
+
+impl DocumentChange {
+    /// The name of the document that changes.
+    pub fn key(&self) -> &DocumentKey {
+        match &self.after {
+            After::Document(document) => &document.key,
+            After::Removed(key) => key,
+        }
+    }
+
+    /// The document that the change leaves.
+    pub fn document(&self) -> Option<&Document> {
+        match &self.after {
+            After::Document(document) => Some(document),
+            After::Removed(_) => None,
+        }
+    }
+
+    /// Checks id and tags.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_line("id", &self.key().id, MAX_ID_BYTES)?;
+        let tags = self.document().map_or(&[][..], |document| &document.tags);
+        if tags.len() > MAX_TAGS {
+            return Err(Error::invalid("tags", format!("are {}; at most {MAX_TAGS} are allowed", tags.len())));
+        }
+        for tag in tags {
+            if let Some(fault) = name_fault(&tag.name) {
+                return Err(Error::invalid("tags", format!("have the name {:?}: {fault}", tag.name)));
+            }
+            check_line("tags", &tag.value, MAX_ID_BYTES)?;
+        }
+        if !tags.is_sorted_by(|one, next| one < next) {
+            return Err(Error::invalid("tags", "are not sorted, or one is there twice"));
+        }
+        Ok(())
+    }
+}
+
+/// A place in a list of documents: those after it were created later, or at the same time with a higher id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentPlace {
+    /// The time of the first version.
+    pub created: Timestamp,
+    /// The id.
+    pub id: String,
+}
+
+/// Documents of one kind and organization that have all of some tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFilter {
+    /// The kind.
+    pub kind: DocumentKind,
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The tags that each of them has.
+    pub tags: Vec<Tag>,
+}
+
+impl DocumentFilter {
+    /// Whether a document is among them.
+    pub fn accepts(&self, document: &Document) -> bool {
+        document.key.kind == self.kind
+            && document.key.organization == self.organization
+            && self.tags.iter().all(|tag| document.tags.contains(tag))
+    }
+}
