@@ -49,7 +49,7 @@ features:
 
 bench:
 	$(CARGO) bench -p trust-engine-benches
-	$(CARGO) bench -p trust-engine-benches --features redis --bench postgres --bench fleet
+	$(CARGO) bench -p trust-engine-benches --features redis --bench postgres --bench fleet --bench agents
 	cd benches/peers/gate && $(CARGO) bench --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers -- overspend

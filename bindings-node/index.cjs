@@ -129,6 +129,12 @@ class Agents {
   get(id) {
     return this.#read((slot) => this.#native.agent(slot, this.#organization, text('id', id)))
   }
+  async import(agents) {
+    if (!Array.isArray(agents)) throw requests.mistyped('agents', agents, 'an array of agents')
+    const written = agents.map((agent) => requests.json('agent', agent))
+    const outcomes = await this.#read((slot) => this.#native.importAgents(slot, this.#organization, written))
+    return outcomes.map((outcome) => (outcome.agent ? outcome : { error: errorOf(outcome) }))
+  }
   page(query) {
     return this.#read((slot) => this.#native.agents(slot, this.#organization, requests.agentQueryOf(query)))
   }

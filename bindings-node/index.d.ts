@@ -455,6 +455,11 @@ export interface Agents {
   register(agent: NewAgent): Promise<Agent>
   change(id: string, change: AgentChange): Promise<Agent>
   get(id: string): Promise<Agent>
+  /**
+   * Registers many agents, as fast as they can be committed together. The outcomes are in the places of the agents, and one that
+   * is refused costs no other. Parents and creators may stand before their descendants.
+   */
+  import(agents: readonly NewAgent[]): Promise<({ agent: Agent; error?: never } | { error: TrustEngineError; agent?: never })[]>
   /** The agents of a query, in the order of their registration, page by page. */
   list(query?: AgentQuery): AsyncIterableIterator<Agent>
   page(query?: AgentQuery): Promise<AgentPage>

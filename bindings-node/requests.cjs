@@ -170,6 +170,7 @@ function openInput(options = {}) {
 }
 
 module.exports = {
+  mistyped,
   text,
   optionalText,
   number,

@@ -364,6 +364,27 @@ impl NativeEngine {
         })
     }
 
+    /// JSON of the outcomes, in the places of the agents: `{agent}`, or the parts of a failure.
+    #[napi(catch_unwind)]
+    pub fn import_agents(&self, slot: u32, org: Option<String>, agents: Vec<String>) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let parsed: Vec<Result<NewAgent>> = agents.iter().map(|agent| parse("agent", agent)).collect();
+            let whole = parsed.iter().filter_map(|agent| agent.as_ref().ok().cloned()).collect();
+            let imported = engine.agents().of(organization(org.as_deref())?).import(whole).await;
+            let mut imported = imported.into_iter();
+            let lost = || Err(closed());
+            let outcome = |agent: Result<NewAgent>| agent.and_then(|_| imported.next().unwrap_or_else(lost));
+            let outcomes = parsed.into_iter().map(outcome).map(|outcome| match outcome {
+                Ok(committed) => serde_json::json!({ "agent": &*committed.agent }),
+                Err(error) => {
+                    let Failure { failure, message, retryable, details } = Failure::from(&error);
+                    serde_json::json!({ "failure": failure, "message": message, "retryable": retryable, "details": details })
+                }
+            });
+            Ok(json(Ok(outcomes.collect::<Vec<_>>())))
+        })
+    }
+
     /// JSON of a page of agents.
     #[napi(catch_unwind)]
     pub fn agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {

@@ -178,6 +178,14 @@ for (const [name, fresh] of Object.entries(STORES)) {
       await assert.rejects(engine.agents().page({ pageToken: 'x' }), /is not one that a query gave/)
       await assert.rejects(engine.agents().page({ status: 'active' }), /is not ACTIVE, SUSPENDED or REVOKED/)
       assert.deepEqual((await engine.agents('other').page()).data, [])
+      const outcomes = await engine.agents('other').import([
+        { id: 'a', tier: 'BASIC' }, { id: 'b', parent: 'a', creation: 'CLONED' }, { id: 'a' }, { id: 'c', teir: 'BASIC' }, ['d'], { id: 'e' },
+      ])
+      const told = outcomes.map(({ agent, error }) => agent?.family ?? agent?.id ?? error.code)
+      assert.deepEqual(told, ['a', 'a', 'TE_CONFLICT', 'TE_INVALID_INPUT', 'TE_INVALID_INPUT', 'e'])
+      assert.ok(outcomes[2].error instanceof ConflictError)
+      assert.equal(await engine.agents('other').count(), 3)
+      await assert.rejects(engine.agents().import({ id: 'a' }), /agents is of type object; it takes an array/)
       await engine.close()
       store.remove()
     })

@@ -173,6 +173,10 @@ impl NewAgent {
         self.registered_by = Some(actor.into());
         self
     }
+    /// The names of parent and creator.
+    pub(crate) fn ancestors(&self) -> impl Iterator<Item = &str> {
+        [&self.parent, &self.creator].into_iter().flatten().map(String::as_str)
+    }
     pub(crate) fn actor(&self) -> Result<Option<String>> {
         check_optional_line("registeredBy", self.registered_by.as_deref(), MAX_ID_BYTES)?;
         Ok(self.registered_by.clone().or_else(|| self.creator.clone()))

@@ -135,6 +135,33 @@ fn agents_are_listed_by_tier_and_status_in_pages() {
 }
 
 #[test]
+fn agents_are_imported_from_a_file_and_what_is_refused_is_named_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let file = folder.path().join("agents.jsonl");
+    let mut lines: Vec<String> =
+        (0..50).map(|n| format!("{{\"id\":\"imported_{n}\",\"tier\":\"BASIC\"}}")).collect();
+    lines.insert(3, String::new());
+    lines.extend(
+        ["[\"a\"]", "{\"id\":\"b\",\"teir\":\"BASIC\"}", "{\"id\":\"c\",\"id\":\"d\"}", "{\"id\":\"imported_0\"}"]
+            .map(String::from),
+    );
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let import = || run(&["agent", "import", "--store", text(&store), "--organization", "o", text(&file)]);
+    let (code, first) = import();
+    assert_eq!((code, &first["registered"], &first["refused"]), (1, &50.into(), &4.into()), "{first}");
+    let told = first["refusals"].as_array().unwrap();
+    for (refusal, (line, part)) in told.iter().zip([(52, "no JSON object"), (53, "teir"), (54, "duplicate"), (55, "already")]) {
+        assert!(refusal["line"] == line && refusal["issue"].as_str().unwrap().contains(part), "{refusal}");
+    }
+    let (_, again) = import();
+    assert_eq!((&again["registered"], &again["refused"]), (&0.into(), &54.into()), "{again}");
+    let (_, listed) = run(&["agent", "list", "--store", text(&store), "--organization", "o", "--limit", "2"]);
+    assert_eq!((&listed["total"], &listed["data"][1]["id"]), (&50.into(), &"imported_1".into()), "{listed}");
+    assert_eq!(run(&["log", "verify", text(&store)]).0, 0);
+}
+
+#[test]
 fn a_policy_with_ten_mistakes_is_answered_with_all_ten_and_their_places() {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let (code, json) = run(&["policy", "check", text(&vectors.join("policy-mistakes.yaml"))]);

@@ -629,3 +629,31 @@ fn an_export_with_more_or_other_lines_than_were_signed_is_not_clean() {
     });
     assert!(!endless.is_clean());
 }
+
+#[test]
+fn many_agents_are_imported_together_and_each_outcome_is_in_its_place() {
+    let engine = Engine::open(Options::memory()).unwrap();
+    engine.agents().register(NewAgent::new("known")).unwrap();
+    let mut agents: Vec<NewAgent> = (0..3000).map(|n| NewAgent::new(format!("a{n}")).tier("BASIC")).collect();
+    // Descendants of agents that stand before them, one of a later one, one that is known, one twice, one that is wrong.
+    agents.push(NewAgent::new("child").made_from("a2999", trust_engine::Creation::Cloned));
+    agents.push(NewAgent::new("grandchild").created_by("child"));
+    agents.push(NewAgent::new("early").made_from("late", trust_engine::Creation::Cloned));
+    agents.push(NewAgent::new("late"));
+    agents.extend(["known", "a0"].map(NewAgent::new));
+    agents.push(NewAgent::new("x").tier("NO_TIER"));
+    let outcomes = engine.agents().import(agents);
+    assert_eq!(outcomes.len(), 3007);
+    for (n, outcome) in outcomes.iter().take(3000).enumerate() {
+        let receipt = outcome.as_ref().unwrap();
+        assert_eq!((receipt.agent.id.as_str(), receipt.receipt.leaf_index()), (&*format!("a{n}"), n as u64 + 2));
+    }
+    let family = |place: usize| outcomes[place].as_ref().unwrap().agent.family.as_ref().map(|root| root.as_str().to_owned());
+    assert_eq!((family(3000), family(3001)), (Some("a2999".into()), Some("a2999".into())));
+    let refused: Vec<_> = outcomes.iter().enumerate().filter_map(|(place, outcome)| Some((place, outcome.as_ref().err()?.kind()))).collect();
+    let (invalid, conflict) = (ErrorKind::InvalidInput, ErrorKind::Conflict);
+    assert_eq!(refused, [(3002, invalid), (3004, conflict), (3005, conflict), (3006, invalid)]);
+    let query = trust_engine::AgentQuery::new().tier("BASIC");
+    assert_eq!(engine.agents().count(&query).unwrap(), 3000);
+    assert!(engine.log().verify(None).unwrap().is_clean());
+}

@@ -13,8 +13,14 @@ use std::time::{Duration, Instant};
 
 use pollster::block_on;
 use support::{Schema, signer, sql, url};
-use trust_engine::storage::{self, CounterStore, Postgres, Store};
-use trust_engine::{CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, Query, TimeRange};
+use trust_engine::storage::{
+    self, After, Batch, Committed, CounterStore, Document, DocumentChange, DocumentFilter, DocumentKey,
+    DocumentKind, Postgres, Store, Tag,
+};
+use trust_engine::{
+    CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, OrganizationId, Query, TimeRange,
+    Timestamp,
+};
 
 /// The server's certificate, where it speaks TLS and runs on this machine.
 fn certificate() -> Option<String> {
@@ -294,4 +300,70 @@ fn inside_a_hosts_runtime_nothing_blocks_its_only_worker() {
         ticking.abort();
         engine.close().await;
     });
+}
+
+#[test]
+fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_other_out() {
+    let schema = Schema::new();
+    let done = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for shard in 0..2u32 {
+            let (schema, done) = (&schema, &done);
+            scope.spawn(move || {
+                let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+                let head = block_on(store.claim(shard, uuid::Uuid::from_u128(u128::from(shard) + 1))).unwrap();
+                let key = |id: &str| DocumentKey {
+                    kind: DocumentKind::Agent,
+                    organization: OrganizationId::default(),
+                    id: id.to_owned(),
+                };
+                let mut keys = ["x", "y", "z"].map(key);
+                // One goes up, the other down.
+                if shard == 1 {
+                    keys.reverse();
+                }
+                for _ in 0..200 {
+                    let change = |key: &DocumentKey| {
+                        let version = block_on(store.document_version(key)).unwrap();
+                        let document = Document {
+                            key: key.clone(),
+                            version: version + 1,
+                            body: "{}".into(),
+                            created: Timestamp::from_micros(1),
+                            changed: Timestamp::from_micros(1),
+                            tags: vec![Tag::new("of", format!("{shard}"))],
+                            due: None,
+                            record: uuid::Uuid::nil(),
+                        };
+                        let expected = Some(version).filter(|version| *version > 0);
+                        DocumentChange { expected, after: After::Document(Box::new(document)) }
+                    };
+                    let changes = keys.iter().map(change).collect();
+                    let (previous, head) = (head.clone(), head.clone());
+                    let batch =
+                        Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![] };
+                    // Another version is a conflict; a deadlock would be an error.
+                    if block_on(store.commit(batch)).unwrap() == Committed::Yes {
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    let filter = DocumentFilter {
+        kind: DocumentKind::Agent,
+        organization: OrganizationId::default(),
+        tags: Vec::new(),
+    };
+    let documents = block_on(store.documents(&filter, None, 10)).unwrap();
+    let commits = u64::from(done.load(Ordering::SeqCst));
+    assert!(commits > 0 && documents.iter().map(|document| document.version).eq([commits; 3]), "{documents:?}");
+    let tagged: u64 = (0..2)
+        .map(|shard| {
+            let tags = vec![Tag::new("of", format!("{shard}"))];
+            block_on(store.count_documents(&DocumentFilter { tags, ..filter.clone() }, 10)).unwrap()
+        })
+        .sum();
+    assert_eq!(tagged, 3, "each document has the tag of its last change only");
 }

@@ -1,5 +1,6 @@
 //! The agents of one organization.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::agent_query::{AgentPage, AgentQuery, FAMILY, STATUS, TIER};
-use super::instance::{Content, Engine};
+use super::instance::{Content, Engine, acknowledged};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
+use crate::log::Ticket;
 use crate::log::recorded::agent_key;
 use crate::provenance::{Receipt, RecordType};
 use crate::storage::{After, Document, DocumentChange, MAX_COUNT, Tag};
@@ -22,6 +24,15 @@ pub struct AgentReceipt {
     pub agent: Arc<Agent>,
     /// Acknowledges the record of the change.
     pub receipt: Receipt,
+}
+
+/// Most registrations of an import that wait for their commit at once.
+const MAX_UNDER_WAY: usize = 1024;
+
+fn put(outcomes: &mut [Option<Result<AgentReceipt>>], place: usize, outcome: Result<AgentReceipt>) {
+    if let Some(empty) = outcomes.get_mut(place) {
+        *empty = Some(outcome);
+    }
 }
 
 /// The agents of one organization.
@@ -56,19 +67,74 @@ impl Agents<'_> {
     }
 
     async fn try_register(&self, agent: NewAgent) -> Result<AgentReceipt> {
-        let policy = self.engine.current_policy();
-        let actor = agent.actor()?;
-        let mut agent = agent.check(&self.organization, &policy, self.engine.now())?;
-        agent.family = self.family(&agent).await?;
-        let taken = || {
-            let issue = format!("agent {} is registered already in {}", agent.id, self.organization);
-            Error::new(ErrorKind::Conflict, issue).with("agentId", &agent.id)
-        };
+        let (agent, actor) = self.prepare(agent).await?;
         if self.engine.read_agent(&self.organization, &agent.id).await?.is_some() {
-            return Err(taken());
+            return Err(self.taken(&agent.id));
         }
-        let result = self.commit(None, agent.clone(), "REGISTERED", actor.as_deref(), None).await;
-        result.map_err(|error| if error.kind() == ErrorKind::Conflict { taken() } else { error })
+        let id = agent.id.clone();
+        let result = self.commit(None, agent, "REGISTERED", actor.as_deref(), None).await;
+        result.map_err(|error| if error.kind() == ErrorKind::Conflict { self.taken(&id) } else { error })
+    }
+
+    /// Registers many agents, as fast as they can be committed together, and gives the outcome of each in its place.
+    /// Agents may have parents and creators that stand before them. Each is a record and a commit of its own: an agent
+    /// that is refused costs no other, and an import that was cut off is simply repeated, as those that are there are
+    /// refused with [`ErrorKind::Conflict`].
+    pub async fn import(&self, agents: Vec<NewAgent>) -> Vec<Result<AgentReceipt>> {
+        let mut outcomes: Vec<Option<Result<AgentReceipt>>> = agents.iter().map(|_| None).collect();
+        let mut under_way: Vec<(usize, Arc<Agent>, Ticket)> = Vec::new();
+        let mut names: HashSet<String> = HashSet::new();
+        for (place, agent) in agents.into_iter().enumerate() {
+            // The family of an agent is known once its ancestors are committed.
+            if under_way.len() >= MAX_UNDER_WAY || agent.ancestors().any(|name| names.contains(name)) {
+                self.settle(&mut under_way, &mut outcomes).await;
+                names.clear();
+            }
+            let begun = async {
+                let (agent, actor) = self.prepare(agent).await?;
+                self.begin(None, agent, "REGISTERED", actor.as_deref(), None).await
+            };
+            match begun.await {
+                Ok((agent, ticket)) => {
+                    names.insert(agent.id.as_str().to_owned());
+                    under_way.push((place, agent, ticket));
+                }
+                Err(error) => put(&mut outcomes, place, Err(error)),
+            }
+        }
+        self.settle(&mut under_way, &mut outcomes).await;
+        let lost = || Err(Error::new(ErrorKind::Closed, "the import was cut off"));
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(lost));
+        outcomes.map(|outcome| outcome.map_err(|error| error.during("import agents"))).collect()
+    }
+
+    /// Waits for the commits that are under way.
+    async fn settle(
+        &self,
+        under_way: &mut Vec<(usize, Arc<Agent>, Ticket)>,
+        outcomes: &mut [Option<Result<AgentReceipt>>],
+    ) {
+        for (place, agent, ticket) in under_way.drain(..) {
+            let outcome = match acknowledged(ticket).await {
+                Ok(receipt) => Ok(AgentReceipt { agent, receipt }),
+                Err(error) if error.kind() == ErrorKind::Conflict => Err(self.taken(&agent.id)),
+                Err(error) => Err(error),
+            };
+            put(outcomes, place, outcome);
+        }
+    }
+
+    /// Checks an agent to register, and gives it its family; beside it the actor.
+    async fn prepare(&self, agent: NewAgent) -> Result<(Agent, Option<String>)> {
+        let actor = agent.actor()?;
+        let mut agent = agent.check(&self.organization, &self.engine.current_policy(), self.engine.now())?;
+        agent.family = self.family(&agent).await?;
+        Ok((agent, actor))
+    }
+
+    fn taken(&self, id: &AgentId) -> Error {
+        let issue = format!("agent {id} is registered already in {}", self.organization);
+        Error::new(ErrorKind::Conflict, issue).with("agentId", id)
     }
 
     /// The root of the family that a new agent joins.
@@ -158,6 +224,19 @@ impl Agents<'_> {
         actor: Option<&str>,
         reason: Option<&str>,
     ) -> Result<AgentReceipt> {
+        let (agent, ticket) = self.begin(before, after, code, actor, reason).await?;
+        Ok(AgentReceipt { agent, receipt: acknowledged(ticket).await? })
+    }
+
+    /// Hands a change over; the ticket waits for its commit.
+    async fn begin(
+        &self,
+        before: Option<Agent>,
+        after: Agent,
+        code: &'static str,
+        actor: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<(Arc<Agent>, Ticket)> {
         let body = json!({ "reason": reason, "actor": actor, "before": before, "after": after });
         let content = Content {
             kind: RecordType::Agent,
@@ -176,8 +255,8 @@ impl Agents<'_> {
         let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
         // The next decision reads the agent back from the store.
         let forget = move || cache.forget(&changed.organization, &changed.id);
-        let receipt = self.engine.commit(draft, change, forget).await?;
-        Ok(AgentReceipt { agent, receipt })
+        let ticket = self.engine.begin(draft, change, forget).await?;
+        Ok((agent, ticket))
     }
 
     fn not_found(&self, id: &AgentId) -> Error {

@@ -144,6 +144,7 @@ impl Agents<'_> {
     verbs! { Agents:
         fn of(self, organization: OrganizationId) -> Self;
         async fn register(&self, agent: NewAgent) -> Result<AgentReceipt>;
+        async fn import(&self, agents: Vec<NewAgent>) -> Vec<Result<AgentReceipt>>;
         async fn get(&self, id: &str) -> Result<Arc<Agent>>;
         async fn list(&self, query: &AgentQuery) -> Result<AgentPage>;
         async fn count(&self, query: &AgentQuery) -> Result<u64>;

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Entropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::recorded::policy_key;
-use crate::log::{CheckpointCache, Draft, Follower, ParentOf, Sequencer, Submission};
+use crate::log::{CheckpointCache, Draft, Follower, ParentOf, Sequencer, Submission, Ticket};
 use crate::policy::{Policy, PolicyHash};
 use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey};
 use crate::storage::{Change, DocumentChange, Relay, Shard, Store};
@@ -156,6 +156,16 @@ impl Engine {
         change: DocumentChange,
         on_commit: impl FnOnce() + Send + 'static,
     ) -> Result<Receipt> {
+        acknowledged(self.begin(draft, change, on_commit).await?).await
+    }
+
+    /// Does the same as [`commit`](Self::commit) without waiting for it: the ticket does.
+    pub(super) async fn begin(
+        &self,
+        draft: Draft,
+        change: DocumentChange,
+        on_commit: impl FnOnce() + Send + 'static,
+    ) -> Result<Ticket> {
         change.check()?;
         let (told, relay) = (Change::Document(change.key().clone()), self.0.relay.clone());
         let (submission, ticket) = Submission::new(vec![draft], Some(change), false);
@@ -166,9 +176,14 @@ impl Engine {
             }
         };
         self.0.sequencer.submit(submission.on_commit(committed)).await?;
-        let receipt = ticket.committed().await?;
-        receipt.ok_or_else(|| Error::new(ErrorKind::Closed, "the record was not committed"))
+        Ok(ticket)
     }
+}
+
+/// The receipt of a record that is always recorded.
+pub(super) async fn acknowledged(ticket: Ticket) -> Result<Receipt> {
+    let receipt = ticket.committed().await?;
+    receipt.ok_or_else(|| Error::new(ErrorKind::Closed, "the record was not committed"))
 }
 
 impl fmt::Debug for Engine {

@@ -1,11 +1,12 @@
 //! `trust-engine agent`.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trust_engine::blocking::Engine;
-use trust_engine::{AgentQuery, AgentStatus, Options, OrganizationId, storage};
+use trust_engine::{AgentQuery, AgentStatus, NewAgent, Options, OrganizationId, storage};
 
 use crate::{Failure, output};
 
@@ -13,7 +14,26 @@ use crate::{Failure, output};
 pub(crate) enum Command {
     /// List agents in the order of their registration.
     List(List),
+    /// Register the agents of a file, one JSON object a line; those that are refused are named and cost no other.
+    Import(Import),
 }
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// Folder of the store.
+    #[arg(long)]
+    store: PathBuf,
+    /// The agents' organization.
+    #[arg(long, default_value = "default")]
+    organization: String,
+    /// The file, of lines such as {"id":"agent_001","tier":"VERIFIED","creator":"ops"}.
+    file: PathBuf,
+}
+
+/// Lines that are registered together.
+const LINES: usize = 10_000;
+/// Refusals that are told; all are counted.
+const MAX_TOLD: usize = 20;
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -44,7 +64,69 @@ pub(crate) struct List {
 pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
     match command {
         Command::List(arguments) => list(arguments, as_json),
+        Command::Import(arguments) => import(arguments, as_json),
     }
+}
+
+/// Registers the agents of a file; true if none was refused.
+fn import(arguments: &Import, as_json: bool) -> Result<bool, Failure> {
+    let Import { store, organization, file } = arguments;
+    if !storage::is_embedded_store(store)? {
+        return Err(format!("{} holds no store", store.display()).into());
+    }
+    let lines = std::fs::File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut lines = (1..).zip(BufReader::new(lines).lines());
+    let engine = Engine::open(Options::embedded(store))?;
+    let agents = engine.agents().of(OrganizationId::parse(organization)?);
+    let (mut registered, mut refused) = (0u64, Vec::new());
+    loop {
+        let (mut places, mut batch) = (Vec::new(), Vec::new());
+        let mut read = 0;
+        for (number, line) in lines.by_ref().take(LINES) {
+            read += 1;
+            let line = line.map_err(|error| format!("{}: {error}", file.display()))?;
+            match parse(&line) {
+                Ok(Some(agent)) => {
+                    places.push(number);
+                    batch.push(agent);
+                }
+                Ok(None) => {}
+                Err(issue) => refused.push((number, issue)),
+            }
+        }
+        if read == 0 {
+            break;
+        }
+        for (number, outcome) in places.into_iter().zip(agents.import(batch)) {
+            match outcome {
+                Ok(_) => registered += 1,
+                Err(error) => refused.push((number, error.to_string())),
+            }
+        }
+    }
+    refused.sort_unstable();
+    let told = refused.iter().take(MAX_TOLD);
+    if as_json {
+        let told: Vec<_> = told.map(|(line, issue)| json!({ "line": line, "issue": issue })).collect();
+        output::json(&json!({ "registered": registered, "refused": refused.len(), "refusals": told }));
+    } else {
+        told.for_each(|(line, issue)| output::line(format_args!("line {line}: {issue}")));
+        output::line(format_args!("{registered} agents registered, {} refused", refused.len()));
+    }
+    Ok(refused.is_empty())
+}
+
+/// The agent of a line; an empty line has none.
+fn parse(line: &str) -> Result<Option<NewAgent>, String> {
+    let line = line.trim();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    // Serde would read a list as fields in order.
+    if !line.starts_with('{') {
+        return Err("is no JSON object".into());
+    }
+    serde_json::from_str(line).map(Some).map_err(|error| error.to_string())
 }
 
 fn list(arguments: &List, as_json: bool) -> Result<bool, Failure> {
