@@ -111,7 +111,8 @@ fn run(name: &str, store: &dyn Store, agents: u64) {
         let times = (0..SAMPLES).map(|_| {
             let after = pick(agents);
             let filter = filter(&tags(after));
-            let place = DocumentPlace { created: Timestamp::from_micros(after.cast_signed()), id: String::new() };
+            let place =
+                DocumentPlace { created: Timestamp::from_micros(after.cast_signed()), id: String::new() };
             let started = Instant::now();
             block_on(store.documents(&filter, Some(&place), 20)).unwrap();
             started.elapsed()
@@ -122,8 +123,12 @@ fn run(name: &str, store: &dyn Store, agents: u64) {
     page("page of 20, all", &mut |_| vec![]);
     page("page of 20, tier", &mut |_| vec![("tier", text("TRUSTED"))]);
     page("page of 20, rare tier", &mut |_| vec![("tier", text("RARE"))]);
-    page("page of 20, status and tier", &mut |_| vec![("status", text("SUSPENDED")), ("tier", text("TRUSTED"))]);
-    page("page of 20, status and rare tier", &mut |_| vec![("status", text("ACTIVE")), ("tier", text("RARE"))]);
+    page("page of 20, status and tier", &mut |_| {
+        vec![("status", text("SUSPENDED")), ("tier", text("TRUSTED"))]
+    });
+    page("page of 20, status and rare tier", &mut |_| {
+        vec![("status", text("ACTIVE")), ("tier", text("RARE"))]
+    });
     page("page of 20, family, status and tier", &mut |n| {
         let family = format!("agent_{:07}", n / 100 * 100);
         vec![("family", family), ("status", text("ACTIVE")), ("tier", text("BASIC"))]
@@ -141,7 +146,8 @@ fn run(name: &str, store: &dyn Store, agents: u64) {
         });
         report(name, what, times.collect());
     }
-    let changes = |round: u64| (0..BATCH).map(|n| set(Some(round), agent(n * (agents / BATCH), round + 1))).collect();
+    let changes =
+        |round: u64| (0..BATCH).map(|n| set(Some(round), agent(n * (agents / BATCH), round + 1))).collect();
     let times = (1..=20).map(|round| commit(store, &head, changes(round))).collect();
     report(name, "commit of 1,000 changed agents", times);
 }

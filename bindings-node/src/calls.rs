@@ -95,12 +95,7 @@ impl NativeCalls {
 
     /// Answers at once.
     #[napi(catch_unwind)]
-    pub fn decide_gate(
-        &self,
-        body: &[u8],
-        request_id: Option<String>,
-        traceparent: Option<String>,
-    ) -> Value {
+    pub fn decide_gate(&self, body: &[u8], request_id: Option<String>, traceparent: Option<String>) -> Value {
         match &*self.engine.borrow() {
             Some(engine) => {
                 let calls = named(engine.json(&self.caller), request_id.as_deref());

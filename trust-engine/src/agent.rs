@@ -84,7 +84,8 @@ impl std::str::FromStr for AgentStatus {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let known = [Self::Active, Self::Suspended, Self::Revoked].into_iter().find(|known| known.as_str() == text);
+        let known =
+            [Self::Active, Self::Suspended, Self::Revoked].into_iter().find(|known| known.as_str() == text);
         known.ok_or_else(|| Error::invalid("status", format!("{text:?} is not ACTIVE, SUSPENDED or REVOKED")))
     }
 }

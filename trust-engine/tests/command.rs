@@ -143,15 +143,22 @@ fn agents_are_imported_from_a_file_and_what_is_refused_is_named_by_its_line() {
         (0..50).map(|n| format!("{{\"id\":\"imported_{n}\",\"tier\":\"BASIC\"}}")).collect();
     lines.insert(3, String::new());
     lines.extend(
-        ["[\"a\"]", "{\"id\":\"b\",\"teir\":\"BASIC\"}", "{\"id\":\"c\",\"id\":\"d\"}", "{\"id\":\"imported_0\"}"]
-            .map(String::from),
+        [
+            "[\"a\"]",
+            "{\"id\":\"b\",\"teir\":\"BASIC\"}",
+            "{\"id\":\"c\",\"id\":\"d\"}",
+            "{\"id\":\"imported_0\"}",
+        ]
+        .map(String::from),
     );
     std::fs::write(&file, lines.join("\n")).unwrap();
     let import = || run(&["agent", "import", "--store", text(&store), "--organization", "o", text(&file)]);
     let (code, first) = import();
     assert_eq!((code, &first["registered"], &first["refused"]), (1, &50.into(), &4.into()), "{first}");
     let told = first["refusals"].as_array().unwrap();
-    for (refusal, (line, part)) in told.iter().zip([(52, "no JSON object"), (53, "teir"), (54, "duplicate"), (55, "already")]) {
+    for (refusal, (line, part)) in
+        told.iter().zip([(52, "no JSON object"), (53, "teir"), (54, "duplicate"), (55, "already")])
+    {
         assert!(refusal["line"] == line && refusal["issue"].as_str().unwrap().contains(part), "{refusal}");
     }
     let (_, again) = import();

@@ -40,7 +40,11 @@ struct Draw {
 enum Step {
     Commit(Vec<Draw>),
     /// Reads a list in pages, with a change between the first and the second.
-    List { tags: u8, page: usize, between: Draw },
+    List {
+        tags: u8,
+        page: usize,
+        between: Draw,
+    },
     Due(i64),
 }
 
@@ -49,9 +53,18 @@ fn draw() -> impl Strategy<Value = Draw> {
     let state = (prop::bool::weighted(0.2), prop::option::weighted(0.3, 0..20i64));
     let stale = prop_oneof![9 => Just(0u64), 1 => 1..3u64];
     let length = prop_oneof![4 => 0..40usize, 1 => Just(2047), 1 => 2048..9000usize];
-    (ids, state, stale, 0..8u8, length, 1..5i64).prop_map(|((kind, id), (removed, due), stale, tags, length, created)| {
-        Draw { kind, id, removed, stale, tags, due, length, created }
-    })
+    (ids, state, stale, 0..8u8, length, 1..5i64).prop_map(
+        |((kind, id), (removed, due), stale, tags, length, created)| Draw {
+            kind,
+            id,
+            removed,
+            stale,
+            tags,
+            due,
+            length,
+            created,
+        },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -83,7 +96,10 @@ impl Life<'_> {
     }
 
     /// The changes of a batch, the places of the outdated ones, and the model after it.
-    fn plan(&self, draws: &[Draw]) -> (Vec<DocumentChange>, Vec<usize>, BTreeMap<(DocumentKind, String), Document>) {
+    fn plan(
+        &self,
+        draws: &[Draw],
+    ) -> (Vec<DocumentChange>, Vec<usize>, BTreeMap<(DocumentKind, String), Document>) {
         let (mut model, mut changes, mut outdated) = (self.model.clone(), Vec::new(), Vec::new());
         for (place, draw) in draws.iter().enumerate() {
             let (kind, id) = (KINDS[draw.kind], IDS[draw.id].to_owned());
@@ -107,8 +123,11 @@ impl Life<'_> {
                 due: draw.due.map(Timestamp::from_micros),
                 record: Uuid::from_u128(u128::from(version)),
             };
-            let after =
-                if draw.removed { After::Removed(document.key.clone()) } else { After::Document(Box::new(document.clone())) };
+            let after = if draw.removed {
+                After::Removed(document.key.clone())
+            } else {
+                After::Document(Box::new(document.clone()))
+            };
             changes.push(DocumentChange { expected, after });
             match (expected == stored, draw.removed) {
                 (false, _) => outdated.push(place),
@@ -173,7 +192,9 @@ impl Life<'_> {
             let mut due: Vec<Document> =
                 due.into_iter().filter(|document| document.key.organization == self.organization).collect();
             due.sort_by(|one, next| one.key.cmp(&next.key));
-            let is_due = |document: &&Document| document.key.kind == kind && document.due.is_some_and(|due| due <= now);
+            let is_due = |document: &&Document| {
+                document.key.kind == kind && document.due.is_some_and(|due| due <= now)
+            };
             let wanted: Vec<Document> = self.model.values().filter(is_due).cloned().collect();
             assert_eq!(due, wanted);
         }

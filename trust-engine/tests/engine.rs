@@ -646,11 +646,20 @@ fn many_agents_are_imported_together_and_each_outcome_is_in_its_place() {
     assert_eq!(outcomes.len(), 3007);
     for (n, outcome) in outcomes.iter().take(3000).enumerate() {
         let receipt = outcome.as_ref().unwrap();
-        assert_eq!((receipt.agent.id.as_str(), receipt.receipt.leaf_index()), (&*format!("a{n}"), n as u64 + 2));
+        assert_eq!(
+            (receipt.agent.id.as_str(), receipt.receipt.leaf_index()),
+            (&*format!("a{n}"), n as u64 + 2)
+        );
     }
-    let family = |place: usize| outcomes[place].as_ref().unwrap().agent.family.as_ref().map(|root| root.as_str().to_owned());
+    let family = |place: usize| {
+        outcomes[place].as_ref().unwrap().agent.family.as_ref().map(|root| root.as_str().to_owned())
+    };
     assert_eq!((family(3000), family(3001)), (Some("a2999".into()), Some("a2999".into())));
-    let refused: Vec<_> = outcomes.iter().enumerate().filter_map(|(place, outcome)| Some((place, outcome.as_ref().err()?.kind()))).collect();
+    let refused: Vec<_> = outcomes
+        .iter()
+        .enumerate()
+        .filter_map(|(place, outcome)| Some((place, outcome.as_ref().err()?.kind())))
+        .collect();
     let (invalid, conflict) = (ErrorKind::InvalidInput, ErrorKind::Conflict);
     assert_eq!(refused, [(3002, invalid), (3004, conflict), (3005, conflict), (3006, invalid)]);
     let query = trust_engine::AgentQuery::new().tier("BASIC");

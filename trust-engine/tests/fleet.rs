@@ -17,8 +17,8 @@ use trust_engine::log::Report;
 use trust_engine::provenance::SignedCheckpoint;
 use trust_engine::storage::{self, Change, DocumentKey, DocumentKind, FailingStore, Fault};
 use trust_engine::{
-    AgentChange, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,
-    PolicyDocument, Query, RecordType, verify,
+    AgentChange, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId, PolicyDocument,
+    Query, RecordType, verify,
 };
 use uuid::Uuid;
 

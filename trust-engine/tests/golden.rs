@@ -40,7 +40,8 @@ fn build() -> serde_json::Value {
     let allowed = engine.evaluate_gate(&sample.clone().caller("gateway")).unwrap();
     engine.evaluate_gate(&sample).unwrap();
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let check = CeilingRequest::new("agent \"é\" \\1", "API_CALLS", 10).on_behalf_of("user-7").traceparent(trace);
+    let check =
+        CeilingRequest::new("agent \"é\" \\1", "API_CALLS", 10).on_behalf_of("user-7").traceparent(trace);
     engine.check_ceiling(&check).unwrap();
     clock.set(clock.now().minus(Duration::from_secs(60)));
     let record = NewRecord::new(RecordType::Escalation, "agent_benchmark_001", "APPROVED_BY_TWO")

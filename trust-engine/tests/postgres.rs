@@ -311,7 +311,8 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
             let (schema, done) = (&schema, &done);
             scope.spawn(move || {
                 let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
-                let head = block_on(store.claim(shard, uuid::Uuid::from_u128(u128::from(shard) + 1))).unwrap();
+                let head =
+                    block_on(store.claim(shard, uuid::Uuid::from_u128(u128::from(shard) + 1))).unwrap();
                 let key = |id: &str| DocumentKey {
                     kind: DocumentKind::Agent,
                     organization: OrganizationId::default(),
@@ -358,7 +359,10 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
     };
     let documents = block_on(store.documents(&filter, None, 10)).unwrap();
     let commits = u64::from(done.load(Ordering::SeqCst));
-    assert!(commits > 0 && documents.iter().map(|document| document.version).eq([commits; 3]), "{documents:?}");
+    assert!(
+        commits > 0 && documents.iter().map(|document| document.version).eq([commits; 3]),
+        "{documents:?}"
+    );
     let tagged: u64 = (0..2)
         .map(|shard| {
             let tags = vec![Tag::new("of", format!("{shard}"))];

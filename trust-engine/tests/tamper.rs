@@ -173,7 +173,8 @@ fn state_that_was_changed_behind_the_log_is_found() {
         let batch = Batch { previous, head, appends, hashes, changes, stats };
         assert_eq!(pollster::block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
-    let read = |store: &dyn Store, key: &DocumentKey| pollster::block_on(store.document(key)).unwrap().unwrap();
+    let read =
+        |store: &dyn Store, key: &DocumentKey| pollster::block_on(store.document(key)).unwrap().unwrap();
     write(&|store| {
         let mut risen = read(store, &key_of(DocumentKind::Agent, "UNKNOWN"));
         risen.body = risen.body.replace("\"tier\":\"UNKNOWN\"", "\"tier\":\"PRIVILEGED\"");

@@ -1,5 +1,12 @@
 //! The layers of `trust-engine` below storage, by themselves: `make mutants` rebuilds them for each mutant.
-#![allow(dead_code, unused_imports, unreachable_pub, missing_docs, rustdoc::all, reason = "the layers above are not here")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    missing_docs,
+    rustdoc::all,
+    reason = "the layers above are not here"
+)]
 
 #[path = "../../src/agent.rs"]
 mod agent;

@@ -21,8 +21,8 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use super::{
-    AgentPage, AgentQuery, AgentReceipt, CeilingUsage, CeilingVerdict, Health, Options, PolicyVersion, Quota, Stats, TimeRange,
-    Verdict,
+    AgentPage, AgentQuery, AgentReceipt, CeilingUsage, CeilingVerdict, Health, Options, PolicyVersion, Quota,
+    Stats, TimeRange, Verdict,
 };
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::ceiling::CeilingRequest;

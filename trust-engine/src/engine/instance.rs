@@ -114,8 +114,8 @@ impl Engine {
             Some(relay) => Some(relay.is_up().await),
             None => None,
         };
-        let store =
-            self.0.sequencer.check_state().is_ok() && self.0.store.document_version(&policy_key()).await.is_ok();
+        let store = self.0.sequencer.check_state().is_ok()
+            && self.0.store.document_version(&policy_key()).await.is_ok();
         Health { store, relay }
     }
 

@@ -12,9 +12,7 @@ use crate::ids::OrganizationId;
 use crate::log::recorded::policy_key;
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 use crate::provenance::{MAX_PAYLOAD_BYTES, Receipt, RecordType};
-use crate::storage::{
-    After, DecodedRecord, Document, DocumentChange, Filter, Scan, ShardRange,
-};
+use crate::storage::{After, DecodedRecord, Document, DocumentChange, Filter, Scan, ShardRange};
 
 /// A version of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use pollster::block_on;
 use uuid::Uuid;
 
 use super::{
-    Append, Batch, Committed, DecodedRecord, DocumentChange, Filter, HashRun, Head, Scan, ShardRange, StatCounts, StatsDelta,
-    Store,
+    Append, Batch, Committed, DecodedRecord, DocumentChange, Filter, HashRun, Head, Scan, ShardRange,
+    StatCounts, StatsDelta, Store,
 };
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
@@ -333,7 +333,12 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
         Filter { organization: o.clone(), agent: a.clone(), ..none() },
         Filter { organization: o.clone(), kind: Some(RecordType::Alert), ..none() },
         Filter { organization: o.clone(), decision: Some(Decision::Deny.into()), ..none() },
-        Filter { organization: o.clone(), agent: a.clone(), decision: Some(Decision::Allow.into()), ..none() },
+        Filter {
+            organization: o.clone(),
+            agent: a.clone(),
+            decision: Some(Decision::Allow.into()),
+            ..none()
+        },
         Filter { organization: o.clone(), agent: a, from: Some(early), to: Some(late), ..none() },
         Filter { from: Some(early), to: Some(late), ..none() },
         Filter { from: Some(late), to: Some(early), ..none() },

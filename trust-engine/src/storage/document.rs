@@ -142,7 +142,10 @@ impl DocumentChange {
         check_line("id", &self.key().id, MAX_ID_BYTES)?;
         let tags = self.document().map_or(&[][..], |document| &document.tags);
         if tags.len() > MAX_TAGS {
-            return Err(Error::invalid("tags", format!("are {}; at most {MAX_TAGS} are allowed", tags.len())));
+            return Err(Error::invalid(
+                "tags",
+                format!("are {}; at most {MAX_TAGS} are allowed", tags.len()),
+            ));
         }
         for tag in tags {
             if let Some(fault) = name_fault(&tag.name) {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::conformance::{Log, organization};
 use super::{
-    After, Committed, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Store,
-    Tag,
+    After, Committed, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace,
+    Store, Tag,
 };
 use crate::clock::Timestamp;
 
@@ -106,7 +106,8 @@ fn changes_of_one_document_apply_one_after_the_other(store: &dyn Store) {
     let a = key(DocumentKind::Agent, "o", "a");
     assert_eq!(read(store, &a).unwrap().version, 2);
     let again = Document { created: Timestamp::from_micros(9), ..agent("o", "a", 1) };
-    let changes = vec![remove(Some(2), &a), set(None, &again), set(Some(1), &Document { version: 2, ..again.clone() })];
+    let changes =
+        vec![remove(Some(2), &a), set(None, &again), set(Some(1), &Document { version: 2, ..again.clone() })];
     assert_eq!(log.commit_changes(store, changes), Committed::Yes);
     assert_eq!(read(store, &a), Some(Document { version: 2, ..again }));
     let changes = vec![set(Some(2), &agent("o", "a", 3)), remove(Some(3), &a)];
@@ -228,7 +229,8 @@ fn tags_and_due_times_follow_the_document(store: &dyn Store) {
         ..agent("o", "a", version)
     };
     let due = |now| {
-        let due = block_on(store.due_documents(DocumentKind::Agent, Timestamp::from_micros(now), 10)).unwrap();
+        let due =
+            block_on(store.due_documents(DocumentKind::Agent, Timestamp::from_micros(now), 10)).unwrap();
         due.iter().map(|document| document.key.clone()).collect::<Vec<_>>()
     };
     let a = key(DocumentKind::Agent, "o", "a");
@@ -240,7 +242,10 @@ fn tags_and_due_times_follow_the_document(store: &dyn Store) {
     assert_eq!(due(50), [other.key.clone(), a.clone()]);
     let one = block_on(store.due_documents(DocumentKind::Agent, Timestamp::from_micros(99), 1)).unwrap();
     assert_eq!(ids(&one), ["b"]);
-    assert_eq!(block_on(store.due_documents(DocumentKind::Policy, Timestamp::from_micros(99), 9)).unwrap(), []);
+    assert_eq!(
+        block_on(store.due_documents(DocumentKind::Policy, Timestamp::from_micros(99), 9)).unwrap(),
+        []
+    );
     let second = tagged(2, &[("status", "ACTIVE"), ("tier", "HIGH")], Some(30));
     assert_eq!(log.commit_changes(store, vec![set(Some(1), &second)]), Committed::Yes);
     assert_eq!(list(store, &filter("o", &[("tier", "LOW")]), 9), []);

@@ -142,8 +142,11 @@ fn check_agents(journals: &[Journal], store: &dyn Store, problems: &mut Vec<Stri
     let acknowledged: BTreeSet<&(String, u64)> =
         journals.iter().flat_map(|journal| &journal.agents).collect();
     for (id, version) in acknowledged {
-        let key =
-            DocumentKey { kind: DocumentKind::Agent, organization: OrganizationId::default(), id: id.clone() };
+        let key = DocumentKey {
+            kind: DocumentKind::Agent,
+            organization: OrganizationId::default(),
+            id: id.clone(),
+        };
         if block_on(store.document_version(&key)).unwrap() < *version {
             problems.push(format!("version {version} of {id} was acknowledged and is gone"));
         }

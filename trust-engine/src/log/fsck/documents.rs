@@ -30,7 +30,10 @@ pub(super) async fn check_recorded(
     let detail = match (document, RecordedVersion::of(entry, payload)) {
         (None, _) => format!("the store has lost {key}"),
         (Some(document), Some(recorded)) if document.version < recorded.version => {
-            format!("the store's {key} has version {}, and this record made {}", document.version, recorded.version)
+            format!(
+                "the store's {key} has version {}, and this record made {}",
+                document.version, recorded.version
+            )
         }
         (Some(document), Some(recorded)) if document.version == recorded.version => {
             if document.record == entry.id && recorded.is_content_of(&document) {

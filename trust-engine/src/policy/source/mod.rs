@@ -214,8 +214,8 @@ mod tests {
             assert_eq!(kind(text), serde_json::json!({ "float": text }), "{text}");
         }
         for text in [
-            "007", "010", "-010", "+5", "0x1F", "0o17", "00", "1.", ".5", "-.5", "+1.5", "01.5", "1.e3", "00e1", ".inf",
-            "-.INF", ".nan",
+            "007", "010", "-010", "+5", "0x1F", "0o17", "00", "1.", ".5", "-.5", "+1.5", "01.5", "1.e3",
+            "00e1", ".inf", "-.INF", ".nan",
         ] {
             let expected = format!("1:4: numbers are written as in JSON (10, 0.5, -1e3), found {text}");
             assert!(refusal(&format!("a: {text}")).contains(&expected), "{}", refusal(&format!("a: {text}")));

@@ -117,7 +117,13 @@ impl Open {
     }
 
     /// Removes the overflow rows of a value from number `first` on.
-    fn remove_overflow(&self, batch: &mut fjall::OwnedWriteBatch, table: Table, key: &[u8], first: u32) -> Result<()> {
+    fn remove_overflow(
+        &self,
+        batch: &mut fjall::OwnedWriteBatch,
+        table: Table,
+        key: &[u8],
+        first: u32,
+    ) -> Result<()> {
         for number in first.. {
             let part = overflow::part_key(table, key, number);
             if self.get(Table::Overflow, &part)?.is_none() {
@@ -135,11 +141,9 @@ impl Kv for Tables {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.with(|open| {
-            match open.get(table, key)? {
-                Some(value) if overflow::is_long(&value) => open.get_long(table, key),
-                value => Ok(value),
-            }
+        self.with(|open| match open.get(table, key)? {
+            Some(value) if overflow::is_long(&value) => open.get_long(table, key),
+            value => Ok(value),
         })
     }
 
@@ -239,7 +243,7 @@ fn options(table: Table) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default().max_memtable_size(16 * MIB);
     match table {
         // These tables are only scanned, which filters do not help.
-        Table::ByAgent | Table::ByClass | Table::ByParent | Table::ByTime => {
+        Table::ByAgent | Table::ByClass | Table::ByParent | Table::ByTime | Table::DocumentIndex => {
             options.filter_policy(FilterPolicy::disabled())
         }
         // A reader of these tables knows that the key exists; the last level needs no filter.

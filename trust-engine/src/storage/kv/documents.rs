@@ -64,7 +64,9 @@ impl<K: Kv> KvStore<K> {
             let (old, new) = (indexed(&before), indexed(&after));
             old.difference(&new).for_each(|row| rows.remove(Table::DocumentIndex, row));
             match &after {
-                Some(document) => rows.put(Table::Documents, &[&keys::document(key)], &[&encode_row(document)?]),
+                Some(document) => {
+                    rows.put(Table::Documents, &[&keys::document(key)], &[&encode_row(document)?])
+                }
                 None if before.is_some() => rows.remove(Table::Documents, &keys::document(key)),
                 None => {}
             }
@@ -87,7 +89,8 @@ impl<K: Kv> KvStore<K> {
     ) -> Result<Vec<Document>> {
         let mut found = Vec::new();
         // One byte more than the key of a place is behind that place.
-        let mut from = after.map(|place| [&keys::age(place.created, &place.id)[..], &[0]].concat()).unwrap_or_default();
+        let mut from =
+            after.map(|place| [&keys::age(place.created, &place.id)[..], &[0]].concat()).unwrap_or_default();
         while found.len() < limit {
             let ages = self.ages(filter, &from, limit - found.len())?;
             let Some(last) = ages.last() else { break };
@@ -166,7 +169,9 @@ impl<K: Kv> KvStore<K> {
     pub(super) fn list_all(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         let from = after.map(|key| [&keys::document(key)[..], &[0]].concat()).unwrap_or_default();
         let rows = self.kv.range(Table::Documents, &from, &[0xFF], false, limit)?;
-        let of = |(key, bytes): (Vec<u8>, Vec<u8>)| decode_row(keys::document_key(&key).ok_or_else(damaged)?, &bytes);
+        let of = |(key, bytes): (Vec<u8>, Vec<u8>)| {
+            decode_row(keys::document_key(&key).ok_or_else(damaged)?, &bytes)
+        };
         rows.into_iter().map(of).collect()
     }
 }
@@ -176,7 +181,8 @@ fn index_rows(document: &Document) -> BTreeSet<Vec<u8>> {
     let DocumentKey { kind, organization, id } = &document.key;
     let filter = |tags| DocumentFilter { kind: *kind, organization: organization.clone(), tags };
     let tagged = document.tags.iter().map(|tag| filter(vec![tag.clone()]));
-    let streams = std::iter::once(filter(Vec::new())).chain(tagged).flat_map(|filter| keys::index_streams(&filter));
+    let streams =
+        std::iter::once(filter(Vec::new())).chain(tagged).flat_map(|filter| keys::index_streams(&filter));
     let age = keys::age(document.created, id);
     let mut rows: BTreeSet<Vec<u8>> = streams.map(|prefix| [prefix, age.clone()].concat()).collect();
     rows.extend(document.due.map(|due| keys::due(&document.key, due)));

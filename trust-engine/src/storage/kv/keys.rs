@@ -147,7 +147,8 @@ pub(super) fn id_of_age(age: &[u8]) -> Option<&str> {
 
 pub(super) fn due(key: &DocumentKey, due: Timestamp) -> Vec<u8> {
     let organization = key.organization.as_str().as_bytes();
-    [&[BY_DUE, key.kind as u8], &due.micros().to_be_bytes()[..], organization, &[0], key.id.as_bytes()].concat()
+    [&[BY_DUE, key.kind as u8], &due.micros().to_be_bytes()[..], organization, &[0], key.id.as_bytes()]
+        .concat()
 }
 
 /// The keys of a kind's documents that are due at or before `now`.

@@ -128,7 +128,11 @@ impl<K: Kv> KvStore<K> {
         StoredRecord { shard, index, bytes, payload }.decode()
     }
 
-    pub(super) fn read_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>> {
+    pub(super) fn read_by_id(
+        &self,
+        organization: &OrganizationId,
+        id: Uuid,
+    ) -> Result<Option<DecodedRecord>> {
         let Some(place) = self.kv.get(Table::ById, &keys::id(&id, organization))? else { return Ok(None) };
         let (shard, index) = keys::trailing_place(&place)
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the id index is damaged").with("id", id))?;
@@ -141,7 +145,12 @@ impl<K: Kv> KvStore<K> {
         rows.iter().map(|(key, _)| organization_in(key, key.len())).collect()
     }
 
-    pub(super) fn read_checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
+    pub(super) fn read_checkpoints(
+        &self,
+        shard: Shard,
+        size: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, String)>> {
         let (from, to) = (keys::place(shard, size), keys::place(shard, u64::MAX));
         let pairs = self.kv.range(Table::Checkpoints, &from, &to, false, limit)?;
         let decode = |(key, value): Pair| {
@@ -303,7 +312,8 @@ impl<K: Kv> KvStore<K> {
             (None, Some(organization), None) => {
                 let kinds =
                     RecordType::ALL.into_iter().filter(|kind| filter.kind.is_none_or(|want| want == *kind));
-                let decisions = (0..keys::DECISION_CODES).filter(|code| decision.is_none_or(|want| want == *code));
+                let decisions =
+                    (0..keys::DECISION_CODES).filter(|code| decision.is_none_or(|want| want == *code));
                 let class = |(kind, code)| {
                     let name = organization.as_str().as_bytes();
                     (Table::ByClass, [name, &keys::class(kind, code)].concat())
@@ -338,7 +348,8 @@ fn by_parent(parent: &Uuid, organization: &OrganizationId) -> (Table, Vec<u8>) {
 /// The organization that stands behind the id in a key, up to `end`.
 fn organization_in(key: &[u8], end: usize) -> Result<OrganizationId> {
     let name = key.get(16..end).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    name.ok_or_else(|| Error::new(ErrorKind::Corrupt, "an index of ids is damaged")).and_then(OrganizationId::parse)
+    name.ok_or_else(|| Error::new(ErrorKind::Corrupt, "an index of ids is damaged"))
+        .and_then(OrganizationId::parse)
 }
 
 impl Streams {

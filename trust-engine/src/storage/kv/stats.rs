@@ -10,12 +10,7 @@ use crate::storage::{Shard, StatCounts, StatsDelta};
 const CHUNK: usize = 1024;
 
 impl<K: Kv> KvStore<K> {
-    pub(super) fn add_stats(
-        &self,
-        shard: Shard,
-        deltas: &[StatsDelta],
-        rows: &mut WriteBatch,
-    ) -> Result<()> {
+    pub(super) fn add_stats(&self, shard: Shard, deltas: &[StatsDelta], rows: &mut WriteBatch) -> Result<()> {
         for delta in deltas {
             let key = keys::stats(&delta.organization, delta.bucket, shard);
             let mut counts: StatCounts = match self.kv.get(Table::Stats, &key)? {

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Head,
-    Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace,
+    Head, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 
 /// The shard that is written.
@@ -144,7 +144,11 @@ impl<K: Kv> Store for KvStore<K> {
         self.kv.write(&rows)?;
         // An error here leaves the outcome unknown to the caller although the rows are durable. It is not fatal: the
         // next claim accepts a head that is ahead of the high-water mark.
-        self.kv.set_high_water_mark(&HighWaterMark { shard: batch.head.shard, size: batch.head.size, root: batch.head.root })?;
+        self.kv.set_high_water_mark(&HighWaterMark {
+            shard: batch.head.shard,
+            size: batch.head.size,
+            root: batch.head.root,
+        })?;
         Ok(Committed::Yes)
     }
 

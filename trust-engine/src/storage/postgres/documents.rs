@@ -17,8 +17,7 @@ use crate::storage::{
 };
 
 /// Columns of a document `d`, in the order that [`document_of`] reads them.
-const DOCUMENT: &str =
-    "d.kind, d.organization, d.id, d.version, d.body, d.created, d.changed, d.tag_names, d.tag_values, d.due, d.record";
+const DOCUMENT: &str = "d.kind, d.organization, d.id, d.version, d.body, d.created, d.changed, d.tag_names, d.tag_values, d.due, d.record";
 
 /// Applies changes one after the other, in a few statements, and gives the places of those made from an outdated
 /// version; then nothing may be committed.
@@ -42,12 +41,14 @@ pub(super) async fn apply(client: &impl GenericClient, changes: &[DocumentChange
     if !conflicts.is_empty() {
         return Ok(conflicts);
     }
-    let removed = last.values().filter(|(_, change)| change.document().is_none()).map(|(_, change)| change.key());
+    let removed =
+        last.values().filter(|(_, change)| change.document().is_none()).map(|(_, change)| change.key());
     remove(client, Keys::of(removed)).await?;
     let documents: Vec<&Document> = last.values().filter_map(|(_, change)| change.document()).collect();
     let written = write(client, &documents, &first_expected(changes)).await?;
     // A row that another transaction has just made is no row that was locked above.
-    let beaten = last.iter().filter(|(key, (_, change))| change.document().is_some() && !written.contains(*key));
+    let beaten =
+        last.iter().filter(|(key, (_, change))| change.document().is_some() && !written.contains(*key));
     Ok(beaten.map(|(_, (place, _))| *place).collect())
 }
 
@@ -95,8 +96,9 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(documents: &[&'a Document], expected: &BTreeMap<&DocumentKey, Option<u64>>) -> Self {
         let expected = |document: &&Document| expected.get(&document.key).copied().flatten().map(int);
-        let tags =
-            (1i64..).zip(documents).flat_map(|(place, document)| document.tags.iter().map(move |tag| (place, tag)));
+        let tags = (1i64..)
+            .zip(documents)
+            .flat_map(|(place, document)| document.tags.iter().map(move |tag| (place, tag)));
         Self {
             keys: Keys::of(documents.iter().map(|document| &document.key)),
             expected: documents.iter().map(expected).collect(),
@@ -121,8 +123,10 @@ async fn lock(client: &impl GenericClient, changes: &[DocumentChange]) -> Result
         using (kind, organization, id) order by d.kind, d.organization, d.id for update of d";
     let statement = client.prepare_cached(select).await.map_err(from_driver)?;
     let keys = Keys::of(changes.iter().map(DocumentChange::key));
-    let rows =
-        client.query(&statement, &[&keys.kinds, &keys.organizations, &keys.ids]).await.map_err(from_driver)?;
+    let rows = client
+        .query(&statement, &[&keys.kinds, &keys.organizations, &keys.ids])
+        .await
+        .map_err(from_driver)?;
     rows.iter().map(|row| Ok((key_of(row)?, uint(row.get(3))?))).collect()
 }
 
@@ -174,8 +178,19 @@ async fn write(
     let Columns { keys, expected, versions, bodies, created, changed, due, records, places, names, values } =
         Columns::of(documents, expected);
     let parameters: [&(dyn ToSql + Sync); 13] = [
-        &keys.kinds, &keys.organizations, &keys.ids, &expected, &versions, &bodies, &created, &changed, &due, &records,
-        &places, &names, &values,
+        &keys.kinds,
+        &keys.organizations,
+        &keys.ids,
+        &expected,
+        &versions,
+        &bodies,
+        &created,
+        &changed,
+        &due,
+        &records,
+        &places,
+        &names,
+        &values,
     ];
     let rows = client.query(&statement, &parameters).await.map_err(from_driver)?;
     write_tags(client, &keys).await?;
@@ -184,7 +199,8 @@ async fn write(
 
 /// Makes the rows of the tags what the documents say; those that stay are not touched.
 async fn write_tags(client: &impl GenericClient, keys: &Keys<'_>) -> Result<()> {
-    let changed = "documents d join unnest($1::smallint[], $2::text[], $3::text[]) as k (kind, organization, id)
+    let changed =
+        "documents d join unnest($1::smallint[], $2::text[], $3::text[]) as k (kind, organization, id)
         using (kind, organization, id)";
     let delete = format!(
         "delete from document_tags t using {changed}
@@ -199,7 +215,10 @@ async fn write_tags(client: &impl GenericClient, keys: &Keys<'_>) -> Result<()> 
     );
     for statement in [delete, insert] {
         let statement = client.prepare_cached(&statement).await.map_err(from_driver)?;
-        client.execute(&statement, &[&keys.kinds, &keys.organizations, &keys.ids]).await.map_err(from_driver)?;
+        client
+            .execute(&statement, &[&keys.kinds, &keys.organizations, &keys.ids])
+            .await
+            .map_err(from_driver)?;
     }
     Ok(())
 }
@@ -225,7 +244,8 @@ fn document_of(row: &Row) -> Result<Document> {
 }
 
 pub(super) async fn document(connection: Object, key: DocumentKey) -> Result<Option<Document>> {
-    let select = format!("select {DOCUMENT} from documents d where kind = $1 and organization = $2 and id = $3");
+    let select =
+        format!("select {DOCUMENT} from documents d where kind = $1 and organization = $2 and id = $3");
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let row = connection
         .query_opt(&statement, &[&(key.kind as i16), &key.organization.as_str(), &key.id])
@@ -263,7 +283,10 @@ fn ages(filter: &DocumentFilter, after: &str) -> String {
     let joins: String = (1..=others)
         .map(|place| {
             let name = format!("t{place}");
-            format!(" join document_tags {name} on {} and ({name}.created, {name}.id) = (a.created, a.id)", tag(&name, place))
+            format!(
+                " join document_tags {name} on {} and ({name}.created, {name}.id) = (a.created, a.id)",
+                tag(&name, place)
+            )
         })
         .collect();
     format!(
@@ -283,13 +306,10 @@ fn filter_values(filter: &DocumentFilter) -> Vec<Box<dyn ToSql + Sync + Send>> {
     values
 }
 
-async fn query(
-    connection: &Object,
-    sql: &str,
-    values: &[Box<dyn ToSql + Sync + Send>],
-) -> Result<Vec<Row>> {
+async fn query(connection: &Object, sql: &str, values: &[Box<dyn ToSql + Sync + Send>]) -> Result<Vec<Row>> {
     let statement = connection.prepare_cached(sql).await.map_err(from_driver)?;
-    let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> =
+        values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
     connection.query(&statement, &parameters).await.map_err(from_driver)
 }
 
@@ -327,7 +347,12 @@ pub(super) async fn count(connection: Object, filter: DocumentFilter, most: u64)
     rows.first().map_or(Ok(0), |row| uint(row.get(0)))
 }
 
-pub(super) async fn due(connection: Object, kind: DocumentKind, now: Timestamp, limit: usize) -> Result<Vec<Document>> {
+pub(super) async fn due(
+    connection: Object,
+    kind: DocumentKind,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Document>> {
     let select = format!(
         "select {DOCUMENT} from documents d where kind = $1 and due <= $2 order by due, organization, id limit $3"
     );
@@ -339,7 +364,11 @@ pub(super) async fn due(connection: Object, kind: DocumentKind, now: Timestamp, 
     rows.iter().map(document_of).collect()
 }
 
-pub(super) async fn all(connection: Object, after: Option<DocumentKey>, limit: usize) -> Result<Vec<Document>> {
+pub(super) async fn all(
+    connection: Object,
+    after: Option<DocumentKey>,
+    limit: usize,
+) -> Result<Vec<Document>> {
     let select = format!(
         "select {DOCUMENT} from documents d where (kind, organization, id) > ($1, $2, $3)
         order by kind, organization, id limit $4"

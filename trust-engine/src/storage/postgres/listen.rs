@@ -16,7 +16,8 @@ use crate::storage::{Change, DocumentChange, Listener};
 const RECONNECT: Duration = Duration::from_millis(500);
 
 pub(super) async fn notify(client: &impl GenericClient, changes: &[DocumentChange]) -> Result<()> {
-    let messages: Vec<String> = changes.iter().map(|change| Change::Document(change.key().clone()).to_message()).collect();
+    let messages: Vec<String> =
+        changes.iter().map(|change| Change::Document(change.key().clone()).to_message()).collect();
     let notify = "select pg_notify(current_schema(), message) from unnest($1::text[]) as message";
     let statement = client.prepare_cached(notify).await.map_err(from_driver)?;
     client.execute(&statement, &[&messages]).await.map_err(from_driver)?;

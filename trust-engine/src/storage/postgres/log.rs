@@ -166,8 +166,7 @@ pub(super) async fn records(
     start: u64,
     limit: usize,
 ) -> Result<Vec<StoredRecord>> {
-    let select =
-        format!(
+    let select = format!(
         "select {RECORD} from entries e {} where e.shard = $1 and e.index >= $2 order by e.index limit $3",
         payloads_where("true")
     );
@@ -219,7 +218,8 @@ pub(super) async fn ancestry(
     );
     let statement = connection.prepare_cached(&select).await.map_err(from_driver)?;
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-    let rows = connection.query(&statement, &[&id, &limit, &organization.as_str()]).await.map_err(from_driver)?;
+    let rows =
+        connection.query(&statement, &[&id, &limit, &organization.as_str()]).await.map_err(from_driver)?;
     rows.iter().map(record_of).collect()
 }
 

@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Head,
-    Listener, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace,
+    Head, Listener, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 
 pub(super) struct PostgresStore {
