@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::policies::stored_hash;
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::{Policy, PolicyDocument};
+use crate::policy::{Policy, PolicyDocument, PolicyHash};
 use crate::storage::Document;
 
 /// The policy in force. Decisions read it without a lock; the writer's thread, the follower's thread and an opening
@@ -51,6 +50,11 @@ impl CurrentPolicy {
         self.in_force.rcu(|old| Arc::clone(if old.version < new.version { &new } else { old }));
         self.generation.fetch_add(1, Ordering::Release);
     }
+}
+
+/// The hash of a policy as it is stored.
+pub(super) fn stored_hash(stored: &Document) -> PolicyHash {
+    PolicyHash::of_canonical(&stored.body)
 }
 
 /// Compiles a policy that the store holds.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::agent_cache::AgentCache;
 use super::ceilings;
-use super::current_policy::{CurrentPolicy, compile_stored};
+use super::current_policy::{CurrentPolicy, compile_stored, stored_hash};
 use super::instance::{Engine, Inner};
 use super::options::{Backend, Options};
-use super::policies::{policy_records, stored_hash};
+use super::policies::policy_records;
 use crate::clock::{SystemEntropy, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::current_policy::stored_hash;
 use super::instance::{Content, Engine};
 use crate::bounds::{MAX_ID_BYTES, check_line};
 use crate::clock::Timestamp;
@@ -25,11 +26,6 @@ pub struct PolicyVersion {
     pub since: Timestamp,
     /// Canonical JSON of the document.
     pub document: String,
-}
-
-/// The hash of a policy as it is stored.
-pub(super) fn stored_hash(stored: &Document) -> PolicyHash {
-    PolicyHash::of_canonical(&stored.body)
 }
 
 /// The policy in force and its history.

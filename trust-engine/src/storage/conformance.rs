@@ -16,15 +16,16 @@ use std::time::Duration;
 use pollster::block_on;
 use uuid::Uuid;
 
+use super::conformance_log::{Log, OWNER, organization, payload};
 use super::{
-    Append, Batch, Committed, DecodedRecord, DocumentChange, Filter, HashRun, Head, Scan, ShardRange,
-    StatCounts, StatsDelta, Store,
+    Committed, DecodedRecord, Filter, Head, Scan, ShardRange, StatCounts, StatsDelta, Store,
+    document_conformance,
 };
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
-use crate::provenance::{Entry, Frontier, Hash, HashRange, Parent, Payload, RecordType, Source};
+use crate::provenance::{Entry, Frontier, Hash, HashRange, Parent, RecordType, Source};
 
 /// Runs the whole suite.
 pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
@@ -33,98 +34,14 @@ pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     ancestry_goes_up_to_the_first_of_a_line(&*fresh());
     an_id_is_unique_within_its_organization(&*fresh());
     a_commit_is_all_or_nothing_and_then_visible(&*fresh());
-    super::document_conformance::run(&fresh);
+    document_conformance::run(&fresh);
     statistics_add_up(&*fresh());
     hashes_are_whole_or_an_error(&*fresh());
     checkpoints_are_kept_for_every_head(&*fresh());
     scans_find_exactly_what_the_filter_says(&*fresh());
 }
 
-const OWNER: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
-
-/// A writer that builds correct batches.
-pub(super) struct Log {
-    head: Head,
-    frontier: Frontier,
-    next: u128,
-}
-
-impl Log {
-    pub(super) fn claim(store: &dyn Store) -> Self {
-        let head = block_on(store.claim(0, OWNER)).unwrap();
-        Self { head, frontier: Frontier::default(), next: 0 }
-    }
-
-    fn entry(
-        &mut self,
-        organization: &str,
-        agent: Option<&str>,
-        kind: RecordType,
-        decision: Option<Decision>,
-    ) -> Entry {
-        self.next += 1;
-        Entry {
-            agent: agent.map(|agent| AgentId::parse(agent).unwrap()),
-            decision: decision.map(Into::into),
-            id: Uuid::from_u128(self.next),
-            organization: self::organization(organization),
-            parent: None,
-            payload: payload(self.next).commitment(),
-            policy: None,
-            reason_code: None,
-            source: Source::Engine,
-            time: Timestamp::from_micros(i64::try_from(self.next).unwrap() * 10),
-            kind,
-            v: 1,
-        }
-    }
-
-    fn batch(&self, entries: &[Entry]) -> (Batch, Frontier) {
-        let mut frontier = self.frontier.clone();
-        let mut hashes: Vec<HashRun> = Vec::new();
-        let mut appends = Vec::new();
-        for entry in entries {
-            let bytes = entry.to_bytes();
-            frontier.push(Hash::leaf(&bytes), |level, start, hash| {
-                hashes.push(HashRun { level, start, hashes: vec![hash] });
-            });
-            let payload = payload(entry.id.as_u128());
-            appends.push(Append { entry: entry.clone(), bytes, payload: std::sync::Arc::new(payload) });
-        }
-        let size = frontier.size();
-        let time = entries.last().map_or(self.head.time, |entry| entry.time);
-        let note = format!("note of size {size}");
-        let head = Head { size, root: frontier.root(), time, note, ..self.head.clone() };
-        let batch =
-            Batch { previous: self.head.clone(), head, appends, hashes, changes: vec![], stats: vec![] };
-        (batch, frontier)
-    }
-
-    fn commit(&mut self, store: &dyn Store, entries: &[Entry]) {
-        let (batch, frontier) = self.batch(entries);
-        let head = batch.head.clone();
-        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
-        (self.head, self.frontier) = (head, frontier);
-    }
-
-    pub(super) fn commit_changes(&self, store: &dyn Store, changes: Vec<DocumentChange>) -> Committed {
-        let (mut batch, _) = self.batch(&[]);
-        batch.head = batch.previous.clone();
-        batch.changes = changes;
-        block_on(store.commit(batch)).unwrap()
-    }
-}
-
-fn payload(seed: u128) -> Payload {
-    let mut salt = [7; 32];
-    salt[..16].copy_from_slice(&seed.to_be_bytes());
-    Payload { salt, bytes: format!("{{\"n\":{seed}}}").into_bytes() }
-}
-
-pub(super) fn organization(name: &str) -> OrganizationId {
-    OrganizationId::parse(name).unwrap()
-}
 
 fn by_id(store: &dyn Store, name: &str, id: Uuid) -> Option<DecodedRecord> {
     block_on(store.record_by_id(&organization(name), id)).unwrap()

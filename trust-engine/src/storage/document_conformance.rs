@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pollster::block_on;
 use uuid::Uuid;
 
-use super::conformance::{Log, organization};
+use super::conformance_log::{Log, organization};
 use super::{
     After, Committed, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace,
     Store, Tag,

@@ -11,6 +11,8 @@ mod coalescer;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
+mod conformance_log;
+#[cfg(any(test, feature = "testing"))]
 pub mod counter_conformance;
 mod counters;
 mod document;
