@@ -4,7 +4,6 @@
 
 #[cfg(feature = "postgres")]
 #[path = "support/postgres.rs"]
-#[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
 
 use std::cell::Cell;
@@ -82,12 +81,14 @@ fn tags(bits: u8) -> Vec<Tag> {
     all.into_iter().enumerate().filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, tag)| tag).collect()
 }
 
+type Model = BTreeMap<(DocumentKind, String), Document>;
+
 /// A store, and what must be in it.
 struct Life<'a> {
     store: &'a dyn Store,
     head: &'a Head,
     organization: OrganizationId,
-    model: BTreeMap<(DocumentKind, String), Document>,
+    model: Model,
 }
 
 impl Life<'_> {
@@ -96,10 +97,7 @@ impl Life<'_> {
     }
 
     /// The changes of a batch, the places of the outdated ones, and the model after it.
-    fn plan(
-        &self,
-        draws: &[Draw],
-    ) -> (Vec<DocumentChange>, Vec<usize>, BTreeMap<(DocumentKind, String), Document>) {
+    fn plan(&self, draws: &[Draw]) -> (Vec<DocumentChange>, Vec<usize>, Model) {
         let (mut model, mut changes, mut outdated) = (self.model.clone(), Vec::new(), Vec::new());
         for (place, draw) in draws.iter().enumerate() {
             let (kind, id) = (KINDS[draw.kind], IDS[draw.id].to_owned());

@@ -18,10 +18,10 @@ use server::Server;
 use support::Schema;
 use trust_engine::blocking::Engine;
 use trust_engine::ceiling::{Charged, CounterKey, LeaseAnswer, LeaseRequest, LeaseRequests, Unspent, Window};
-use trust_engine::storage::{self, Change, CounterStore, LeaseCallback, Redis};
+use trust_engine::storage::{self, Change, CounterStore, DocumentKey, DocumentKind, LeaseCallback, Redis};
 use trust_engine::{
-    AgentId, CeilingRequest, Clock, ErrorKind, GateRequest, NewAgent, Options, OrganizationId, Result,
-    SystemClock, TimeRange, WindowKind,
+    CeilingRequest, Clock, ErrorKind, GateRequest, NewAgent, Options, OrganizationId, Result, SystemClock,
+    TimeRange, WindowKind,
 };
 
 /// Counters in memory that stand for a durable authority which several engines share.
@@ -530,8 +530,9 @@ fn engines_tell_each_other_what_changed_and_share_a_copy_of_statistics() {
     other.listen(Box::new(move |change| drop(tell.send(change))));
     let wait = || told.recv_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(wait(), Change::Anything, "what changed before is not told");
-    let agent = Change::Agent(OrganizationId::default(), AgentId::parse("agent_001").unwrap());
-    for change in [agent, Change::Policy] {
+    let key = |kind, id: &str| DocumentKey { kind, organization: OrganizationId::default(), id: id.into() };
+    for (kind, id) in [(DocumentKind::Agent, "agent_001"), (DocumentKind::Policy, "policy")] {
+        let change = Change::Document(key(kind, id));
         one.tell(&change);
         assert_eq!(wait(), change);
     }

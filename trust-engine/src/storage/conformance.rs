@@ -21,7 +21,6 @@ use super::{
     Committed, DecodedRecord, Filter, Head, Scan, ShardRange, StatCounts, StatsDelta, Store,
     document_conformance,
 };
-use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;

@@ -231,15 +231,14 @@ fn tags_and_due_times_follow_the_document(store: &dyn Store) {
     let due = |now| {
         let due =
             block_on(store.due_documents(DocumentKind::Agent, Timestamp::from_micros(now), 10)).unwrap();
-        due.iter().map(|document| document.key.clone()).collect::<Vec<_>>()
+        due.into_iter().map(|document| document.key.id).collect::<Vec<_>>()
     };
-    let a = key(DocumentKind::Agent, "o", "a");
     let first = tagged(1, &[("status", "ACTIVE"), ("tier", "LOW")], Some(50));
     let other = Document { due: Some(Timestamp::from_micros(40)), ..agent("p", "b", 1) };
     assert_eq!(log.commit_changes(store, vec![set(None, &first), set(None, &other)]), Committed::Yes);
-    assert_eq!(due(39), []);
-    assert_eq!(due(40), [other.key.clone()]);
-    assert_eq!(due(50), [other.key.clone(), a.clone()]);
+    assert_eq!(due(39), [""; 0]);
+    assert_eq!(due(40), ["b"]);
+    assert_eq!(due(50), ["b", "a"]);
     let one = block_on(store.due_documents(DocumentKind::Agent, Timestamp::from_micros(99), 1)).unwrap();
     assert_eq!(ids(&one), ["b"]);
     assert_eq!(
@@ -250,13 +249,13 @@ fn tags_and_due_times_follow_the_document(store: &dyn Store) {
     assert_eq!(log.commit_changes(store, vec![set(Some(1), &second)]), Committed::Yes);
     assert_eq!(list(store, &filter("o", &[("tier", "LOW")]), 9), []);
     assert_eq!(list(store, &filter("o", &[("tier", "HIGH"), ("status", "ACTIVE")]), 9), [second]);
-    assert_eq!(due(30), [a.clone()]);
+    assert_eq!(due(30), ["a"]);
     let third = tagged(3, &[], None);
     assert_eq!(log.commit_changes(store, vec![set(Some(2), &third)]), Committed::Yes);
-    assert_eq!(due(99), [other.key.clone()]);
+    assert_eq!(due(99), ["b"]);
     assert_eq!(list(store, &filter("o", &[("status", "ACTIVE")]), 9), []);
     assert_eq!(list(store, &filter("o", &[]), 9), [third]);
     assert_eq!(log.commit_changes(store, vec![remove(Some(1), &other.key)]), Committed::Yes);
-    assert_eq!(due(99), []);
+    assert_eq!(due(99), [""; 0]);
     assert_eq!(list(store, &filter("p", &[]), 9), []);
 }
