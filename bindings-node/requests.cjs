@@ -81,6 +81,13 @@ function fields(value, shape, within = '') {
   return set
 }
 
+/** Likewise, where a misspelt name would be an answer about something else. */
+function onlyFields(value, shape) {
+  const unknown = Object.keys(value).find((name) => !Object.hasOwn(shape, name))
+  if (unknown !== undefined) throw invalid(unknown, `is not a field; there are ${Object.keys(shape).join(', ')}`)
+  return fields(value, shape)
+}
+
 /** The fields of a gate's request, in the order of src/engine.rs. */
 function gateFields(request) {
   const { agentId, role, tier, organization, caller, onBehalfOf, traceparent, context } = object('request', request)
@@ -123,13 +130,13 @@ const QUERY = {
 }
 
 function queryOf(query = {}) {
-  return fields(object('query', query), QUERY)
+  return onlyFields(object('query', query), QUERY)
 }
 
 const AGENT_QUERY = { tier: text, status: text, family: text, pageSize: number, pageToken: text }
 
 function agentQueryOf(query = {}) {
-  return fields(object('query', query), AGENT_QUERY)
+  return onlyFields(object('query', query), AGENT_QUERY)
 }
 
 /** The scope of records and counts: always one organization, or the fleet if it was asked for. */

@@ -388,8 +388,9 @@ impl NativeEngine {
     /// JSON of a page of agents.
     #[napi(catch_unwind)]
     pub fn agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
-        self.start(slot, move |engine| async move {
-            let page = engine.agents().of(organization(org.as_deref())?).list(&query.into_query()?).await?;
+        self.search(slot, move |engine| {
+            let query = query.into_query()?;
+            let page = block_on(engine.agents().of(organization(org.as_deref())?).list(&query))?;
             Ok(json(Ok(serde_json::json!({ "data": page.agents, "nextPageToken": page.next }))))
         })
     }
@@ -397,8 +398,9 @@ impl NativeEngine {
     /// JSON of the number of agents.
     #[napi(catch_unwind)]
     pub fn count_agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
-        self.start(slot, move |engine| async move {
-            let count = engine.agents().of(organization(org.as_deref())?).count(&query.into_query()?).await?;
+        self.search(slot, move |engine| {
+            let query = query.into_query()?;
+            let count = block_on(engine.agents().of(organization(org.as_deref())?).count(&query))?;
             Ok(json(Ok(count)))
         })
     }
@@ -495,6 +497,22 @@ impl NativeEngine {
             }
             Err(error) => Some(failed(error)),
         }
+    }
+
+    /// Starts a search on another thread; in a store of this process only a few run at a time.
+    fn search(
+        &self,
+        slot: u32,
+        call: impl FnOnce(Engine) -> Result<Value> + Send + 'static,
+    ) -> Option<Value> {
+        let searches = Rc::clone(&self.searches);
+        self.start(slot, |engine| async move {
+            let search = move || call(engine);
+            match searches.are_local() {
+                true => searches.run(search).await?,
+                false => offload(search).await.ok_or_else(panicked)?,
+            }
+        })
     }
 }
 

@@ -151,18 +151,23 @@ fn agents_are_imported_from_a_file_and_what_is_refused_is_named_by_its_line() {
         ]
         .map(String::from),
     );
-    std::fs::write(&file, lines.join("\n")).unwrap();
+    let bytes = [&b"\xEF\xBB\xBF"[..], lines.join("\n").as_bytes(), b"\n\xFF\n"].concat();
+    std::fs::write(&file, bytes).unwrap();
     let import = || run(&["agent", "import", "--store", text(&store), "--organization", "o", text(&file)]);
     let (code, first) = import();
-    assert_eq!((code, &first["registered"], &first["refused"]), (1, &50.into(), &4.into()), "{first}");
+    assert_eq!((code, &first["registered"], &first["refused"]), (1, &50.into(), &5.into()), "{first}");
     let told = first["refusals"].as_array().unwrap();
-    for (refusal, (line, part)) in
-        told.iter().zip([(52, "no JSON object"), (53, "teir"), (54, "duplicate"), (55, "already")])
-    {
+    for (refusal, (line, part)) in told.iter().zip([
+        (52, "no JSON object"),
+        (53, "teir"),
+        (54, "duplicate"),
+        (55, "already"),
+        (56, "UTF-8"),
+    ]) {
         assert!(refusal["line"] == line && refusal["issue"].as_str().unwrap().contains(part), "{refusal}");
     }
     let (_, again) = import();
-    assert_eq!((&again["registered"], &again["refused"]), (&0.into(), &54.into()), "{again}");
+    assert_eq!((&again["registered"], &again["refused"]), (&0.into(), &55.into()), "{again}");
     let (_, listed) = run(&["agent", "list", "--store", text(&store), "--organization", "o", "--limit", "2"]);
     assert_eq!((&listed["total"], &listed["data"][1]["id"]), (&50.into(), &"imported_1".into()), "{listed}");
     assert_eq!(run(&["log", "verify", text(&store)]).0, 0);

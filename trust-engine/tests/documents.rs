@@ -168,7 +168,7 @@ impl Life<'_> {
             let filter = DocumentFilter { kind, organization: self.organization.clone(), tags: tags(bits) };
             let before = self.wanted(&filter);
             assert_eq!(block_on(self.store.count_documents(&filter, 100)).unwrap(), before.len() as u64);
-            let first = block_on(self.store.documents(&filter, None, page)).unwrap();
+            let first = block_on(self.store.documents(&filter, None, page)).unwrap().documents;
             assert_eq!(first, before[..page.min(before.len())]);
             self.commit(std::slice::from_ref(between));
             let Some(last) = first.last() else { continue };
@@ -178,7 +178,8 @@ impl Life<'_> {
                 .into_iter()
                 .filter(|document| (document.created, &document.key.id) > (place.created, &place.id))
                 .collect();
-            assert_eq!(block_on(self.store.documents(&filter, Some(&place), 100)).unwrap(), after);
+            let rest = block_on(self.store.documents(&filter, Some(&place), 100)).unwrap();
+            assert_eq!((rest.documents, rest.rest), (after, None));
         }
     }
 
@@ -271,4 +272,50 @@ fn postgres_holds_what_a_map_would() {
     let schema = support::Schema::new();
     let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
     run(&*store, 40);
+}
+
+/// Two tags that many documents have and none has together: every page does a bounded amount of work, and the pages come
+/// to the end.
+#[test]
+fn tags_that_never_meet_are_passed_over_in_bounded_steps() {
+    const MANY: u64 = 30_000;
+    let store = storage::memory();
+    let head = block_on(store.claim(0, Uuid::from_u128(1))).unwrap();
+    let organization = OrganizationId::default();
+    let document = |n: u64| Document {
+        key: DocumentKey {
+            kind: DocumentKind::Agent,
+            organization: organization.clone(),
+            id: format!("{n:06}"),
+        },
+        version: 1,
+        body: "{}".into(),
+        created: Timestamp::from_micros(n.cast_signed()),
+        changed: Timestamp::from_micros(1),
+        tags: match n {
+            MANY => tags(0b011),
+            n if n.is_multiple_of(2) => tags(0b001),
+            _ => tags(0b010),
+        },
+        due: None,
+        record: Uuid::from_u128(1),
+    };
+    let set = |n| DocumentChange { expected: None, after: After::Document(Box::new(document(n))) };
+    let (previous, changes) = (head.clone(), (0..=MANY).map(set).collect());
+    let batch = Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![] };
+    assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+    let filter =
+        DocumentFilter { kind: DocumentKind::Agent, organization: organization.clone(), tags: tags(0b011) };
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = block_on(store.documents(&filter, after.as_ref(), 10)).unwrap();
+        found.extend(page.documents);
+        (after, pages) = (page.rest, pages + 1);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [document(MANY)]);
+    assert!((3..20).contains(&pages), "{pages} pages");
+    assert_eq!(block_on(store.count_documents(&filter, 10)).unwrap(), 1);
 }

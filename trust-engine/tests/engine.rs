@@ -438,7 +438,7 @@ fn folders_that_are_not_stores_are_refused_and_left_alone() {
     std::fs::write(folder.path().join("file"), "x").unwrap();
     assert_eq!(open("file").kind(), ErrorKind::Foreign);
     std::fs::create_dir(folder.path().join("newer")).unwrap();
-    std::fs::write(folder.path().join("newer/FORMAT"), "trust-engine store\nformat 2\n").unwrap();
+    std::fs::write(folder.path().join("newer/FORMAT"), "trust-engine store\nformat 99\n").unwrap();
     assert_eq!(open("newer").kind(), ErrorKind::Unsupported);
     let store = folder.path().join("store");
     Engine::open(Options::embedded(&store)).unwrap().close();

@@ -269,6 +269,29 @@ fn an_id_that_two_engines_take_at_once_is_given_to_one_and_harms_no_other_record
 }
 
 #[test]
+fn an_id_of_a_verdict_that_another_engine_was_told_costs_that_verdict_and_no_other() {
+    let schema = Schema::new();
+    let slow = Engine::open(schema.options().linger(Duration::from_millis(500))).unwrap();
+    let other = Engine::open(schema.options()).unwrap();
+    let decide = |agent: &str| slow.decide_gate(&GateRequest::new(agent, "DATA_ANALYST")).unwrap();
+    let (verdict, ticket) = decide("told");
+    let bystanders: Vec<_> = (0..20).map(|n| decide(&format!("bystander_{n}"))).collect();
+    // The verdict's id is known before its record is committed, and somebody writes a record with it.
+    let taken = other.log().record(alert("thief").id(verdict.id())).unwrap();
+    assert_eq!(taken.id(), verdict.id());
+    assert_eq!(ticket.wait().unwrap_err().kind(), ErrorKind::Conflict);
+    for (bystander, ticket) in bystanders {
+        assert_eq!(ticket.wait().unwrap().unwrap().id(), bystander.id());
+    }
+    // The lost verdict is owned up to.
+    slow.log().record(alert("later")).unwrap();
+    let gaps = slow.log().query(&Query::new().kind(RecordType::Gap)).unwrap().records;
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(gaps[0].details().unwrap().unwrap()["verdicts"]["ROLE_GATE.DENY"], 1);
+    assert!(slow.log().verify_all().unwrap().iter().all(Report::is_clean));
+}
+
+#[test]
 fn nothing_is_signed_on_top_of_a_database_that_was_set_back() {
     let schema = Schema::new();
     let engine = Engine::open(schema.options()).unwrap();

@@ -118,3 +118,25 @@ fn errors_that_are_the_operators_business_tell_the_caller_nothing() {
         assert_eq!(body["retryAfter"].is_number(), status == 503);
     }
 }
+
+#[test]
+fn a_retry_in_another_span_of_its_trace_is_the_same_request() {
+    let engine = engine();
+    let caller = Caller::new();
+    let span = |n: u32| format!("00-0af7651916cd43dd8448eb211c80319c-{n:016x}-01");
+    let record =
+        br#"{"id":"6c7a1b2e-0d4f-4b6e-9a51-0f2f8b1c9d3e","type":"ALERT","agentId":"a","decision":"DENY"}"#;
+    let ceiling = br#"{"agentId":"agent_001","resourceType":"API_CALLS","requestedAmount":7}"#;
+    let mut leaves = Vec::new();
+    for n in 1..4 {
+        let span = span(n);
+        let calls = engine.json(&caller).traceparent(&span);
+        let recorded = block_on(calls.record(record));
+        assert_eq!(recorded.status, 201, "{}", recorded.body);
+        leaves.push(serde_json::from_str::<Value>(&recorded.body).unwrap()["leafIndex"].clone());
+        let checked = block_on(calls.check_ceiling(ceiling, Some("key-1")));
+        let usage = serde_json::from_str::<Value>(&checked.body).unwrap()["currentUsage"].clone();
+        assert_eq!((checked.status, usage), (200, 7.into()), "{}", checked.body);
+    }
+    assert!(leaves.iter().all(|leaf| *leaf == leaves[0]), "{leaves:?}");
+}

@@ -357,7 +357,7 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
         organization: OrganizationId::default(),
         tags: Vec::new(),
     };
-    let documents = block_on(store.documents(&filter, None, 10)).unwrap();
+    let documents = block_on(store.documents(&filter, None, 10)).unwrap().documents;
     let commits = u64::from(done.load(Ordering::SeqCst));
     assert!(
         commits > 0 && documents.iter().map(|document| document.version).eq([commits; 3]),

@@ -150,7 +150,7 @@ fn an_entry_changed_together_with_its_tree_hash_is_found_by_its_checkpoint() {
 fn state_that_was_changed_behind_the_log_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(Options::embedded(folder.path())).unwrap();
-    for tier in ["UNKNOWN", "TRUSTED"] {
+    for tier in ["UNKNOWN", "TRUSTED", "BASIC", "VERIFIED"] {
         engine.agents().register(trust_engine::NewAgent::new(tier).tier(tier)).unwrap();
     }
     assert!(engine.log().verify(None).unwrap().is_clean());
@@ -176,18 +176,23 @@ fn state_that_was_changed_behind_the_log_is_found() {
     let read =
         |store: &dyn Store, key: &DocumentKey| pollster::block_on(store.document(key)).unwrap().unwrap();
     write(&|store| {
+        // With a version that no record has made, and a tag that its content does not have.
+        let mut suspended = read(store, &key_of(DocumentKind::Agent, "BASIC"));
+        suspended.version += 1;
+        let mut mistagged = read(store, &key_of(DocumentKind::Agent, "VERIFIED"));
+        mistagged.tags.retain(|tag| tag.name != "status");
         let mut risen = read(store, &key_of(DocumentKind::Agent, "UNKNOWN"));
         risen.body = risen.body.replace("\"tier\":\"UNKNOWN\"", "\"tier\":\"PRIVILEGED\"");
         let mut unregistered = read(store, &key_of(DocumentKind::Agent, "TRUSTED"));
         unregistered.key.id = "X".into();
-        vec![risen, unregistered]
+        vec![risen, unregistered, suspended, mistagged]
     });
     {
         let store = storage::embedded(folder.path()).unwrap();
         let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
-        assert_eq!(report.findings.len(), 2, "{report}");
+        assert_eq!(report.findings.len(), 4, "{report}");
         let found: Vec<_> = report.findings.iter().map(|found| (found.index, found.damage)).collect();
-        assert_eq!(found, [(1, Damage::StateChanged), (2, Damage::StateChanged)], "{report}");
+        assert_eq!(found, [1, 2, 3, 4].map(|index| (index, Damage::StateChanged)), "{report}");
     }
     // Another policy with the hash that fits it: neither verification nor opening takes it for the recorded one.
     let mut open = trust_engine::PolicyDocument::published_default().unwrap();

@@ -81,7 +81,7 @@ function addRoutes(app: FastifyInstance, guard: Guard, engine: TrustEngine, prob
       healthRoutes(api, probe)
       gateRoutes(api, guard)
       ceilingRoutes(api, guard)
-      provenanceRoutes(api, guard)
+      provenanceRoutes(api, guard, engine)
       statsRoutes(api, guard, engine, cache)
       agentRoutes(api, guard, engine)
     }

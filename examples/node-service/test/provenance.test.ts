@@ -47,6 +47,42 @@ onEveryStore('provenance', (store) => {
     assert.equal(await caching('/provenance/00000000-0000-7000-8000-000000000000'), 'no-store')
   })
 
+  test('organizations may choose the same id, and neither hides the other', async () => {
+    const { client } = running()
+    const id = '5b0d1f5e-7a0c-4b7e-8d55-8a3a1c0de111'
+    const write = (agentId: string, key: 'host' | 'stranger' = 'host') =>
+      client.post('/provenance', { id, type: 'ALERT', agentId, decision: 'DENY' }, { key })
+    assert.equal((await write('ours')).status, 201)
+    assert.equal((await write('theirs', 'stranger')).status, 201)
+    const agentOf = async (path: string, key: 'stranger' | 'auditor') => (await client.get(path, { key })).json<RecordAnswer>().agentId
+    assert.equal((await client.get(`/provenance/${id}`)).json<RecordAnswer>().agentId, 'ours')
+    assert.equal(await agentOf(`/provenance/${id}`, 'stranger'), 'theirs')
+    const ambiguous = await client.get(`/provenance/${id}`, { key: 'auditor' })
+    assert.deepEqual([ambiguous.status, ambiguous.error().details?.field], [400, 'organization'])
+    assert.equal(await agentOf(`/provenance/${id}?organizationId=default`, 'auditor'), 'ours')
+    const refused = await client.get(`/provenance/${id}?organizationId=default`, { key: 'stranger' })
+    assert.equal(refused.error().code, 'P6_FORBIDDEN')
+  })
+
+  test('a record says who wrote it, for whom, and in which trace', async () => {
+    const { client } = running()
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    const body = { type: 'ESCALATION', agentId: 'traced', decision: 'APPROVED_BY_TWO', onBehalfOf: 'user-7' }
+    const record = (await client.post('/provenance', body, { headers: { traceparent } })).json<RecordAnswer>()
+    const said = ({ source, decision, onBehalfOf, traceparent }: RecordAnswer) => ({ source, decision, onBehalfOf, traceparent })
+    assert.deepEqual(said(record), { source: 'HOST', decision: 'APPROVED_BY_TWO', onBehalfOf: 'user-7', traceparent })
+    const found = (await client.get('/provenance?decision=APPROVED_BY_TWO')).json<PageAnswer>()
+    assert.deepEqual(found.data.map((record) => record.id), [record.id])
+
+    const gate = { agentId: 'traced', role: 'DATA_ANALYST', onBehalfOf: 'user-7' }
+    const { provenanceId } = (await client.post('/role-gates/evaluate', gate, { headers: { traceparent } })).json<{ provenanceId: string }>()
+    const verdict = (await client.get(`/provenance/${provenanceId}`)).json<RecordAnswer>()
+    assert.deepEqual(said(verdict), { source: 'ENGINE', decision: 'DENY', onBehalfOf: 'user-7', traceparent })
+    // A header that is none is left out, as the recommendation wants it.
+    const odd = await client.post('/provenance', body, { headers: { traceparent: '00-0-0-00' } })
+    assert.deepEqual([odd.status, odd.json<RecordAnswer>().traceparent], [201, undefined])
+  })
+
   test('a record of another organization is not there, but for the fleet', async () => {
     const { client } = running()
     const { id } = await client.record('secret', {}, { key: 'stranger' })

@@ -143,6 +143,23 @@ impl CeilingRequest {
         }
     }
 
+    /// Whether another request is a retry of this one: only its trace may differ, as each try has its own.
+    pub(crate) fn is_retried_as(&self, other: &Self) -> bool {
+        let Self {
+            agent_id,
+            resources,
+            tier,
+            organization,
+            caller,
+            on_behalf_of,
+            traceparent: _,
+            request_id,
+        } = self;
+        (agent_id, resources, tier, organization)
+            == (&other.agent_id, &other.resources, &other.tier, &other.organization)
+            && (caller, on_behalf_of, request_id) == (&other.caller, &other.on_behalf_of, &other.request_id)
+    }
+
     pub(crate) fn agent_name(&self) -> &str {
         &self.agent_id
     }

@@ -5,12 +5,8 @@ use crate::bounds::{MAX_NAME_BYTES, check_optional_line};
 use crate::error::{Error, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::cursor;
+use crate::log::recorded::{FAMILY, STATUS, TIER};
 use crate::storage::{DocumentFilter, DocumentKind, DocumentPlace, Tag};
-
-/// The names of the tags that agents are found by.
-pub(super) const TIER: &str = "tier";
-pub(super) const STATUS: &str = "status";
-pub(super) const FAMILY: &str = "family";
 
 /// Most agents per page.
 const MAX_PAGE: usize = 1000;
@@ -34,10 +30,11 @@ pub struct AgentQuery {
 /// A page of agents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentPage {
-    /// The agents, in the order of their registration.
+    /// The agents, in the order of their registration; there may be fewer than asked for, or none, although there are
+    /// more to come.
     pub agents: Vec<Agent>,
-    /// The cursor to go on with; `None` after the last page. Agents that are registered or changed meanwhile neither
-    /// shift nor repeat any.
+    /// The cursor to go on with; `None` after the last page. Agents that are registered or changed meanwhile
+    /// neither shift nor repeat any.
     pub next: Option<String>,
 }
 
@@ -103,13 +100,19 @@ impl AgentQuery {
             organization: organization.clone(),
             tags: tags.into_iter().flatten().collect(),
         };
-        let after = self.cursor.as_deref().map(|text| cursor::read(text, &filter)).transpose()?;
+        let after = self.cursor.as_deref().map(|text| resume(text, &filter)).transpose()?;
         Ok((filter, after))
     }
 
-    /// The cursor for the agents after `last`.
-    pub(super) fn cursor(filter: &DocumentFilter, last: &Agent) -> Result<String> {
-        let place = DocumentPlace { created: last.registered_at, id: last.id.as_str().to_owned() };
-        cursor::write(&place, filter)
+    /// The cursor for the agents after a place.
+    pub(super) fn cursor(filter: &DocumentFilter, place: &DocumentPlace) -> Result<String> {
+        cursor::write(place, filter)
     }
+}
+
+/// The place in a cursor, which anybody may have made.
+fn resume(text: &str, filter: &DocumentFilter) -> Result<DocumentPlace> {
+    let place: DocumentPlace = cursor::read(text, filter)?;
+    AgentId::parse(&place.id).map_err(|_| cursor::malformed())?;
+    Ok(place)
 }

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use uuid::Uuid;
 
-use super::agent_query::{AgentPage, AgentQuery, FAMILY, STATUS, TIER};
+use super::agent_query::{AgentPage, AgentQuery};
 use super::instance::{Content, Engine, acknowledged};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::Ticket;
-use crate::log::recorded::agent_key;
+use crate::log::recorded::{agent_document, agent_key};
 use crate::provenance::{Receipt, RecordType};
-use crate::storage::{After, Document, DocumentChange, MAX_COUNT, Tag};
+use crate::storage::{After, Document, DocumentChange, MAX_COUNT};
 
 /// An agent as it was committed, and the receipt of the record that says so.
 #[derive(Clone, Debug)]
@@ -176,14 +175,14 @@ impl Agents<'_> {
     async fn try_list(&self, query: &AgentQuery) -> Result<AgentPage> {
         let (filter, after) = query.check(&self.organization)?;
         let store = &self.engine.0.store;
-        let found = store.documents(&filter, after.as_ref(), query.page_size() + 1).await?;
-        let mut agents = found.iter().map(agent_of).collect::<Result<Vec<Agent>>>()?;
-        let more = agents.len() > query.page_size();
-        agents.truncate(query.page_size());
-        let next = match agents.last().filter(|_| more) {
-            Some(last) => Some(AgentQuery::cursor(&filter, last)?),
-            None => None,
-        };
+        // One more than asked for tells whether there is another page.
+        let mut page = store.documents(&filter, after.as_ref(), query.page_size() + 1).await?;
+        if page.documents.len() > query.page_size() {
+            page.documents.truncate(query.page_size());
+            page.rest = page.documents.last().map(Document::place);
+        }
+        let agents = page.documents.iter().map(agent_of).collect::<Result<Vec<Agent>>>()?;
+        let next = page.rest.map(|place| AgentQuery::cursor(&filter, &place)).transpose()?;
         Ok(AgentPage { agents, next })
     }
 
@@ -249,7 +248,7 @@ impl Agents<'_> {
         };
         let draft = self.engine.draft(content, self.engine.now());
         let expected = before.map(|before| before.version);
-        let document = document_of(&after, draft.id)?;
+        let document = agent_document(&after, draft.id)?;
         let change = DocumentChange { expected, after: After::Document(Box::new(document)) };
         let agent = Arc::new(after);
         let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
@@ -262,27 +261,6 @@ impl Agents<'_> {
     fn not_found(&self, id: &AgentId) -> Error {
         Error::new(ErrorKind::NotFound, format!("agent {id} is not registered in {}", self.organization))
     }
-}
-
-/// An agent as it is stored, made by `record`.
-fn document_of(agent: &Agent, record: Uuid) -> Result<Document> {
-    let no_json = |error| Error::new(ErrorKind::Corrupt, "an agent cannot be stored").caused_by(error);
-    let family = agent.family.as_ref().unwrap_or(&agent.id);
-    Ok(Document {
-        key: agent_key(&agent.organization, &agent.id),
-        version: agent.version,
-        body: serde_json::to_string(agent).map_err(no_json)?,
-        created: agent.registered_at,
-        changed: agent.changed_at,
-        // In the order of their names.
-        tags: vec![
-            Tag::new(FAMILY, family.as_str()),
-            Tag::new(STATUS, agent.status.as_str()),
-            Tag::new(TIER, agent.tier.as_str()),
-        ],
-        due: None,
-        record,
-    })
 }
 
 /// Reads an agent from its document.

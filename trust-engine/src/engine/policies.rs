@@ -15,6 +15,9 @@ use crate::policy::{Policy, PolicyDocument, PolicyHash};
 use crate::provenance::{MAX_PAYLOAD_BYTES, Receipt, RecordType};
 use crate::storage::{After, DecodedRecord, Document, DocumentChange, Filter, Scan, ShardRange};
 
+/// Records of the policy's history that are read at a time: each may have megabytes.
+const HISTORY_PAGE: usize = 16;
+
 /// A version of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyVersion {
@@ -122,6 +125,7 @@ impl Policies<'_> {
             let mut of_shard = Vec::new();
             let mut rest = Some(ShardRange { shard: head.shard, start: 0, end: head.size });
             while let Some(range) = rest.filter(|_| of_shard.len() < limit) {
+                let limit = limit.min(HISTORY_PAGE);
                 let scan = Scan { filter: policy_records(), range, newest_first: true, limit };
                 let found = store.scan(&scan).await?;
                 let recorded = found.records.iter().filter_map(recorded_version);

@@ -1,11 +1,14 @@
 //! The documents that records tell of: their keys, and what a record says that a document is.
 
 use serde_json::Value;
+use uuid::Uuid;
 
+use crate::agent::Agent;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::PolicyHash;
 use crate::provenance::{Entry, Payload, RecordType};
-use crate::storage::{Document, DocumentKey, DocumentKind};
+use crate::storage::{Document, DocumentKey, DocumentKind, Tag};
 
 /// The key of an agent's document.
 pub(crate) fn agent_key(organization: &OrganizationId, id: &AgentId) -> DocumentKey {
@@ -26,6 +29,32 @@ pub(crate) fn changed_document(entry: &Entry) -> Option<DocumentKey> {
     }
 }
 
+/// The names of the tags that agents are found by.
+pub(crate) const FAMILY: &str = "family";
+pub(crate) const STATUS: &str = "status";
+pub(crate) const TIER: &str = "tier";
+
+/// An agent's document, made by `record`.
+pub(crate) fn agent_document(agent: &Agent, record: Uuid) -> Result<Document> {
+    let no_json = |error| Error::new(ErrorKind::Corrupt, "an agent cannot be stored").caused_by(error);
+    let family = agent.family.as_ref().unwrap_or(&agent.id);
+    Ok(Document {
+        key: agent_key(&agent.organization, &agent.id),
+        version: agent.version,
+        body: serde_json::to_string(agent).map_err(no_json)?,
+        created: agent.registered_at,
+        changed: agent.changed_at,
+        // In the order of their names.
+        tags: vec![
+            Tag::new(FAMILY, family.as_str()),
+            Tag::new(STATUS, agent.status.as_str()),
+            Tag::new(TIER, agent.tier.as_str()),
+        ],
+        due: None,
+        record,
+    })
+}
+
 /// A version of a document as its record left it.
 pub(crate) struct RecordedVersion {
     pub(crate) version: u64,
@@ -33,7 +62,7 @@ pub(crate) struct RecordedVersion {
 }
 
 enum Content {
-    Json(Value),
+    Agent(Box<Agent>),
     Policy(Option<PolicyHash>),
 }
 
@@ -41,23 +70,33 @@ impl RecordedVersion {
     /// The version that a record tells of; `None` if its payload is gone.
     pub(crate) fn of(entry: &Entry, payload: Option<&Payload>) -> Option<Self> {
         let mut body = payload?.json().ok()?;
-        let version_of = |body: &Value| body.get("version").and_then(Value::as_u64);
         match entry.kind {
             RecordType::Agent => {
-                let after = body.get_mut("after").map(Value::take)?;
-                Some(Self { version: version_of(&after)?, content: Content::Json(after) })
+                let agent: Agent = serde_json::from_value(body.get_mut("after").map(Value::take)?).ok()?;
+                Some(Self { version: agent.version, content: Content::Agent(Box::new(agent)) })
             }
-            _ => Some(Self { version: version_of(&body)?, content: Content::Policy(entry.policy) }),
+            _ => {
+                let version = body.get("version").and_then(Value::as_u64)?;
+                Some(Self { version, content: Content::Policy(entry.policy) })
+            }
         }
     }
 
-    /// Whether a document has the recorded content.
-    pub(crate) fn is_content_of(&self, document: &Document) -> bool {
-        match &self.content {
-            Content::Json(body) => {
-                serde_json::from_str::<Value>(&document.body).is_ok_and(|stored| stored == *body)
+    /// Whether a document is the recorded one: content, tags and times.
+    pub(crate) fn is(&self, document: &Document) -> bool {
+        let expected = match &self.content {
+            Content::Agent(agent) => agent_document(agent, document.record).ok(),
+            Content::Policy(hash) => {
+                let same = Some(PolicyHash::of_canonical(&document.body)) == *hash;
+                same.then(|| Document { tags: Vec::new(), due: None, ..document.clone() })
             }
-            Content::Policy(hash) => Some(PolicyHash::of_canonical(&document.body)) == *hash,
-        }
+        };
+        let parsed = |body: &str| serde_json::from_str::<Value>(body).ok();
+        // The body is compared as JSON: a later version of this crate may order its fields otherwise.
+        expected.is_some_and(|expected| {
+            document.version == self.version
+                && parsed(&expected.body) == parsed(&document.body)
+                && *document == Document { body: document.body.clone(), ..expected }
+        })
     }
 }

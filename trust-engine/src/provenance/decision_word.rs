@@ -11,7 +11,8 @@ use crate::policy::{Decision, name_fault};
 
 /// The decision of a record: one of the engine's three words, or a word of the host that wrote the record.
 ///
-/// A word is a name: 1 to 64 letters, digits, `_`, `.`, `:` or `-`, beginning with a letter.
+/// A word is a name: 1 to 64 letters, digits, `_`, `.`, `:` or `-`, beginning with a letter. It is none of the engine's
+/// in other letters, as `Deny`.
 ///
 /// ```
 /// use trust_engine::{Decision, DecisionWord};
@@ -47,10 +48,16 @@ impl FromStr for DecisionWord {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match (text.parse::<Decision>(), name_fault(text)) {
-            (Ok(decision), _) => Ok(decision.into()),
-            (Err(_), None) => Ok(Self(Cow::Owned(text.to_owned()))),
-            (Err(_), Some(fault)) => Err(Error::invalid("decision", fault)),
+        if let Ok(decision) = text.parse::<Decision>() {
+            return Ok(decision.into());
+        }
+        if let Some(fault) = name_fault(text) {
+            return Err(Error::invalid("decision", fault));
+        }
+        // A misspelt decision would stay in the log for ever, and no search for the decision would find it.
+        match text.to_ascii_uppercase().parse::<Decision>() {
+            Ok(decision) => Err(Error::invalid("decision", format!("is {text:?}; write {decision}"))),
+            Err(_) => Ok(Self(Cow::Owned(text.to_owned()))),
         }
     }
 }
@@ -94,8 +101,10 @@ mod tests {
             let error = text.parse::<DecisionWord>().unwrap_err();
             assert_eq!(error.field(), Some("decision"), "{text:?}");
         }
-        // Words are compared letter by letter.
-        assert_eq!("allow".parse::<DecisionWord>().unwrap().decision(), None);
+        for misspelt in ["allow", "Deny", "eSCALATE"] {
+            let error = misspelt.parse::<DecisionWord>().unwrap_err();
+            assert!(error.to_string().contains(&format!("write {}", misspelt.to_uppercase())), "{error}");
+        }
         assert_eq!("ALLOW".parse::<DecisionWord>().unwrap().decision(), Some(Decision::Allow));
     }
 }

@@ -102,6 +102,13 @@ pub struct Document {
     pub record: Uuid,
 }
 
+impl Document {
+    /// The document's place in lists.
+    pub fn place(&self) -> DocumentPlace {
+        DocumentPlace { created: self.created, id: self.key.id.clone() }
+    }
+}
+
 /// A change of a document, which commits with its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentChange {
@@ -167,6 +174,15 @@ pub struct DocumentPlace {
     pub created: Timestamp,
     /// The id.
     pub id: String,
+}
+
+/// A part of a list of documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DocumentPage {
+    /// The documents found, in order; there may be fewer than asked for although there are more.
+    pub documents: Vec<Document>,
+    /// The place after which to go on; `None` when everything was seen.
+    pub rest: Option<DocumentPlace>,
 }
 
 /// Documents of one kind and organization that have all of some tags.

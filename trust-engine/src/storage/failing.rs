@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Batch, Committed, CounterStore, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind,
-    DocumentPlace, Head, LeaseCallback, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    DocumentPage, DocumentPlace, Head, LeaseCallback, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 use crate::ceiling::{Charged, CounterKey, LeaseRequests, Unspent, Window};
 use crate::clock::Timestamp;
@@ -183,7 +183,7 @@ impl Store for FailingStore {
         filter: &DocumentFilter,
         after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Document>> {
+    ) -> Result<DocumentPage> {
         self.inner.documents(filter, after, limit).await
     }
 

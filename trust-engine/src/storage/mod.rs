@@ -44,8 +44,8 @@ pub use batch::{
 };
 pub use counters::{CounterStore, LeaseCallback};
 pub use document::{
-    After, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, MAX_COUNT,
-    MAX_TAGS, Tag,
+    After, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace,
+    MAX_COUNT, MAX_TAGS, Tag,
 };
 #[cfg(feature = "embedded")]
 pub(crate) use embedded::key_file;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::batch::{Batch, Committed, Head, Shard, StatCounts};
-use super::document::{Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace};
+use super::document::{Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace};
 use super::relay::Listener;
 use super::search::{DecodedRecord, Scan, Scanned, StoredRecord};
 use crate::clock::Timestamp;
@@ -204,16 +204,21 @@ pub trait Store: Send + Sync + 'static {
     /// Documents of a filter in the order of (created, id), after a place, at most `limit`.
     ///
     /// # Behavior
-    /// - Successive calls with the place of the last one give every document once that has the tags all the while,
-    ///   whatever else is changed, added or removed meanwhile.
+    /// - Successive calls with the place that the last one gave give every document once that has the tags all the
+    ///   while, whatever else is changed, added or removed meanwhile.
+    /// - Does a bounded amount of work per call; a page may be short although there is more.
     async fn documents(
         &self,
         filter: &DocumentFilter,
         after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Document>>;
+    ) -> Result<DocumentPage>;
 
     /// The number of documents of a filter, or `most` if there are more.
+    ///
+    /// # Behavior
+    /// - Does a bounded amount of work; where that does not suffice, the error is of kind
+    ///   [`InvalidInput`](crate::ErrorKind::InvalidInput).
     async fn count_documents(&self, filter: &DocumentFilter, most: u64) -> Result<u64>;
 
     /// Documents of a kind, over all organizations, that are due at or before `now`, the longest due first, at most

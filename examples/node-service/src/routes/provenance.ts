@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { JsonCalls, Query } from 'trust-engine'
+import type { JsonCalls, Query, TrustEngine } from 'trust-engine'
 
 import { callerOf, type Guard } from '../auth.js'
 import { RequestError } from '../errors.js'
 import { bodyOf, oneOf, partOf, queryOf, traceOf, wholeNumber } from '../parameters.js'
 
 const INTERNAL = 'includeInternal'
-const FILTERS = ['agentId', 'decisionType', 'startTime', 'endTime', 'pageSize', 'pageToken', INTERNAL] as const
+const FILTERS = ['agentId', 'decisionType', 'decision', 'startTime', 'endTime', 'pageSize', 'pageToken', INTERNAL] as const
+const ORGANIZATION = 'organizationId'
 const TYPES = ['ROLE_GATE', 'CEILING', 'ESCALATION', 'ALERT'] as const
 const INTERNAL_TYPES = ['AGENT', 'POLICY', 'SIGNAL', 'ERASURE', 'GAP', 'STATE'] as const
 const DECISIONS = ['ALLOW', 'DENY', 'ESCALATE'] as const
@@ -14,7 +15,7 @@ const KINDS = [...TYPES, ...INTERNAL_TYPES, ...DECISIONS]
 const MAX_PAGE = 100
 const MAX_DEPTH = 100
 
-export function provenanceRoutes(app: FastifyInstance, guard: Guard): void {
+export function provenanceRoutes(app: FastifyInstance, guard: Guard, engine: TrustEngine): void {
   app.post('/provenance', { onRequest: guard('provenance:write') }, (request, reply) => {
     reply.code(201)
     return callerOf(request).calls.record(bodyOf(request), request.id, traceOf(request))
@@ -26,14 +27,16 @@ export function provenanceRoutes(app: FastifyInstance, guard: Guard): void {
   })
 
   app.get('/provenance/:id', { onRequest: guard('provenance:read') }, async (request, reply) => {
-    const calls = callsFor(request, queryOf(request, [INTERNAL])[INTERNAL])
+    const parameters = queryOf(request, [INTERNAL, ORGANIZATION])
+    const calls = within(engine, request, callsFor(request, parameters[INTERNAL]), parameters)
     return immutable(reply, await calls.get(partOf(request, 'id'), request.id))
   })
 
   app.get('/provenance/:id/chain', { onRequest: guard('provenance:read') }, async (request, reply) => {
-    const { depth = '10' } = queryOf(request, ['depth'])
-    const levels = wholeNumber('depth', depth, MAX_DEPTH)
-    return immutable(reply, await callerOf(request).calls.chain(partOf(request, 'id'), levels, request.id))
+    const parameters = queryOf(request, ['depth', ORGANIZATION])
+    const levels = wholeNumber('depth', parameters.depth ?? '10', MAX_DEPTH)
+    const calls = within(engine, request, callerOf(request).calls, parameters)
+    return immutable(reply, await calls.chain(partOf(request, 'id'), levels, request.id))
   })
 }
 
@@ -45,11 +48,28 @@ function callsFor(request: FastifyRequest, includeInternal: string | undefined):
   return audit
 }
 
+/**
+ * The calls of a key of the whole fleet for one organization, if it names one: an id is unique within its organization, and
+ * several may have the same.
+ */
+function within(
+  engine: TrustEngine, request: FastifyRequest, calls: JsonCalls, parameters: { organizationId?: string; includeInternal?: string },
+): JsonCalls {
+  const { organizationId, includeInternal } = parameters
+  if (organizationId === undefined) return calls
+  const { name, organization, fleet } = callerOf(request)
+  if (!fleet && organizationId !== organization) {
+    throw new RequestError('P6_FORBIDDEN', 'the API key is of another organization', { field: ORGANIZATION })
+  }
+  return engine.json({ name, organization: organizationId, internal: includeInternal === 'true' })
+}
+
 function filterOf(parameters: Partial<Record<(typeof FILTERS)[number], string>>): Query {
-  const { agentId, decisionType, startTime, endTime, pageSize, pageToken } = parameters
+  const { agentId, decisionType, decision, startTime, endTime, pageSize, pageToken } = parameters
   return {
     ...(agentId !== undefined && { agentId }),
     ...(decisionType !== undefined && kindOf(decisionType)),
+    ...(decision !== undefined && { decision }),
     ...(startTime !== undefined && { startTime }),
     ...(endTime !== undefined && { endTime }),
     ...(pageSize !== undefined && { pageSize: wholeNumber('pageSize', pageSize, MAX_PAGE) }),

@@ -41,12 +41,15 @@ export interface ErrorAnswer {
 export interface RecordAnswer {
   id: string
   type: string
+  source: 'ENGINE' | 'HOST'
   organization: string
   agentId: string
   decision: string
   reason: string | null
   context: object | null
   parentId: string | null
+  onBehalfOf?: string
+  traceparent?: string
   merkleRoot: string
   signature: string
   timestamp: string

@@ -75,7 +75,7 @@ fn import(arguments: &Import, as_json: bool) -> Result<bool, Failure> {
         return Err(format!("{} holds no store", store.display()).into());
     }
     let lines = std::fs::File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut lines = (1..).zip(BufReader::new(lines).lines());
+    let mut lines = (1..).zip(BufReader::new(lines).split(b'\n'));
     let engine = Engine::open(Options::embedded(store))?;
     let agents = engine.agents().of(OrganizationId::parse(organization)?);
     let (mut registered, mut refused) = (0u64, Vec::new());
@@ -117,8 +117,9 @@ fn import(arguments: &Import, as_json: bool) -> Result<bool, Failure> {
 }
 
 /// The agent of a line; an empty line has none.
-fn parse(line: &str) -> Result<Option<NewAgent>, String> {
-    let line = line.trim();
+fn parse(line: &[u8]) -> Result<Option<NewAgent>, String> {
+    let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let line = line.trim_start_matches('\u{feff}').trim();
     if line.is_empty() {
         return Ok(None);
     }

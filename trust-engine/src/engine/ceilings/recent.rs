@@ -72,7 +72,7 @@ impl RecentRequests {
                 return Err(Error::new(ErrorKind::WouldBlock, issue).with("requestId", id));
             }
             Some(Known::Admitted(known)) if known.verdict.counts_until() > now => {
-                if known.request != *request {
+                if !known.request.is_retried_as(request) {
                     let issue = format!("requestId {id:?} was used for a request with other content");
                     return Err(Error::new(ErrorKind::Conflict, issue).with("requestId", id));
                 }

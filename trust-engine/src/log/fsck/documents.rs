@@ -35,8 +35,11 @@ pub(super) async fn check_recorded(
                 document.version, recorded.version
             )
         }
-        (Some(document), Some(recorded)) if document.version == recorded.version => {
-            if document.record == entry.id && recorded.is_content_of(&document) {
+        // The document names the record that made it, so this is that version or none.
+        (Some(document), Some(recorded))
+            if document.record == entry.id || document.version == recorded.version =>
+        {
+            if document.record == entry.id && recorded.is(&document) {
                 return Ok(());
             }
             format!("the store's {key} is not what this record says")
@@ -52,7 +55,16 @@ pub(super) async fn check_recorded(
 pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, Checker<'_>)]) -> Result<()> {
     let mut after = None;
     loop {
-        let page = store.all_documents(after.as_ref(), PAGE).await?;
+        let page = match store.all_documents(after.as_ref(), PAGE).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                if let Some((_, checker)) = checkers.first_mut() {
+                    let detail = format!("the store's documents cannot be read to their end: {error}");
+                    checker.find(0, Damage::StateChanged, detail);
+                }
+                return Ok(());
+            }
+            page => page?,
+        };
         for document in &page {
             let key = &document.key;
             let record = store.record_by_id(&key.organization, document.record).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::submission::{Draft, ParentOf, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::provenance::{Hash, Receipt, SignedCheckpoint};
+use crate::provenance::{Hash, Payload, Receipt, SignedCheckpoint};
 use crate::storage::{DecodedRecord, Store};
 
 /// Answers the submissions whose record is in the log already or whose id is taken, joins those that repeat one
@@ -78,21 +78,41 @@ async fn known(store: &dyn Store, draft: &Draft) -> Result<Option<Receipt>> {
     }))
 }
 
+/// The error of a submission of which an id is in the log already.
+pub(super) async fn taken_id(store: &dyn Store, submission: &Submission) -> Result<Option<Error>> {
+    for draft in &submission.drafts {
+        if store.record_by_id(&draft.organization, draft.id).await?.is_some() {
+            return Ok(Some(taken(draft.id)));
+        }
+    }
+    Ok(None)
+}
+
 fn taken(id: Uuid) -> Error {
     Error::new(ErrorKind::Conflict, format!("the id {id} is taken by a record with other content"))
         .with("id", id)
 }
 
 fn same_content(a: &Draft, b: &Draft) -> bool {
-    (a.source, a.kind, &a.agent, &a.decision, &a.reason_code, a.parent, &a.payload.bytes)
-        == (b.source, b.kind, &b.agent, &b.decision, &b.reason_code, b.parent, &b.payload.bytes)
+    (a.source, a.kind, &a.agent, &a.decision, &a.reason_code, a.parent)
+        == (b.source, b.kind, &b.agent, &b.decision, &b.reason_code, b.parent)
+        && same_payload(&a.payload, &b.payload)
 }
 
 fn is_stored_as(draft: &Draft, stored: &DecodedRecord) -> bool {
     let entry = &stored.entry;
     let parent = entry.parent.map_or(ParentOf::Nothing, ParentOf::Record);
-    let payload = stored.payload.as_ref().map(|payload| payload.bytes.as_slice());
     (draft.source, draft.kind, &draft.agent, &draft.decision, &draft.reason_code, draft.parent)
         == (entry.source, entry.kind, &entry.agent, &entry.decision, &entry.reason_code, parent)
-        && payload == Some(draft.payload.bytes.as_slice())
+        && stored.payload.as_ref().is_some_and(|payload| same_payload(&draft.payload, payload))
+}
+
+/// Whether payloads have the same content: only the trace may differ, as each try of a call has its own.
+fn same_payload(a: &Payload, b: &Payload) -> bool {
+    let content = |payload: &Payload| {
+        let mut content = payload.json().ok()?;
+        content.as_object_mut()?.remove("traceparent");
+        Some(content)
+    };
+    a.bytes == b.bytes || content(a).is_some_and(|content_of_a| Some(content_of_a) == content(b))
 }

@@ -17,7 +17,7 @@ use pollster::block_on;
 
 use super::batch::{Prepared, prepare};
 use super::gap::Gap;
-use super::known::without_known;
+use super::known::{taken_id, without_known};
 use super::pending_batch::PendingBatch;
 use super::settings::Settings;
 use super::shard_tip::ShardTip;
@@ -210,6 +210,10 @@ impl Writer {
                     let before = batch.len();
                     batch = self.without_known(batch);
                     if batch.len() == before {
+                        // The id is one that this engine made and another caller has learnt of: only its record is lost.
+                        batch = self.without_taken(batch);
+                    }
+                    if batch.len() == before {
                         let error =
                             Error::new(ErrorKind::Corrupt, "the store names an id that it does not have");
                         return self.refuse(batch, &error);
@@ -233,6 +237,18 @@ impl Writer {
 
     fn without_known(&self, batch: Vec<Submission>) -> Vec<Submission> {
         block_on(without_known(&*self.settings.store, batch))
+    }
+
+    /// Refuses the submissions of which an id is taken, and gives the rest.
+    fn without_taken(&mut self, batch: Vec<Submission>) -> Vec<Submission> {
+        let mut rest = Vec::with_capacity(batch.len());
+        for submission in batch {
+            match block_on(taken_id(&*self.settings.store, &submission)) {
+                Ok(None) => rest.push(submission),
+                Ok(Some(error)) | Err(error) => self.refuse(vec![submission], &error),
+            }
+        }
+        rest
     }
 
     /// Commits a batch. While another machine works on it, the callers of the batch before are answered.

@@ -30,7 +30,7 @@ const LOCK: &str = "LOCK";
 const MARK: &str = "MARK";
 const DATABASE: &str = "db";
 const FORMAT_NAME: &str = "trust-engine store";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// Opens the store in `folder`, or makes one if the folder is empty or not there.
 ///
@@ -113,6 +113,12 @@ fn check_format(folder: &Path) -> Result<bool> {
             };
             match version {
                 Some(FORMAT_VERSION) => Ok(true),
+                Some(older) if older < FORMAT_VERSION => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "the store has format {older}, which no release had; this version reads format {FORMAT_VERSION}"
+                    ),
+                )),
                 Some(newer) if newer > FORMAT_VERSION => Err(Error::new(
                     ErrorKind::Unsupported,
                     format!(

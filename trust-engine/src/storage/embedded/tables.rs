@@ -171,9 +171,9 @@ impl Kv for Tables {
                 Ok(open.get_long(table, &key)?.map(|value| (key, value)))
             };
             if descending {
-                range.rev().take(limit).map(owned).filter_map(Result::transpose).collect()
+                range.rev().map(owned).filter_map(Result::transpose).take(limit).collect()
             } else {
-                range.take(limit).map(owned).filter_map(Result::transpose).collect()
+                range.map(owned).filter_map(Result::transpose).take(limit).collect()
             }
         })
     }

@@ -11,11 +11,21 @@ use super::{Kv, Table, WriteBatch, keys};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{
-    Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Tag,
+    Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace, Tag,
 };
 
 /// Index rows read at a time.
 const CHUNK: usize = 256;
+/// Most leaps between the streams of several tags for a page, and for a count.
+const SEEKS: usize = 10_000;
+const COUNT_SEEKS: usize = 200_000;
+
+/// Ages that were found in the index, and the one to go on behind; `None` when everything was seen.
+#[derive(Default)]
+struct Ages {
+    found: Vec<Vec<u8>>,
+    rest: Option<Vec<u8>>,
+}
 
 /// A document's row.
 #[derive(Serialize, Deserialize)]
@@ -30,6 +40,12 @@ struct Row<'a> {
     record: Uuid,
     #[serde(borrow)]
     body: &'a RawValue,
+}
+
+impl Ages {
+    fn to_end(self) -> Self {
+        Self { rest: None, ..self }
+    }
 }
 
 impl<K: Kv> KvStore<K> {
@@ -86,64 +102,90 @@ impl<K: Kv> KvStore<K> {
         filter: &DocumentFilter,
         after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Document>> {
-        let mut found = Vec::new();
+    ) -> Result<DocumentPage> {
+        let mut page = DocumentPage::default();
         // One byte more than the key of a place is behind that place.
         let mut from =
             after.map(|place| [&keys::age(place.created, &place.id)[..], &[0]].concat()).unwrap_or_default();
-        while found.len() < limit {
-            let ages = self.ages(filter, &from, limit - found.len())?;
-            let Some(last) = ages.last() else { break };
-            from = [&last[..], &[0]].concat();
-            for age in ages {
-                let id = keys::id_of_age(&age).ok_or_else(damaged)?.to_owned();
+        let mut budget = SEEKS;
+        while page.documents.len() < limit {
+            let ages = self.ages(filter, from, limit - page.documents.len(), &mut budget)?;
+            for age in &ages.found {
+                let DocumentPlace { id, .. } = keys::place_of_age(age).ok_or_else(damaged)?;
                 let key = DocumentKey { kind: filter.kind, organization: filter.organization.clone(), id };
                 // A change that came after the index was read may have taken the document away.
-                found.extend(self.read_document(&key)?.filter(|document| filter.accepts(document)));
+                page.documents.extend(self.read_document(&key)?.filter(|document| filter.accepts(document)));
+            }
+            let Some(rest) = ages.rest else {
+                page.rest = None;
+                return Ok(page);
+            };
+            page.rest = Some(keys::place_of_age(&rest).ok_or_else(damaged)?);
+            from = [&rest[..], &[0]].concat();
+            if budget == 0 {
+                break;
             }
         }
-        Ok(found)
+        Ok(page)
     }
 
     pub(super) fn count_documents_of(&self, filter: &DocumentFilter, most: u64) -> Result<u64> {
-        let (mut count, mut from) = (0u64, Vec::new());
+        let (mut count, mut from, mut budget) = (0u64, Vec::new(), COUNT_SEEKS);
         while count < most {
             let wanted = CHUNK.min(usize::try_from(most - count).unwrap_or(CHUNK));
-            let ages = self.ages(filter, &from, wanted)?;
-            let Some(last) = ages.last() else { break };
-            from = [&last[..], &[0]].concat();
-            count += ages.len() as u64;
+            let ages = self.ages(filter, from, wanted, &mut budget)?;
+            count += ages.found.len() as u64;
+            let Some(rest) = ages.rest else { break };
+            if budget == 0 && count < most {
+                let issue = "are had by too many that do not have all of them, to count those that do";
+                return Err(Error::invalid("tags", issue));
+            }
+            from = [&rest[..], &[0]].concat();
         }
         Ok(count)
     }
 
     /// The ages of the documents that have all tags of a filter, from `from`, at most `limit`.
-    fn ages(&self, filter: &DocumentFilter, from: &[u8], limit: usize) -> Result<Vec<Vec<u8>>> {
+    fn ages(&self, filter: &DocumentFilter, from: Vec<u8>, limit: usize, budget: &mut usize) -> Result<Ages> {
         let streams = keys::index_streams(filter);
-        let [first, others @ ..] = streams.as_slice() else { return Ok(Vec::new()) };
+        let [first, others @ ..] = streams.as_slice() else { return Ok(Ages::default()) };
         if others.is_empty() {
-            return self.stream(first, from, limit);
+            let found = self.stream(first, &from, limit)?;
+            let rest = found.last().filter(|_| found.len() == limit).cloned();
+            return Ok(Ages { found, rest });
         }
         // Each stream leaps to where another one has come, so the rarest tag sets the pace.
-        let next = |stream: &[u8], from: &[u8]| Ok::<_, Error>(self.stream(stream, from, 1)?.pop());
-        let (mut found, mut at) = (Vec::new(), from.to_vec());
-        'candidates: while found.len() < limit
-            && let Some(candidate) = next(first, &at)?
-        {
+        let (mut ages, mut at) = (Ages::default(), from);
+        while ages.found.len() < limit && *budget > 0 {
+            let Some(candidate) = self.leap(first, &at, budget)? else { return Ok(ages.to_end()) };
+            let mut beyond = None;
             for stream in others {
-                match next(stream, &candidate)? {
-                    None => break 'candidates,
-                    Some(there) if there != candidate => {
-                        at = there;
-                        continue 'candidates;
+                match self.leap(stream, &candidate, budget)? {
+                    None => return Ok(ages.to_end()),
+                    Some(there) if there == candidate => {}
+                    Some(there) => {
+                        beyond = Some(there);
+                        break;
                     }
-                    Some(_) => {}
                 }
             }
-            at = [&candidate[..], &[0]].concat();
-            found.push(candidate);
+            at = match beyond {
+                Some(there) => there,
+                None => {
+                    ages.found.push(candidate.clone());
+                    [&candidate[..], &[0]].concat()
+                }
+            };
+            // Nothing else up to the candidate has all tags, so a list can go on behind it.
+            ages.rest = Some(candidate);
         }
-        Ok(found)
+        Ok(ages)
+    }
+
+    /// The first age in a stream from `from`.
+    fn leap(&self, stream: &[u8], from: &[u8], budget: &mut usize) -> Result<Option<Vec<u8>>> {
+        *budget = budget.saturating_sub(1);
+        Ok(self.stream(stream, from, 1)?.pop())
     }
 
     /// The ages in a stream of the index, from `from`.

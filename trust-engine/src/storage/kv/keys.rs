@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
 use crate::provenance::{DecisionWord, RecordType};
-use crate::storage::{DocumentFilter, DocumentKey, DocumentKind, Shard, Tag};
+use crate::storage::{DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Shard, Tag};
 
 /// Number of the codes that [`decision_code`] gives, from 0.
 pub(super) const DECISION_CODES: u8 = 5;
@@ -140,9 +140,11 @@ pub(super) fn age(created: Timestamp, id: &str) -> Vec<u8> {
     [&created.micros().to_be_bytes(), id.as_bytes()].concat()
 }
 
-/// The id in an age.
-pub(super) fn id_of_age(age: &[u8]) -> Option<&str> {
-    std::str::from_utf8(age.get(8..)?).ok()
+/// The place in lists that an age stands for.
+pub(super) fn place_of_age(age: &[u8]) -> Option<DocumentPlace> {
+    let (created, id) = age.split_first_chunk::<8>()?;
+    let created = Timestamp::from_micros(i64::from_be_bytes(*created));
+    Some(DocumentPlace { created, id: std::str::from_utf8(id).ok()?.to_owned() })
 }
 
 pub(super) fn due(key: &DocumentKey, due: Timestamp) -> Vec<u8> {

@@ -118,14 +118,23 @@ impl<K: Kv> KvStore<K> {
     }
 
     fn read_record(&self, shard: Shard, index: u64) -> Result<DecodedRecord> {
-        let key = keys::place(shard, index);
-        let Some(bytes) = self.kv.get(Table::Entries, &key)? else {
+        let mut record = self.read_bare(shard, index)?;
+        record.payload = self.read_payload(shard, index)?;
+        Ok(record)
+    }
+
+    /// A record without its payload.
+    fn read_bare(&self, shard: Shard, index: u64) -> Result<DecodedRecord> {
+        let Some(bytes) = self.kv.get(Table::Entries, &keys::place(shard, index))? else {
             let issue = format!("entry {index} is missing, though an index names it");
             return Err(Error::new(ErrorKind::Corrupt, issue).with("index", index));
         };
-        let payload = self.kv.get(Table::Payloads, &key)?;
-        let payload = payload.map(|value| split_payload(&value)).transpose()?;
-        StoredRecord { shard, index, bytes, payload }.decode()
+        StoredRecord { shard, index, bytes, payload: None }.decode()
+    }
+
+    fn read_payload(&self, shard: Shard, index: u64) -> Result<Option<Payload>> {
+        let value = self.kv.get(Table::Payloads, &keys::place(shard, index))?;
+        value.map(|value| split_payload(&value)).transpose()
     }
 
     pub(super) fn read_by_id(
@@ -224,8 +233,9 @@ impl<K: Kv> KvStore<K> {
             budget = budget.saturating_sub(chunk);
             chunk = (chunk * 2).min(CHUNK);
             for index in candidates {
-                let record = self.read_record(range.shard, index)?;
+                let mut record = self.read_bare(range.shard, index)?;
                 if scan.filter.accepts(&record.entry) {
+                    record.payload = self.read_payload(range.shard, index)?;
                     records.push(record);
                 }
                 advance(&mut range, index, scan.newest_first);

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace,
-    Head, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
+    DocumentPlace, Head, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 
 /// The shard that is written.
@@ -188,7 +188,7 @@ impl<K: Kv> Store for KvStore<K> {
         filter: &DocumentFilter,
         after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Document>> {
+    ) -> Result<DocumentPage> {
         self.list_documents(filter, after, limit)
     }
 

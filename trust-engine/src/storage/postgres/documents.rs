@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::storage::{
-    Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Tag,
+    Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace, Tag,
 };
 
 /// Columns of a document `d`, in the order that [`document_of`] reads them.
@@ -41,11 +41,14 @@ pub(super) async fn apply(client: &impl GenericClient, changes: &[DocumentChange
     if !conflicts.is_empty() {
         return Ok(conflicts);
     }
-    let removed =
-        last.values().filter(|(_, change)| change.document().is_none()).map(|(_, change)| change.key());
+    let expected = first_expected(changes);
+    // What is made and removed within the batch was never there.
+    let was_there = |key: &DocumentKey| expected.get(key).is_some_and(Option::is_some);
+    let removed = last.values().map(|(_, change)| *change).filter(|change| change.document().is_none());
+    let removed = removed.map(DocumentChange::key).filter(|key| was_there(key));
     remove(client, Keys::of(removed)).await?;
     let documents: Vec<&Document> = last.values().filter_map(|(_, change)| change.document()).collect();
-    let written = write(client, &documents, &first_expected(changes)).await?;
+    let written = write(client, &documents, &expected).await?;
     // A row that another transaction has just made is no row that was locked above.
     let beaten =
         last.iter().filter(|(key, (_, change))| change.document().is_some() && !written.contains(*key));
@@ -226,7 +229,9 @@ async fn write_tags(client: &impl GenericClient, keys: &Keys<'_>) -> Result<()> 
 fn key_of(row: &Row) -> Result<DocumentKey> {
     let kind = usize::try_from(row.get::<_, i16>(0)).ok().and_then(|code| DocumentKind::ALL.get(code));
     let kind = *kind.ok_or_else(|| damaged("kind of a document"))?;
-    Ok(DocumentKey { kind, organization: OrganizationId::parse(row.get(1))?, id: row.get(2) })
+    let organization =
+        OrganizationId::parse(row.get(1)).map_err(|_| damaged("organization of a document"))?;
+    Ok(DocumentKey { kind, organization, id: row.get(2) })
 }
 
 fn document_of(row: &Row) -> Result<Document> {
@@ -318,7 +323,7 @@ pub(super) async fn documents(
     filter: DocumentFilter,
     after: Option<DocumentPlace>,
     limit: usize,
-) -> Result<Vec<Document>> {
+) -> Result<DocumentPage> {
     let mut values = filter_values(&filter);
     let next = values.len() + 1;
     let behind = match after {
@@ -336,7 +341,11 @@ pub(super) async fn documents(
         ages(&filter, &behind),
         values.len()
     );
-    query(&connection, &select, &values).await?.iter().map(document_of).collect()
+    let rows = query(&connection, &select, &values).await?;
+    let documents = rows.iter().map(document_of).collect::<Result<Vec<Document>>>()?;
+    let more = documents.len() == limit;
+    let rest = documents.last().filter(|_| more).map(Document::place);
+    Ok(DocumentPage { documents, rest })
 }
 
 pub(super) async fn count(connection: Object, filter: DocumentFilter, most: u64) -> Result<u64> {

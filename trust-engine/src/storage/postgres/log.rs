@@ -14,7 +14,8 @@ use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
 
 /// The statement of a commit. It is one, so that a commit is one round trip and one flush: every row is written only if
 /// the head's row is moved. If another writer commits first, the statement waits for that row, finds the head moved,
-/// and writes nothing.
+/// and writes nothing. Entries are inserted in the order of their ids: two writers whose callers chose the same ids wait for
+/// each other in the index, and never in a circle.
 const COMMIT: &str = "
 with moved as (
     update heads set size = $4, root = $5, time = $6, note = $7, seen = clock_timestamp()
@@ -24,7 +25,9 @@ with moved as (
     insert into entries
         (shard, index, id, organization, agent, kind, decision, time, parent, entry)
     select moved.shard, e.* from moved, unnest($9::bigint[], $10::uuid[], $11::text[], $12::text[], $13::smallint[],
-        $14::text[], $15::bigint[], $16::uuid[], $17::bytea[]) as e
+        $14::text[], $15::bigint[], $16::uuid[], $17::bytea[])
+        as e (index, id, organization, agent, kind, decision, time, parent, entry)
+    order by e.id, e.organization
 ), payload as (
     insert into payloads (shard, index, salt, payload)
     select moved.shard, p.* from moved, unnest($9::bigint[], $18::bytea[], $19::bytea[]) as p

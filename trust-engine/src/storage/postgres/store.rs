@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
-    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPlace,
-    Head, Listener, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
+    DocumentPlace, Head, Listener, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
 };
 
 pub(super) struct PostgresStore {
@@ -135,7 +135,7 @@ impl Store for PostgresStore {
         filter: &DocumentFilter,
         after: Option<&DocumentPlace>,
         limit: usize,
-    ) -> Result<Vec<Document>> {
+    ) -> Result<DocumentPage> {
         let (filter, after) = (filter.clone(), after.cloned());
         self.database.run(move |connection| documents::documents(connection, filter, after, limit)).await
     }
