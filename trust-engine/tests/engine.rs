@@ -440,6 +440,9 @@ fn folders_that_are_not_stores_are_refused_and_left_alone() {
     std::fs::create_dir(folder.path().join("newer")).unwrap();
     std::fs::write(folder.path().join("newer/FORMAT"), "trust-engine store\nformat 99\n").unwrap();
     assert_eq!(open("newer").kind(), ErrorKind::Unsupported);
+    std::fs::create_dir(folder.path().join("older")).unwrap();
+    std::fs::write(folder.path().join("older/FORMAT"), "trust-engine store\nformat 1\n").unwrap();
+    assert_eq!(open("older").kind(), ErrorKind::Unsupported);
     let store = folder.path().join("store");
     Engine::open(Options::embedded(&store)).unwrap().close();
     std::fs::remove_file(store.join("signing.key")).unwrap();
