@@ -58,29 +58,29 @@ onEveryStore('agents', (store) => {
     const { client } = running()
     const marked = (fields: object) => ({ attestations: ['listed'], ...fields })
     for (const [id, fields] of [
-      ['root', { tier: 'ENTERPRISE' }],
-      ['child', { tier: 'ENTERPRISE', parent: 'root', creation: 'CLONED', status: 'SUSPENDED' }],
-      ['stranger', { tier: 'ENTERPRISE' }],
+      ['root', { tier: 'PRIVILEGED' }],
+      ['child', { tier: 'PRIVILEGED', parent: 'root', creation: 'CLONED', status: 'SUSPENDED' }],
+      ['stranger', { tier: 'PRIVILEGED' }],
     ] as const) {
       assert.equal((await client.put(`/agents/${id}`, marked(fields))).status, 201)
     }
     const list = async (query: string) => (await client.get(`/agents?${query}`)).json<{ data: Agent[]; nextPageToken: string | null; total?: number }>()
     const ids = ({ data }: { data: Agent[] }) => data.map((agent) => agent.id)
-    assert.deepEqual(ids(await list('tier=ENTERPRISE')), ['root', 'child', 'stranger'])
-    assert.deepEqual(ids(await list('tier=ENTERPRISE&status=SUSPENDED')), ['child'])
+    assert.deepEqual(ids(await list('tier=PRIVILEGED')), ['root', 'child', 'stranger'])
+    assert.deepEqual(ids(await list('tier=PRIVILEGED&status=SUSPENDED')), ['child'])
     assert.deepEqual(ids(await list('family=root&status=ACTIVE')), ['root'])
-    const first = await list('tier=ENTERPRISE&pageSize=2&total=true')
+    const first = await list('tier=PRIVILEGED&pageSize=2&total=true')
     assert.deepEqual([ids(first), first.total], [['root', 'child'], 3])
-    const second = await list(`tier=ENTERPRISE&pageSize=2&pageToken=${first.nextPageToken}`)
+    const second = await list(`tier=PRIVILEGED&pageSize=2&pageToken=${first.nextPageToken}`)
     assert.deepEqual([ids(second), second.nextPageToken, second.total], [['stranger'], null, undefined])
 
     const refused = async (query: string) => (await client.get(`/agents?${query}`)).json<{ details: { field: string } }>().details.field
     assert.equal(await refused('status=active'), 'status')
     assert.equal(await refused('pageSize=101'), 'pageSize')
-    assert.equal(await refused('teir=ENTERPRISE'), 'teir')
+    assert.equal(await refused('teir=PRIVILEGED'), 'teir')
     assert.equal(await refused('total=yes'), 'total')
     assert.equal(await refused(`status=ACTIVE&pageToken=${first.nextPageToken}`), 'cursor')
-    const stranger = await client.get('/agents?tier=ENTERPRISE', { key: 'stranger' })
+    const stranger = await client.get('/agents?tier=PRIVILEGED', { key: 'stranger' })
     assert.deepEqual(stranger.json<{ data: Agent[] }>().data, [])
   })
 

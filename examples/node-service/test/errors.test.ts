@@ -75,7 +75,7 @@ onEveryStore('errors', (store) => {
     ['a resource twice', '/ceiling/check', `${CEILING},"requestedAmount":1,"resourceType":"STORAGE"}`, 'resourceType'],
 
     ['an internal type', '/provenance', '{"type":"POLICY","agentId":"a","decision":"DENY"}', undefined],
-    ['an unknown decision', '/provenance', '{"type":"ALERT","agentId":"a","decision":"PERHAPS"}', 'decision'],
+    ['a misspelt decision', '/provenance', '{"type":"ALERT","agentId":"a","decision":"Deny"}', 'decision'],
     ['a parent that is no UUID', '/provenance', `${RECORD},"parentId":"7"}`, 'parentId'],
     ['a number that cannot be kept', '/provenance', `${RECORD},"context":{"n":12345678901234567890123}}`, undefined],
   ] as const) {
