@@ -43,7 +43,7 @@ struct Row<'a> {
 }
 
 impl Ages {
-    fn to_end(self) -> Self {
+    fn ended(self) -> Self {
         Self { rest: None, ..self }
     }
 }
@@ -157,11 +157,11 @@ impl<K: Kv> KvStore<K> {
         // Each stream leaps to where another one has come, so the rarest tag sets the pace.
         let (mut ages, mut at) = (Ages::default(), from);
         while ages.found.len() < limit && *budget > 0 {
-            let Some(candidate) = self.leap(first, &at, budget)? else { return Ok(ages.to_end()) };
+            let Some(candidate) = self.leap(first, &at, budget)? else { return Ok(ages.ended()) };
             let mut beyond = None;
             for stream in others {
                 match self.leap(stream, &candidate, budget)? {
-                    None => return Ok(ages.to_end()),
+                    None => return Ok(ages.ended()),
                     Some(there) if there == candidate => {}
                     Some(there) => {
                         beyond = Some(there);
