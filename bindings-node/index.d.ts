@@ -299,6 +299,7 @@ export interface AgentQuery {
 
 /** A page of agents. Agents that are registered or changed meanwhile neither shift nor repeat any. */
 export interface AgentPage {
+  /** There may be fewer than asked for, or none, although there are more to come. */
   readonly data: Agent[]
   readonly nextPageToken: string | null
 }

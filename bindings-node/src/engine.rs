@@ -388,9 +388,9 @@ impl NativeEngine {
     /// JSON of a page of agents.
     #[napi(catch_unwind)]
     pub fn agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
-        self.search(slot, move |engine| {
+        self.search(slot, async move |engine| {
             let query = query.into_query()?;
-            let page = block_on(engine.agents().of(organization(org.as_deref())?).list(&query))?;
+            let page = engine.agents().of(organization(org.as_deref())?).list(&query).await?;
             Ok(json(Ok(serde_json::json!({ "data": page.agents, "nextPageToken": page.next }))))
         })
     }
@@ -398,9 +398,9 @@ impl NativeEngine {
     /// JSON of the number of agents.
     #[napi(catch_unwind)]
     pub fn count_agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
-        self.search(slot, move |engine| {
+        self.search(slot, async move |engine| {
             let query = query.into_query()?;
-            let count = block_on(engine.agents().of(organization(org.as_deref())?).count(&query))?;
+            let count = engine.agents().of(organization(org.as_deref())?).count(&query).await?;
             Ok(json(Ok(count)))
         })
     }
@@ -499,18 +499,17 @@ impl NativeEngine {
         }
     }
 
-    /// Starts a search on another thread; in a store of this process only a few run at a time.
+    /// Starts a search: in a store of this process on another thread, a few at a time.
     fn search(
         &self,
         slot: u32,
-        call: impl FnOnce(Engine) -> Result<Value> + Send + 'static,
+        call: impl AsyncFnOnce(Engine) -> Result<Value> + Send + 'static,
     ) -> Option<Value> {
         let searches = Rc::clone(&self.searches);
         self.start(slot, |engine| async move {
-            let search = move || call(engine);
             match searches.are_local() {
-                true => searches.run(search).await?,
-                false => offload(search).await.ok_or_else(panicked)?,
+                true => searches.run(move || block_on(call(engine))).await?,
+                false => call(engine).await,
             }
         })
     }

@@ -116,3 +116,21 @@ fn resume(text: &str, filter: &DocumentFilter) -> Result<DocumentPlace> {
     AgentId::parse(&place.id).map_err(|_| cursor::malformed())?;
     Ok(place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn a_cursor_made_by_hand_is_refused_here_and_not_by_a_server() {
+        let (filter, _) = AgentQuery::new().check(&OrganizationId::default()).unwrap();
+        let place = |id: &str| DocumentPlace { created: Timestamp::from_micros(1), id: id.to_owned() };
+        let cursor = |id: &str| AgentQuery::cursor(&filter, &place(id)).unwrap();
+        assert_eq!(resume(&cursor("a"), &filter).unwrap(), place("a"));
+        for id in ["", "a\0b", " a", &"x".repeat(257)] {
+            let error = resume(&cursor(id), &filter).unwrap_err();
+            assert_eq!(error.field(), Some("cursor"), "{id:?}");
+        }
+    }
+}

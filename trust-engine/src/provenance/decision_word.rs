@@ -48,16 +48,11 @@ impl FromStr for DecisionWord {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if let Ok(decision) = text.parse::<Decision>() {
-            return Ok(decision.into());
-        }
-        if let Some(fault) = name_fault(text) {
-            return Err(Error::invalid("decision", fault));
-        }
+        let word = Self::try_from(text.to_owned())?;
         // A misspelt decision would stay in the log for ever, and no search for the decision would find it.
-        match text.to_ascii_uppercase().parse::<Decision>() {
-            Ok(decision) => Err(Error::invalid("decision", format!("is {text:?}; write {decision}"))),
-            Err(_) => Ok(Self(Cow::Owned(text.to_owned()))),
+        match (word.decision(), text.to_ascii_uppercase().parse::<Decision>()) {
+            (None, Ok(decision)) => Err(Error::invalid("decision", format!("is {text:?}; write {decision}"))),
+            _ => Ok(word),
         }
     }
 }
@@ -65,8 +60,13 @@ impl FromStr for DecisionWord {
 impl TryFrom<String> for DecisionWord {
     type Error = Error;
 
+    /// Takes every name, as a reader of entries does.
     fn try_from(text: String) -> Result<Self> {
-        text.parse()
+        match (text.parse::<Decision>(), name_fault(&text)) {
+            (Ok(decision), _) => Ok(decision.into()),
+            (Err(_), None) => Ok(Self(Cow::Owned(text))),
+            (Err(_), Some(fault)) => Err(Error::invalid("decision", fault)),
+        }
     }
 }
 

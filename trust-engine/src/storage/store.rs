@@ -206,7 +206,8 @@ pub trait Store: Send + Sync + 'static {
     /// # Behavior
     /// - Successive calls with the place that the last one gave give every document once that has the tags all the
     ///   while, whatever else is changed, added or removed meanwhile.
-    /// - Does a bounded amount of work per call; a page may be short although there is more.
+    /// - Does a bounded amount of work per call; a page may be short although there is more. A server's limit of time
+    ///   for a statement is such a bound.
     async fn documents(
         &self,
         filter: &DocumentFilter,

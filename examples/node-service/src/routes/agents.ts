@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Agent, type AgentQuery, type Agents, NotFoundError, type TrustEngine } from 'trust-engine'
+import { type Agent, type AgentQuery, type Agents, InvalidInputError, NotFoundError, type TrustEngine } from 'trust-engine'
 
 import { type AgentBody, parseAgentBody } from '../agent-body.js'
 import { callerOf, type Guard } from '../auth.js'
@@ -17,7 +17,7 @@ export function agentRoutes(app: FastifyInstance, guard: Guard, engine: TrustEng
     const query = filterOf(parameters)
     const [page, total] = await Promise.all([
       agents.page(query),
-      oneOf('total', parameters.total ?? 'false', ['true', 'false']) === 'true' ? agents.count(query) : undefined,
+      oneOf('total', parameters.total ?? 'false', ['true', 'false']) === 'true' ? count(agents, query) : undefined,
     ])
     return { ...page, ...(total !== undefined && { total }) }
   })
@@ -40,6 +40,16 @@ export function agentRoutes(app: FastifyInstance, guard: Guard, engine: TrustEng
     reply.code(201)
     return tagged(reply, await register(agents, id, body, name))
   })
+}
+
+/** The number of agents; `undefined` where counting them would take too long. */
+async function count(agents: Agents, query: AgentQuery): Promise<number | undefined> {
+  try {
+    return await agents.count(query)
+  } catch (error) {
+    if (error instanceof InvalidInputError && error.details['field'] === 'tags') return undefined
+    throw error
+  }
 }
 
 function filterOf({ tier, status, family, pageSize, pageToken }: Partial<Record<(typeof FILTERS)[number], string>>): AgentQuery {

@@ -17,6 +17,7 @@ use crate::engine::instance::{Engine, at_once};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{CeilingStat, Ticket};
 use crate::policy::Durability;
+use crate::provenance::Source;
 use crate::quota::{Attempt, Charge, Fetch, Meter, Outcome, ResourceLimits, attempt};
 
 /// The quota of a request, the outcome of its check, the charge that was taken for it, and the time of the check.
@@ -56,7 +57,7 @@ impl Engine {
     async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         request.check()?;
         let pending = match self.seen(request)? {
-            Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict).await),
+            Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict, request).await),
             Some(Seen::New(pending)) => Some(pending),
             None => None,
         };
@@ -118,9 +119,11 @@ impl Engine {
     }
 
     /// The verdict of an earlier call, with the receipt that its record may have by now.
-    async fn with_receipt(&self, mut verdict: CeilingVerdict) -> CeilingVerdict {
+    async fn with_receipt(&self, mut verdict: CeilingVerdict, request: &CeilingRequest) -> CeilingVerdict {
         if let Some(id) = verdict.id()
-            && let Ok(record) = self.log().fleet_wide().get(id).await
+            && let Ok(record) = self.log().of(request.organization_id().clone()).get(id).await
+            // A host may have taken the id.
+            && record.entry().source == Source::Engine
         {
             verdict.set_receipt(Some(record.receipt().clone()));
         }

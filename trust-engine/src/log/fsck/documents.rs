@@ -3,7 +3,7 @@
 
 use super::checker::Checker;
 use super::report::Damage;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::recorded::{RecordedVersion, changed_document};
 use crate::provenance::{Entry, Payload};
 use crate::storage::{Shard, Store};
@@ -21,7 +21,7 @@ pub(super) async fn check_recorded(
 ) -> Result<()> {
     let Some(key) = changed_document(entry) else { return Ok(()) };
     let document = match store.document(&key).await {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
+        Err(error) if is_damage(&error) => {
             checker.find(index, Damage::StateChanged, format!("the store's {key} cannot be read: {error}"));
             return Ok(());
         }
@@ -56,7 +56,7 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
     let mut after = None;
     loop {
         let page = match store.all_documents(after.as_ref(), PAGE).await {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if is_damage(&error) => {
                 if let Some((_, checker)) = checkers.first_mut() {
                     let detail = format!("the store's documents cannot be read to their end: {error}");
                     checker.find(0, Damage::StateChanged, detail);
@@ -67,7 +67,11 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
         };
         for document in &page {
             let key = &document.key;
-            let record = store.record_by_id(&key.organization, document.record).await?;
+            let record = match store.record_by_id(&key.organization, document.record).await {
+                // A record that cannot be read is found where it stands in the log.
+                Err(error) if is_damage(&error) => None,
+                read => read?,
+            };
             // What the record says about the document was compared when the record was read.
             if record.as_ref().and_then(|record| changed_document(&record.entry)).as_ref() == Some(key) {
                 continue;
@@ -83,4 +87,8 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
             None => return Ok(()),
         }
     }
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported)
 }

@@ -132,7 +132,8 @@ impl Ticket {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace) or
-    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced): the record is not in the log, or it is not known whether it is.
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced): the record is not in the log, or it is not known whether it is;
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): another record has its id.
     pub async fn committed(self) -> Result<Option<Receipt>> {
         match self.0 {
             Some(answer) => answer.await.unwrap_or_else(|_| Err(closed())).map(Some),

@@ -243,6 +243,11 @@ impl Writer {
     fn without_taken(&mut self, batch: Vec<Submission>) -> Vec<Submission> {
         let mut rest = Vec::with_capacity(batch.len());
         for submission in batch {
+            // A caller's own id is looked up again anyway, and may turn out to be a repetition.
+            if submission.is_looked_up() {
+                rest.push(submission);
+                continue;
+            }
             match block_on(taken_id(&*self.settings.store, &submission)) {
                 Ok(None) => rest.push(submission),
                 Ok(Some(error)) | Err(error) => self.refuse(vec![submission], &error),
