@@ -14,6 +14,8 @@ mod measure;
 mod rate;
 mod request;
 mod slot;
+#[cfg(test)]
+mod slot_tests;
 #[cfg(any(test, feature = "embedded", feature = "postgres", feature = "redis"))]
 mod stored;
 mod sync;

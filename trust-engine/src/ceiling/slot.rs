@@ -105,7 +105,8 @@ impl<const GENERATION_BITS: u32> Slot<GENERATION_BITS> {
     /// Ends the lease and gives its rest. The caller holds the lock.
     pub(crate) fn close(&self) -> u64 {
         let leases = self.leases.load(Ordering::Relaxed) + 1;
-        let word = self.word.swap((leases & (Self::GENERATIONS - 1)) << AMOUNT_BITS, Ordering::AcqRel);
+        // Nothing can be taken from an empty word, so it needs no generation.
+        let word = self.word.swap(0, Ordering::AcqRel);
         // The count follows the word: a take reads the count first, so it cannot see a count that is ahead of the word.
         self.leases.store(leases, Ordering::Release);
         word & MAX_AMOUNT

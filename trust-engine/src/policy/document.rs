@@ -232,13 +232,13 @@ impl Decision {
 }
 
 impl std::str::FromStr for Decision {
-    type Err = crate::Error;
+    type Err = crate::error::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known =
             [Self::Allow, Self::Deny, Self::Escalate].into_iter().find(|known| known.as_str() == text);
         known.ok_or_else(|| {
-            crate::Error::invalid("decision", format!("{text:?} is not ALLOW, DENY or ESCALATE"))
+            crate::error::Error::invalid("decision", format!("{text:?} is not ALLOW, DENY or ESCALATE"))
         })
     }
 }
