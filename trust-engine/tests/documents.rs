@@ -278,7 +278,7 @@ fn postgres_holds_what_a_map_would() {
 /// to the end.
 #[test]
 fn tags_that_never_meet_are_passed_over_in_bounded_steps() {
-    const MANY: u64 = 30_000;
+    const MANY: u64 = 130_000;
     let store = storage::memory();
     let head = block_on(store.claim(0, Uuid::from_u128(1))).unwrap();
     let organization = OrganizationId::default();

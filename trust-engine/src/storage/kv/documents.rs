@@ -1,6 +1,6 @@
 //! The tables of documents: one row for each, and rows of an index by age, by tag and by due time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,9 +16,11 @@ use crate::storage::{
 
 /// Index rows read at a time.
 const CHUNK: usize = 256;
-/// Most leaps between the streams of several tags for a page, and for a count.
-const SEEKS: usize = 10_000;
-const COUNT_SEEKS: usize = 200_000;
+/// Fewest index rows read at a time where streams leap over most of them.
+const LEAP: usize = 8;
+/// Most index rows of several tags that are read for a page, and for a count.
+const ROWS: usize = 50_000;
+const COUNT_ROWS: usize = 2_000_000;
 
 /// Ages that were found in the index, and the one to go on behind; `None` when everything was seen.
 #[derive(Default)]
@@ -107,7 +109,7 @@ impl<K: Kv> KvStore<K> {
         // One byte more than the key of a place is behind that place.
         let mut from =
             after.map(|place| [&keys::age(place.created, &place.id)[..], &[0]].concat()).unwrap_or_default();
-        let mut budget = SEEKS;
+        let mut budget = ROWS;
         while page.documents.len() < limit {
             let ages = self.ages(filter, from, limit - page.documents.len(), &mut budget)?;
             for age in &ages.found {
@@ -130,7 +132,7 @@ impl<K: Kv> KvStore<K> {
     }
 
     pub(super) fn count_documents_of(&self, filter: &DocumentFilter, most: u64) -> Result<u64> {
-        let (mut count, mut from, mut budget) = (0u64, Vec::new(), COUNT_SEEKS);
+        let (mut count, mut from, mut budget) = (0u64, Vec::new(), COUNT_ROWS);
         while count < most {
             let wanted = CHUNK.min(usize::try_from(most - count).unwrap_or(CHUNK));
             let ages = self.ages(filter, from, wanted, &mut budget)?;
@@ -155,12 +157,14 @@ impl<K: Kv> KvStore<K> {
             return Ok(Ages { found, rest });
         }
         // Each stream leaps to where another one has come, so the rarest tag sets the pace.
+        let mut first = Stream::new(self, first);
+        let mut others: Vec<_> = others.iter().map(|prefix| Stream::new(self, prefix)).collect();
         let (mut ages, mut at) = (Ages::default(), from);
         while ages.found.len() < limit && *budget > 0 {
-            let Some(candidate) = self.leap(first, &at, budget)? else { return Ok(ages.ended()) };
+            let Some(candidate) = first.next_from(&at, budget)? else { return Ok(ages.ended()) };
             let mut beyond = None;
-            for stream in others {
-                match self.leap(stream, &candidate, budget)? {
+            for stream in &mut others {
+                match stream.next_from(&candidate, budget)? {
                     None => return Ok(ages.ended()),
                     Some(there) if there == candidate => {}
                     Some(there) => {
@@ -180,12 +184,6 @@ impl<K: Kv> KvStore<K> {
             ages.rest = Some(candidate);
         }
         Ok(ages)
-    }
-
-    /// The first age in a stream from `from`.
-    fn leap(&self, stream: &[u8], from: &[u8], budget: &mut usize) -> Result<Option<Vec<u8>>> {
-        *budget = budget.saturating_sub(1);
-        Ok(self.stream(stream, from, 1)?.pop())
     }
 
     /// The ages in a stream of the index, from `from`.
@@ -215,6 +213,40 @@ impl<K: Kv> KvStore<K> {
             decode_row(keys::document_key(&key).ok_or_else(damaged)?, &bytes)
         };
         rows.into_iter().map(of).collect()
+    }
+}
+
+/// A stream of ages that is read some way ahead: further where most are used, less where most are leapt over.
+struct Stream<'a, K> {
+    store: &'a KvStore<K>,
+    prefix: &'a [u8],
+    ahead: VecDeque<Vec<u8>>,
+    read: usize,
+    used: usize,
+    /// Whether nothing follows what was read ahead.
+    ended: bool,
+}
+
+impl<'a, K: Kv> Stream<'a, K> {
+    fn new(store: &'a KvStore<K>, prefix: &'a [u8]) -> Self {
+        Self { store, prefix, ahead: VecDeque::new(), read: LEAP, used: LEAP, ended: false }
+    }
+
+    /// The first age from `from`, which must not go back.
+    fn next_from(&mut self, from: &[u8], budget: &mut usize) -> Result<Option<Vec<u8>>> {
+        while self.ahead.front().is_some_and(|age| age.as_slice() < from) {
+            self.ahead.pop_front();
+        }
+        if self.ahead.is_empty() && !self.ended {
+            let most_used = self.used.saturating_mul(2) >= self.read;
+            self.read = if most_used { self.read * 2 } else { self.read / 2 }.clamp(LEAP, CHUNK);
+            self.used = 0;
+            self.ahead = self.store.stream(self.prefix, from, self.read)?.into();
+            self.ended = self.ahead.len() < self.read;
+            *budget = budget.saturating_sub(self.ahead.len() + 1);
+        }
+        self.used += 1;
+        Ok(self.ahead.front().cloned())
     }
 }
 
