@@ -50,6 +50,16 @@ class JsonCalls {
   }
 }
 
+/** All that a query finds, page by page. */
+async function* everyPage(read, query = {}) {
+  let { pageToken } = query
+  do {
+    const page = await read({ ...query, ...(pageToken === undefined ? {} : { pageToken }) })
+    yield* page.data
+    pageToken = page.nextPageToken ?? undefined
+  } while (pageToken !== undefined)
+}
+
 class Log {
   #native
   #waiting
@@ -71,13 +81,8 @@ class Log {
   page(query) {
     return this.#read(this.#calls.query(query))
   }
-  async *query(query = {}) {
-    let pageToken = query.pageToken
-    do {
-      const page = await this.page({ ...query, ...(pageToken === undefined ? {} : { pageToken }) })
-      yield* page.data
-      pageToken = page.nextPageToken ?? undefined
-    } while (pageToken !== undefined)
+  query(query) {
+    return everyPage((query) => this.page(query), query)
   }
   get(id) {
     return this.#read(this.#calls.get(id))
@@ -138,13 +143,8 @@ class Agents {
   page(query) {
     return this.#read((slot) => this.#native.agents(slot, this.#organization, requests.agentQueryOf(query)))
   }
-  async *list(query = {}) {
-    let pageToken = query.pageToken
-    do {
-      const page = await this.page({ ...query, ...(pageToken === undefined ? {} : { pageToken }) })
-      yield* page.data
-      pageToken = page.nextPageToken ?? undefined
-    } while (pageToken !== undefined)
+  list(query) {
+    return everyPage((query) => this.page(query), query)
   }
   count(query) {
     return this.#read((slot) => this.#native.countAgents(slot, this.#organization, requests.agentQueryOf(query)))

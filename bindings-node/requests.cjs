@@ -81,17 +81,26 @@ function fields(value, shape, within = '') {
   return set
 }
 
-/** Likewise, where a misspelt name would be an answer about something else. */
-function onlyFields(value, shape) {
-  const unknown = Object.keys(value).find((name) => !Object.hasOwn(shape, name))
-  if (unknown !== undefined) throw invalid(unknown, `is not a field; there are ${Object.keys(shape).join(', ')}`)
-  return fields(value, shape)
+/** Refuses a name that an object does not have: what was meant by it would be lost. */
+function known(value, names, within = '') {
+  for (const name in value) {
+    if (!names.has(name)) throw invalid(within + name, `is not a field; there are ${[...names].join(', ')}`)
+  }
+  return value
 }
+
+const GATE = new Set(['agentId', 'role', 'tier', 'organization', 'caller', 'onBehalfOf', 'traceparent', 'context'])
+const CONTEXT = new Set(['resourceId', 'action', 'environment', 'metadata'])
+const CEILING = new Set([
+  'agentId', 'resourceType', 'requestedAmount', 'tier', 'organization', 'caller', 'onBehalfOf', 'traceparent', 'requestId',
+])
 
 /** The fields of a gate's request, in the order of src/engine.rs. */
 function gateFields(request) {
-  const { agentId, role, tier, organization, caller, onBehalfOf, traceparent, context } = object('request', request)
-  const { resourceId, action, environment, metadata } = context == null ? {} : object('context', context)
+  const { agentId, role, tier, organization, caller, onBehalfOf, traceparent, context } =
+    known(object('request', request), GATE)
+  const { resourceId, action, environment, metadata } =
+    context == null ? {} : known(object('context', context), CONTEXT, 'context.')
   return [
     text('agentId', agentId),
     text('role', role),
@@ -109,7 +118,8 @@ function gateFields(request) {
 
 /** The fields of a ceiling's request, likewise. */
 function ceilingFields(request) {
-  const { agentId, resourceType, requestedAmount, tier, organization, caller } = object('request', request)
+  const { agentId, resourceType, requestedAmount, tier, organization, caller } =
+    known(object('request', request), CEILING)
   const { onBehalfOf, traceparent, requestId } = request
   return [
     text('agentId', agentId),
@@ -129,14 +139,18 @@ const QUERY = {
   pageSize: number, pageToken: text, readYourWrites: flag,
 }
 
+const QUERY_NAMES = new Set(Object.keys(QUERY))
+
 function queryOf(query = {}) {
-  return onlyFields(object('query', query), QUERY)
+  return fields(known(object('query', query), QUERY_NAMES), QUERY)
 }
 
 const AGENT_QUERY = { tier: text, status: text, family: text, pageSize: number, pageToken: text }
 
+const AGENT_QUERY_NAMES = new Set(Object.keys(AGENT_QUERY))
+
 function agentQueryOf(query = {}) {
-  return onlyFields(object('query', query), AGENT_QUERY)
+  return fields(known(object('query', query), AGENT_QUERY_NAMES), AGENT_QUERY)
 }
 
 /** The scope of records and counts: always one organization, or the fleet if it was asked for. */

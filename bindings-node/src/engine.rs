@@ -8,13 +8,11 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{Buffer, Either, Function};
 use napi_derive::napi;
 use pollster::block_on;
-use trust_engine::{
-    AgentChange, Engine, Error, Log, NewAgent, NewRecord, PolicyDocument, Result, Ticket, TimeRange, verify,
-};
+use trust_engine::{Engine, Error, Log, NewRecord, PolicyDocument, Result, Ticket, TimeRange, verify};
 
 use crate::calls::NativeCalls;
 use crate::error::{Failure, closed, failed, panicked};
-use crate::input::{AgentQueryInput, Asked, Ceiling, Gate, QueryInput, integer, organization, uuid};
+use crate::input::{Asked, Ceiling, Gate, QueryInput, integer, organization, uuid};
 use crate::open::OpenInput;
 use crate::output::{self, Proof, Value, json, receipt, text};
 use crate::searches::Searches;
@@ -335,76 +333,6 @@ impl NativeEngine {
         })
     }
 
-    /// JSON of the agent.
-    #[napi(catch_unwind)]
-    pub fn register(&self, slot: u32, org: Option<String>, agent: String) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let agent: NewAgent = parse("agent", &agent)?;
-            let done = engine.agents().of(organization(org.as_deref())?).register(agent).await?;
-            Ok(json(Ok(&*done.agent)))
-        })
-    }
-
-    /// JSON of the agent.
-    #[napi(catch_unwind)]
-    pub fn change(&self, slot: u32, org: Option<String>, id: String, change: String) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let change: AgentChange = parse("change", &change)?;
-            let done = engine.agents().of(organization(org.as_deref())?).change(&id, change).await?;
-            Ok(json(Ok(&*done.agent)))
-        })
-    }
-
-    /// JSON of the agent.
-    #[napi(catch_unwind)]
-    pub fn agent(&self, slot: u32, org: Option<String>, id: String) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let agent = engine.agents().of(organization(org.as_deref())?).get(&id).await?;
-            Ok(json(Ok(&*agent)))
-        })
-    }
-
-    /// JSON of the outcomes, in the places of the agents: `{agent}`, or the parts of a failure.
-    #[napi(catch_unwind)]
-    pub fn import_agents(&self, slot: u32, org: Option<String>, agents: Vec<String>) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let parsed: Vec<Result<NewAgent>> = agents.iter().map(|agent| parse("agent", agent)).collect();
-            let whole = parsed.iter().filter_map(|agent| agent.as_ref().ok().cloned()).collect();
-            let imported = engine.agents().of(organization(org.as_deref())?).import(whole).await;
-            let mut imported = imported.into_iter();
-            let lost = || Err(closed());
-            let outcome = |agent: Result<NewAgent>| agent.and_then(|_| imported.next().unwrap_or_else(lost));
-            let outcomes = parsed.into_iter().map(outcome).map(|outcome| match outcome {
-                Ok(committed) => serde_json::json!({ "agent": &*committed.agent }),
-                Err(error) => {
-                    let Failure { failure, message, retryable, details } = Failure::from(&error);
-                    serde_json::json!({ "failure": failure, "message": message, "retryable": retryable, "details": details })
-                }
-            });
-            Ok(json(Ok(outcomes.collect::<Vec<_>>())))
-        })
-    }
-
-    /// JSON of a page of agents.
-    #[napi(catch_unwind)]
-    pub fn agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
-        self.search(slot, async move |engine| {
-            let query = query.into_query()?;
-            let page = engine.agents().of(organization(org.as_deref())?).list(&query).await?;
-            Ok(json(Ok(serde_json::json!({ "data": page.agents, "nextPageToken": page.next }))))
-        })
-    }
-
-    /// JSON of the number of agents.
-    #[napi(catch_unwind)]
-    pub fn count_agents(&self, slot: u32, org: Option<String>, query: AgentQueryInput) -> Option<Value> {
-        self.search(slot, async move |engine| {
-            let query = query.into_query()?;
-            let count = engine.agents().of(organization(org.as_deref())?).count(&query).await?;
-            Ok(json(Ok(count)))
-        })
-    }
-
     /// JSON of the policy in force.
     #[napi(catch_unwind)]
     pub fn policy(&self) -> Value {
@@ -486,7 +414,7 @@ impl NativeEngine {
         self.engine.borrow().clone().ok_or_else(closed)
     }
 
-    fn start<F>(&self, slot: u32, call: impl FnOnce(Engine) -> F) -> Option<Value>
+    pub(crate) fn start<F>(&self, slot: u32, call: impl FnOnce(Engine) -> F) -> Option<Value>
     where
         F: Future<Output = Result<Value>> + 'static,
     {
@@ -500,7 +428,7 @@ impl NativeEngine {
     }
 
     /// Starts a search: in a store of this process on another thread, a few at a time.
-    fn search(
+    pub(crate) fn search(
         &self,
         slot: u32,
         call: impl AsyncFnOnce(Engine) -> Result<Value> + Send + 'static,
@@ -523,7 +451,7 @@ fn log_of<'a>(engine: &'a Engine, org: Option<&str>) -> Result<Log<'a>> {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
     // A list would be read as fields in order.
     if !text.starts_with('{') {
         return Err(Error::invalid(what, "is not an object"));

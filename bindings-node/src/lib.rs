@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(dead_code, reason = "in tests the macros of napi leave out what calls it"))]
 
+mod agents;
 mod calls;
 mod engine;
 mod error;

@@ -336,6 +336,8 @@ describe('errors', () => {
       [{ agentId: 'a', role: 'r', context: { action: 1 } }, 'context.action'], [{ agentId: '', role: 'r' }, 'agentId'],
       [{ agentId: 'a', role: 'r'.repeat(65) }, 'role'], [{ agentId: 'a', role: 'r', context: { metadata: [1] } }, 'context.metadata'],
       [undefined, 'request'], [{ agentId: 'a', role: 'r', organization: '' }, 'organization'],
+      [{ agentId: 'a', role: 'r', onBehalfof: 'user-7' }, 'onBehalfof'], [{ agentId: 'a', role: 'r', traceparent: '00' }, 'traceparent'],
+      [{ agentId: 'a', role: 'r', context: { resource: 'x' } }, 'context.resource'],
     ]) {
       assert.throws(() => engine.decideGate(request), field(name))
       await assert.rejects(engine.evaluateGate(request), field(name))
@@ -345,6 +347,8 @@ describe('errors', () => {
       await assert.rejects(engine.checkCeiling(request), field('requestedAmount'))
       assert.throws(() => engine.checkCeilingNow(request), field('requestedAmount'))
     }
+    const misspelt = { agentId: 'a', resourceType: 'API_CALLS', requestedAmount: 1, requestID: 'r' }
+    assert.throws(() => engine.checkCeilingNow(misspelt), field('requestID'))
     await engine.close()
   })
 

@@ -48,6 +48,45 @@ pub(crate) fn is_traceparent(text: &str) -> bool {
         && (version != "00" || fields.next().is_none())
 }
 
+/// Gives a request with the fields `caller`, `on_behalf_of` and `traceparent` the methods that set and check them.
+macro_rules! attributed {
+    ($request:ident) => {
+        impl $request {
+            /// The caller that makes the request: a service or the name of a key. The host vouches for the name, which
+            /// is recorded.
+            #[must_use]
+            pub fn caller(mut self, caller: impl Into<String>) -> Self {
+                self.caller = Some(caller.into());
+                self
+            }
+
+            /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
+            #[must_use]
+            pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
+                self.on_behalf_of = Some(principal.into());
+                self
+            }
+
+            /// The `traceparent` of the request (W3C Trace Context), which is recorded.
+            #[must_use]
+            pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+                self.traceparent = Some(traceparent.into());
+                self
+            }
+
+            pub(crate) fn attribution(&self) -> $crate::attribution::Attribution<'_> {
+                $crate::attribution::Attribution {
+                    caller: self.caller.as_deref(),
+                    on_behalf_of: self.on_behalf_of.as_deref(),
+                    traceparent: self.traceparent.as_deref(),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use attributed;
+
 #[cfg(test)]
 mod tests {
     use super::*;

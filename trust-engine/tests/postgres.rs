@@ -174,6 +174,10 @@ fn what_is_wrong_with_a_database_is_said_in_time() {
     let newer = error(schema.database());
     assert_eq!(newer.kind(), ErrorKind::Unsupported);
     assert!(newer.to_string().contains("version 999"), "{newer}");
+    sql(&format!("truncate {0}.migrations; insert into {0}.migrations (version) values (1)", schema.0));
+    let older = error(schema.database());
+    assert_eq!(older.kind(), ErrorKind::Unsupported);
+    assert!(older.to_string().contains("version 1, which no release had"), "{older}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ const ROUTES = [
   ['GET', '/provenance/00000000-0000-7000-8000-000000000000'],
   ['GET', '/provenance/00000000-0000-7000-8000-000000000000/chain'],
   ['GET', '/stats'],
+  ['GET', '/agents'],
   ['GET', '/agents/a'],
   ['PUT', '/agents/a'],
 ] as const

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::slot::MAX_AMOUNT;
-use crate::attribution::Attribution;
+use crate::attribution::attributed;
 use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_optional_line};
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
@@ -86,27 +86,6 @@ impl CeilingRequest {
         self
     }
 
-    /// The caller that makes the request. The host vouches for the name, which is recorded.
-    #[must_use]
-    pub fn caller(mut self, caller: impl Into<String>) -> Self {
-        self.caller = Some(caller.into());
-        self
-    }
-
-    /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
-    #[must_use]
-    pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
-        self.on_behalf_of = Some(principal.into());
-        self
-    }
-
-    /// The `traceparent` of the request (W3C Trace Context), which is recorded.
-    #[must_use]
-    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
-        self.traceparent = Some(traceparent.into());
-        self
-    }
-
     /// Names the request, so that a retry of an admitted one costs nothing and gets the same answer.
     ///
     /// The engine remembers the ids of its latest admitted requests until their windows end, 65,536 of them at most.
@@ -133,14 +112,6 @@ impl CeilingRequest {
         check_optional_line("tier", self.claimed_tier(), MAX_NAME_BYTES)?;
         self.attribution().check()?;
         check_optional_line("requestId", self.id(), MAX_ID_BYTES)
-    }
-
-    fn attribution(&self) -> Attribution<'_> {
-        Attribution {
-            caller: self.caller.as_deref(),
-            on_behalf_of: self.on_behalf_of.as_deref(),
-            traceparent: self.traceparent.as_deref(),
-        }
     }
 
     /// Whether another request is a retry of this one: only its trace may differ, as each try has its own.
@@ -187,6 +158,8 @@ impl CeilingRequest {
         self.request_id.as_deref()
     }
 }
+
+attributed!(CeilingRequest);
 
 /// Checks an amount: 1 to 2^40 − 1.
 pub(crate) fn check_amount(amount: u64) -> Result<()> {

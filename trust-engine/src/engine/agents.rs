@@ -1,6 +1,6 @@
 //! The agents of one organization.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,14 +25,11 @@ pub struct AgentReceipt {
     pub receipt: Receipt,
 }
 
+/// The outcomes of an import by the places of the agents; in the end each place has one.
+type Outcomes = BTreeMap<usize, Result<AgentReceipt>>;
+
 /// Most registrations of an import that wait for their commit at once.
 const MAX_UNDER_WAY: usize = 1024;
-
-fn put(outcomes: &mut [Option<Result<AgentReceipt>>], place: usize, outcome: Result<AgentReceipt>) {
-    if let Some(empty) = outcomes.get_mut(place) {
-        *empty = Some(outcome);
-    }
-}
 
 /// The agents of one organization.
 #[derive(Clone, Debug)]
@@ -80,8 +77,7 @@ impl Agents<'_> {
     /// that is refused costs no other, and an import that was cut off is simply repeated, as those that are there are
     /// refused with [`ErrorKind::Conflict`].
     pub async fn import(&self, agents: Vec<NewAgent>) -> Vec<Result<AgentReceipt>> {
-        let mut outcomes: Vec<Option<Result<AgentReceipt>>> = agents.iter().map(|_| None).collect();
-        let mut under_way: Vec<(usize, Arc<Agent>, Ticket)> = Vec::new();
+        let (mut outcomes, mut under_way) = (Outcomes::new(), Vec::new());
         let mut names: HashSet<String> = HashSet::new();
         for (place, agent) in agents.into_iter().enumerate() {
             // The family of an agent is known once its ancestors are committed.
@@ -98,28 +94,24 @@ impl Agents<'_> {
                     names.insert(agent.id.as_str().to_owned());
                     under_way.push((place, agent, ticket));
                 }
-                Err(error) => put(&mut outcomes, place, Err(error)),
+                Err(error) => {
+                    outcomes.insert(place, Err(error));
+                }
             }
         }
         self.settle(&mut under_way, &mut outcomes).await;
-        let lost = || Err(Error::new(ErrorKind::Closed, "the import was cut off"));
-        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(lost));
-        outcomes.map(|outcome| outcome.map_err(|error| error.during("import agents"))).collect()
+        outcomes.into_values().map(|outcome| outcome.map_err(|error| error.during("import agents"))).collect()
     }
 
     /// Waits for the commits that are under way.
-    async fn settle(
-        &self,
-        under_way: &mut Vec<(usize, Arc<Agent>, Ticket)>,
-        outcomes: &mut [Option<Result<AgentReceipt>>],
-    ) {
+    async fn settle(&self, under_way: &mut Vec<(usize, Arc<Agent>, Ticket)>, outcomes: &mut Outcomes) {
         for (place, agent, ticket) in under_way.drain(..) {
             let outcome = match acknowledged(ticket).await {
                 Ok(receipt) => Ok(AgentReceipt { agent, receipt }),
                 Err(error) if error.kind() == ErrorKind::Conflict => Err(self.taken(&agent.id)),
                 Err(error) => Err(error),
             };
-            put(outcomes, place, outcome);
+            outcomes.insert(place, outcome);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attribution::Attribution;
+use crate::attribution::attributed;
 use crate::bounds::{MAX_NAME_BYTES, check_line, check_object, check_optional_line};
 use crate::error::Result;
 use crate::ids::{AgentId, OrganizationId};
@@ -85,28 +85,6 @@ impl GateRequest {
         self
     }
 
-    /// The caller that makes the request: a service or the name of a key. The host vouches for the name, which is
-    /// recorded.
-    #[must_use]
-    pub fn caller(mut self, caller: impl Into<String>) -> Self {
-        self.caller = Some(caller.into());
-        self
-    }
-
-    /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
-    #[must_use]
-    pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
-        self.on_behalf_of = Some(principal.into());
-        self
-    }
-
-    /// The `traceparent` of the request (W3C Trace Context), which is recorded.
-    #[must_use]
-    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
-        self.traceparent = Some(traceparent.into());
-        self
-    }
-
     /// The resource that the role is to be used on.
     #[must_use]
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
@@ -150,14 +128,6 @@ impl GateRequest {
         Ok(agent)
     }
 
-    fn attribution(&self) -> Attribution<'_> {
-        Attribution {
-            caller: self.caller.as_deref(),
-            on_behalf_of: self.on_behalf_of.as_deref(),
-            traceparent: self.traceparent.as_deref(),
-        }
-    }
-
     /// The requested role.
     pub fn role_name(&self) -> &str {
         &self.role
@@ -182,3 +152,5 @@ impl GateRequest {
         self.context.environment.as_deref()
     }
 }
+
+attributed!(GateRequest);

@@ -13,7 +13,7 @@ use super::hash::Hash;
 use super::note::{NoteSignature, SignedNote};
 use super::payload::Payload;
 use super::{Checkpoint, VerifierKey};
-use crate::attribution::Attribution;
+use crate::attribution::attributed;
 use crate::bounds::{check_line, check_object, check_reason};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,35 +108,6 @@ impl NewRecord {
         self
     }
 
-    /// The caller that asks for the record: a service or the name of a key. The host vouches for the name.
-    #[must_use]
-    pub fn caller(mut self, caller: impl Into<String>) -> Self {
-        self.caller = Some(caller.into());
-        self
-    }
-
-    /// The person or service on whose behalf the agent acts, which is recorded; 1 to 256 bytes.
-    #[must_use]
-    pub fn on_behalf_of(mut self, principal: impl Into<String>) -> Self {
-        self.on_behalf_of = Some(principal.into());
-        self
-    }
-
-    /// The `traceparent` of the request (W3C Trace Context), which is recorded.
-    #[must_use]
-    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
-        self.traceparent = Some(traceparent.into());
-        self
-    }
-
-    pub(crate) fn attribution(&self) -> Attribution<'_> {
-        Attribution {
-            caller: self.caller.as_deref(),
-            on_behalf_of: self.on_behalf_of.as_deref(),
-            traceparent: self.traceparent.as_deref(),
-        }
-    }
-
     /// Checks every bound, and gives the agent's id and the decision.
     pub(crate) fn check(&self) -> Result<(AgentId, DecisionWord)> {
         let agent = AgentId::parse(&self.agent_id)?;
@@ -199,6 +170,8 @@ impl NewRecord {
         self.context.as_ref()
     }
 }
+
+attributed!(NewRecord);
 
 /// A checkpoint and the signed note that it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,8 +20,7 @@ pub const MAX_TAGS: usize = 8;
 pub const MAX_COUNT: u64 = 10_000;
 
 /// The kind of a document. Stores keep its number, so a kind keeps its place for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum DocumentKind {
     /// A registered agent, under its id.
@@ -114,11 +113,11 @@ impl Document {
 pub struct DocumentChange {
     /// Version of the stored document that the change was made from; `None`: there is none.
     pub expected: Option<u64>,
-    /// What is stored afterwards.
+    /// The state of the store afterwards.
     pub after: After,
 }
 
-/// What a change leaves.
+/// The state that a change leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
     /// This document.

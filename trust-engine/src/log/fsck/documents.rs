@@ -51,7 +51,8 @@ pub(super) async fn check_recorded(
     Ok(())
 }
 
-/// Looks up the record of every document. What has none is found in the first log, or in that of its record.
+/// Looks up the record of every document. A document without one is found in the first log, or in that of the record that
+/// it names.
 pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, Checker<'_>)]) -> Result<()> {
     let mut after = None;
     loop {
@@ -72,7 +73,7 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
                 Err(error) if is_damage(&error) => None,
                 read => read?,
             };
-            // What the record says about the document was compared when the record was read.
+            // The record was compared with the document when it was read.
             if record.as_ref().and_then(|record| changed_document(&record.entry)).as_ref() == Some(key) {
                 continue;
             }

@@ -116,7 +116,7 @@ impl Open {
         value.map(|value| overflow::join(table, key, value, |part| get(Table::Overflow, part))).transpose()
     }
 
-    /// Removes the overflow rows of a value from number `first` on.
+    /// Removes the overflow rows that the value before had, if it was a long one, from number `first` on.
     fn remove_overflow(
         &self,
         batch: &mut fjall::OwnedWriteBatch,
@@ -124,6 +124,9 @@ impl Open {
         key: &[u8],
         first: u32,
     ) -> Result<()> {
+        if !self.get(table, key)?.is_some_and(|before| overflow::is_long(&before)) {
+            return Ok(());
+        }
         for number in first.. {
             let part = overflow::part_key(table, key, number);
             if self.get(Table::Overflow, &part)?.is_none() {

@@ -42,7 +42,7 @@ pub(super) async fn apply(client: &impl GenericClient, changes: &[DocumentChange
         return Ok(conflicts);
     }
     let expected = first_expected(changes);
-    // What is made and removed within the batch was never there.
+    // A document that is made and removed within the batch was never there.
     let was_there = |key: &DocumentKey| expected.get(key).is_some_and(Option::is_some);
     let removed = last.values().map(|(_, change)| *change).filter(|change| change.document().is_none());
     let removed = removed.map(DocumentChange::key).filter(|key| was_there(key));

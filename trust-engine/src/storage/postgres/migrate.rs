@@ -7,8 +7,9 @@ use deadpool_postgres::Object;
 use super::error::from_driver;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Scripts in order; the number of the last one is the schema's version. A released script never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+/// Scripts in order; the number of the last one is the schema's version. A released script never changes. Schemas of lower
+/// numbers were never released.
+const MIGRATIONS: [(i32, &str); 1] = [(2, include_str!("migrations/2.sql"))];
 /// PostgreSQL 14.
 const OLDEST_SERVER: i32 = 140_000;
 /// Attempts while other engines create the same schema.
@@ -68,7 +69,7 @@ async fn to_current(connection: &mut Object, schema: &str) -> Result<()> {
     );
     transaction.batch_execute(&create).await.map_err(from_driver)?;
     let from = check_version(version(&transaction, &table).await?)?;
-    for (number, script) in (1i32..).zip(MIGRATIONS).skip(usize::try_from(from).unwrap_or(0)) {
+    for (number, script) in MIGRATIONS.into_iter().filter(|(number, _)| *number > from) {
         transaction.batch_execute(script).await.map_err(from_driver)?;
         let insert = format!("insert into {table} (version) values ($1)");
         transaction.execute(&insert, &[&number]).await.map_err(from_driver)?;
@@ -83,7 +84,7 @@ pub(super) async fn version(client: &impl deadpool_postgres::GenericClient, tabl
 }
 
 pub(super) fn newest_version() -> i32 {
-    MIGRATIONS.len() as i32
+    MIGRATIONS.last().map_or(0, |(number, _)| *number)
 }
 
 fn check_version(found: i32) -> Result<i32> {
@@ -92,6 +93,10 @@ fn check_version(found: i32) -> Result<i32> {
         let issue = format!(
             "the schema has version {found}; this version of trust-engine knows versions up to {newest}"
         );
+        return Err(Error::new(ErrorKind::Unsupported, issue));
+    }
+    if found != 0 && MIGRATIONS.iter().all(|(number, _)| *number > found) {
+        let issue = format!("the schema has version {found}, which no release had; make a new one");
         return Err(Error::new(ErrorKind::Unsupported, issue));
     }
     Ok(found)
