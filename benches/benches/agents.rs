@@ -75,7 +75,8 @@ fn agent(n: u64, version: u64) -> Document {
 
 fn commit(store: &dyn Store, head: &Head, changes: Vec<DocumentChange>) -> Duration {
     let (previous, head) = (head.clone(), head.clone());
-    let batch = Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![] };
+    let batch =
+        Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![], claims: vec![] };
     let started = Instant::now();
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
     started.elapsed()

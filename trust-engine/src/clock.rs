@@ -88,6 +88,11 @@ pub trait Clock: Send + Sync + 'static {
     /// The current time. It may step back; the log's entry times never do.
     fn now(&self) -> Timestamp;
 
+    /// Whether this is a real clock, which can be compared with that of a store; a test's is not.
+    fn is_real(&self) -> bool {
+        true
+    }
+
     /// Reads both clocks of the machine cheaply: each reading may be up to 10 ms behind.
     fn coarse(&self) -> Moment;
 }
@@ -171,6 +176,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn is_real(&self) -> bool {
+        false
     }
 
     fn coarse(&self) -> Moment {

@@ -21,9 +21,9 @@ pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use ceiling::{CeilingCode, CeilingRequest, Level, Measure};
 pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
-    AgentPage, AgentQuery, AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Health, Log, Options,
-    Policies, PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict, blocking,
-    recompute, recompute_ceiling,
+    AgentPage, AgentQuery, AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Following, Health,
+    Log, Options, Policies, PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict,
+    blocking, recompute, recompute_ceiling,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gate::{Evaluation, GateRequest, ReasonCode};

@@ -20,7 +20,7 @@ use trust_engine::{OrganizationId, Timestamp};
 use uuid::Uuid;
 
 const IDS: [&str; 6] = ["a", "ab", "abc", "b", "ba", "ü"];
-const KINDS: [DocumentKind; 2] = DocumentKind::ALL;
+const KINDS: [DocumentKind; DocumentKind::ALL.len()] = DocumentKind::ALL;
 
 /// A change as it is drawn: the version that it expects is the stored one, moved by `stale`.
 #[derive(Clone, Debug)]
@@ -145,6 +145,7 @@ impl Life<'_> {
             hashes: Vec::new(),
             changes,
             stats: Vec::new(),
+            claims: Vec::new(),
         };
         let committed = block_on(self.store.commit(batch)).unwrap();
         if outdated.is_empty() {
@@ -222,6 +223,7 @@ impl Life<'_> {
             hashes: Vec::new(),
             changes,
             stats: Vec::new(),
+            claims: Vec::new(),
         };
         assert_eq!(block_on(self.store.commit(batch)).unwrap(), Committed::Yes);
         self.model.clear();
@@ -302,7 +304,8 @@ fn tags_that_never_meet_are_passed_over_in_bounded_steps() {
     };
     let set = |n| DocumentChange { expected: None, after: After::Document(Box::new(document(n))) };
     let (previous, changes) = (head.clone(), (0..=MANY).map(set).collect());
-    let batch = Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![] };
+    let batch =
+        Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![], claims: vec![] };
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
     let filter =
         DocumentFilter { kind: DocumentKind::Agent, organization: organization.clone(), tags: tags(0b011) };

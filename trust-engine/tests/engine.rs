@@ -161,8 +161,8 @@ fn pages_neither_skip_nor_repeat_while_records_are_written() {
             assert_eq!(engine.log().query(&Query::new().after(&next)).unwrap_err().field(), Some("cursor"));
             page = engine.log().query(&query.clone().after(next)).unwrap();
         }
-        // Entry 0 is the policy; a0 has the odd ones.
-        assert_eq!(seen, (0..13).map(|n| 25 - 2 * n).collect::<Vec<u64>>());
+        // Entries 0 and 1 are the deployment and the policy; a0 has the even ones.
+        assert_eq!(seen, (0..13).map(|n| 26 - 2 * n).collect::<Vec<u64>>());
         for bad in ["", "x", "e30"] {
             assert_eq!(engine.log().query(&query.clone().after(bad)).unwrap_err().field(), Some("cursor"));
         }
@@ -290,7 +290,7 @@ fn a_commit_whose_answer_is_lost_is_acknowledged_and_one_that_is_lost_is_not() {
     assert!(engine.log().record(record()).unwrap_err().is_retryable());
     engine.log().record(record()).unwrap();
     let report = engine.log().verify(None).unwrap();
-    assert!(report.is_clean() && report.entries == 3, "{report}");
+    assert!(report.is_clean() && report.entries == 4, "{report}");
 }
 
 #[test]
@@ -461,7 +461,7 @@ fn an_export_verifies_and_every_tampering_is_named() {
     let key = engine.verifier_key();
     let out = folder.path().join("out");
     let exported = engine.log().export(&out).unwrap();
-    assert_eq!(exported.entries, 601);
+    assert_eq!(exported.entries, 602);
     assert!(check_export(&out, &key, None).unwrap().is_clean());
     let bundle = out.join("tile/entries/001");
     let bytes = std::fs::read(&bundle).unwrap();
@@ -619,7 +619,7 @@ fn an_export_with_more_or_other_lines_than_were_signed_is_not_clean() {
     });
     assert!(!leaf.is_clean());
     let longer = check(&|out| {
-        let bundle = out.join("tile/entries/000.p/6");
+        let bundle = out.join("tile/entries/000.p/7");
         let mut bytes = std::fs::read(&bundle).unwrap();
         assert!(trust_engine::provenance::push_bundled(&mut bytes, b"{}"));
         std::fs::write(bundle, bytes).unwrap();
@@ -628,7 +628,7 @@ fn an_export_with_more_or_other_lines_than_were_signed_is_not_clean() {
     let endless = check(&|out| {
         let path = out.join("checkpoint");
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(path, text.replacen("\n6\n", "\n18446744073709551615\n", 1)).unwrap();
+        std::fs::write(path, text.replacen("\n7\n", "\n18446744073709551615\n", 1)).unwrap();
     });
     assert!(!endless.is_clean());
 }
@@ -651,7 +651,7 @@ fn many_agents_are_imported_together_and_each_outcome_is_in_its_place() {
         let receipt = outcome.as_ref().unwrap();
         assert_eq!(
             (receipt.agent.id.as_str(), receipt.receipt.leaf_index()),
-            (&*format!("a{n}"), n as u64 + 2)
+            (&*format!("a{n}"), n as u64 + 3)
         );
     }
     let family = |place: usize| {

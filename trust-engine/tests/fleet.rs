@@ -147,6 +147,7 @@ fn what_one_engine_changed_the_others_are_told() {
     assert_eq!(wait(), Change::Anything, "what changed before is not told");
     let engine = Engine::open(schema.options()).unwrap();
     let key = |kind, id: &str| DocumentKey { kind, organization: OrganizationId::default(), id: id.into() };
+    assert_eq!(wait(), Change::Document(key(DocumentKind::Deployment, "deployment")));
     assert_eq!(wait(), Change::Document(key(DocumentKind::Policy, "policy")));
     engine.agents().register(NewAgent::new("agent_001").tier("VERIFIED")).unwrap();
     assert_eq!(wait(), Change::Document(key(DocumentKind::Agent, "agent_001")));

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 
 use pollster::block_on;
 use support::{Schema, signer, sql, url};
+use trust_engine::provenance::{Ed25519Signer, Entry, Payload, Source};
 use trust_engine::storage::{
-    self, After, Batch, Committed, CounterStore, Document, DocumentChange, DocumentFilter, DocumentKey,
-    DocumentKind, Postgres, Store, Tag,
+    self, After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentFilter,
+    DocumentKey, DocumentKind, Head, Postgres, Store, Tag,
 };
 use trust_engine::{
-    CeilingRequest, Engine, ErrorKind, GateRequest, NewAgent, Options, OrganizationId, Query, TimeRange,
-    Timestamp,
+    AgentId, CeilingRequest, Decision, Engine, ErrorKind, GateRequest, NewAgent, Options, OrganizationId,
+    Query, RecordType, TimeRange, Timestamp,
 };
 
 /// The server's certificate, where it speaks TLS and runs on this machine.
@@ -345,8 +346,15 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
                     };
                     let changes = keys.iter().map(change).collect();
                     let (previous, head) = (head.clone(), head.clone());
-                    let batch =
-                        Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![] };
+                    let batch = Batch {
+                        previous,
+                        head,
+                        appends: vec![],
+                        hashes: vec![],
+                        changes,
+                        stats: vec![],
+                        claims: vec![],
+                    };
                     // Another version is a conflict; a deadlock would be an error.
                     if block_on(store.commit(batch)).unwrap() == Committed::Yes {
                         done.fetch_add(1, Ordering::SeqCst);
@@ -374,4 +382,111 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
         })
         .sum();
     assert_eq!(tagged, 3, "each document has the tag of its last change only");
+}
+
+/// Each commits a thousand records whose ids the other takes too, in the opposite order.
+#[test]
+fn ids_that_two_engines_take_in_opposite_orders_lock_neither_out() {
+    let schema = Schema::new();
+    let barrier = std::sync::Barrier::new(2);
+    let outcomes = parking_lot::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for shard in 0..2u32 {
+            let (schema, barrier, outcomes) = (&schema, &barrier, &outcomes);
+            scope.spawn(move || {
+                let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+                let owner = uuid::Uuid::from_u128(u128::from(shard) + 1);
+                let head = block_on(store.claim(shard, owner)).unwrap();
+                for round in 0..20u128 {
+                    let mut ids: Vec<u128> = (1..=1000).map(|n| round * 1000 + n).collect();
+                    if shard == 1 {
+                        ids.reverse();
+                    }
+                    let appends: Vec<Append> = ids.into_iter().map(append).collect();
+                    let mut batch = Batch {
+                        previous: block_on(store.claim(shard, owner)).unwrap(),
+                        head: head.clone(),
+                        appends,
+                        hashes: vec![],
+                        changes: vec![],
+                        stats: vec![],
+                        claims: vec![],
+                    };
+                    batch.head = Head { size: batch.previous.size + 1000, ..batch.previous.clone() };
+                    barrier.wait();
+                    // A deadlock would be an error.
+                    let outcome = block_on(store.commit(batch)).unwrap();
+                    outcomes.lock().push((round, outcome));
+                }
+            });
+        }
+    });
+    for round in 0..20 {
+        let of_round = |wanted: Committed| {
+            outcomes.lock().iter().filter(|(of, outcome)| *of == round && *outcome == wanted).count()
+        };
+        assert_eq!((of_round(Committed::Yes), of_round(Committed::Duplicate)), (1, 1), "round {round}");
+    }
+}
+
+fn append(id: u128) -> Append {
+    let payload = Payload { salt: [0; 32], bytes: b"{}".to_vec() };
+    let entry = Entry {
+        agent: Some(AgentId::parse("a").unwrap()),
+        decision: Some(Decision::Deny.into()),
+        id: uuid::Uuid::from_u128(id),
+        organization: OrganizationId::default(),
+        parent: None,
+        payload: payload.commitment(),
+        policy: None,
+        reason_code: None,
+        source: Source::Host,
+        time: Timestamp::from_micros(1),
+        kind: RecordType::Alert,
+        v: 1,
+    };
+    Append { bytes: entry.to_bytes(), entry, payload: Arc::new(payload) }
+}
+
+#[test]
+fn an_engine_of_another_deployment_or_with_another_key_is_refused_and_claims_nothing() {
+    let schema = Schema::new();
+    let engine = block_on(Engine::open(schema.options())).unwrap();
+    let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    let heads = || block_on(store.heads()).unwrap();
+    let before = heads();
+    let other: Arc<Ed25519Signer> = Arc::new(Ed25519Signer::from_seed(&[8; 32]));
+    let refused = |options: Options| block_on(Engine::open(options)).unwrap_err();
+    let wrong_key = refused(schema.options().signer(other.clone()));
+    assert_eq!((wrong_key.kind(), wrong_key.field()), (ErrorKind::Key, Some("signer")));
+    let wrong_name = refused(schema.options().deployment("test.example.com/other"));
+    assert_eq!((wrong_name.kind(), wrong_name.field()), (ErrorKind::Key, Some("deployment")));
+    assert!(wrong_name.to_string().contains("test.example.com/fleet"), "{wrong_name}");
+    assert_eq!(heads().len(), before.len());
+    // The correct ones are not disturbed, and a new one may join.
+    block_on(engine.agents().register(NewAgent::new("a"))).unwrap();
+    block_on(block_on(Engine::open(schema.options())).unwrap().close());
+    block_on(engine.close());
+}
+
+#[test]
+fn of_two_deployments_that_begin_at_the_same_time_one_is_refused() {
+    let schema = Schema::new();
+    let barrier = std::sync::Barrier::new(2);
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let open = |name: &'static str| {
+            let (schema, barrier) = (&schema, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                block_on(Engine::open(schema.options().deployment(name)))
+            })
+        };
+        [open("one.example.com"), open("two.example.com")].map(|thread| thread.join().unwrap()).into()
+    });
+    let refused: Vec<_> = opened.iter().filter_map(|opened| opened.as_ref().err()).collect();
+    assert_eq!(refused.len(), 1, "{opened:?}");
+    assert_eq!(refused[0].kind(), ErrorKind::Key);
+    for engine in opened.iter().flatten() {
+        assert!(block_on(engine.log().verify_all()).unwrap().iter().all(trust_engine::log::Report::is_clean));
+    }
 }

@@ -16,7 +16,7 @@ const ENTRIES: u64 = 300;
 /// A closed store with 300 entries, its key, and the checkpoint of its end.
 fn store(folder: &Path) -> (VerifierKey, trust_engine::provenance::SignedCheckpoint) {
     let engine = Engine::open(Options::embedded(folder)).unwrap();
-    for n in 1..ENTRIES {
+    for n in 2..ENTRIES {
         engine
             .log()
             .record(NewRecord::new(RecordType::Alert, format!("a{}", n % 3), Decision::Deny))
@@ -110,8 +110,8 @@ fn a_changed_or_dropped_payload_is_found_at_its_index() {
 
 #[test]
 fn a_dropped_entry_is_found_at_its_index() {
-    // The first one is the record of the policy, which a document names.
-    for index in [120, 0] {
+    // The first ones are the records of deployment and policy, which documents name.
+    for index in [120, 0, 1] {
         let report = tampered(&|open| open("entries").remove(key(index)).unwrap());
         assert_first(&report, index, Damage::EntryMissing);
         assert_eq!(report.entries, ENTRIES - 1, "{report}");
@@ -174,7 +174,7 @@ fn state_that_was_changed_behind_the_log_is_found() {
         };
         let changes = edit(&*store).into_iter().map(change).collect();
         let (previous, appends, hashes, stats) = (head.clone(), vec![], vec![], vec![]);
-        let batch = Batch { previous, head, appends, hashes, changes, stats };
+        let batch = Batch { previous, head, appends, hashes, changes, stats, claims: vec![] };
         assert_eq!(pollster::block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
     let read =
@@ -196,7 +196,39 @@ fn state_that_was_changed_behind_the_log_is_found() {
         let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
         assert_eq!(report.findings.len(), 4, "{report}");
         let found: Vec<_> = report.findings.iter().map(|found| (found.index, found.damage)).collect();
-        assert_eq!(found, [1, 2, 3, 4].map(|index| (index, Damage::StateChanged)), "{report}");
+        assert_eq!(found, [2, 3, 4, 5].map(|index| (index, Damage::StateChanged)), "{report}");
+    }
+    // The deployment's document, whose record holds a digest of all of it, and nothing of it.
+    let deployment = key_of(DocumentKind::Deployment, "deployment");
+    let original = read(&*storage::embedded(folder.path()).unwrap(), &deployment);
+    let edits: [&dyn Fn(&mut Document); 5] = [
+        &|document| document.body = document.body.replace("local", "other"),
+        &|document| document.version += 1,
+        &|document| document.due = Some(document.created),
+        &|document| document.changed = trust_engine::Timestamp::from_micros(7),
+        &|document| document.record = uuid::Uuid::from_u128(7),
+    ];
+    let removal: &dyn Fn(&mut Document) = &|_| ();
+    for edit in edits.into_iter().chain([removal]) {
+        let mut edited = original.clone();
+        edit(&mut edited);
+        let removed = edited == original;
+        let change = |store: &dyn Store, after: After| {
+            let head = pollster::block_on(store.claim(0, uuid::Uuid::from_u128(1))).unwrap();
+            let expected = pollster::block_on(store.document_version(&deployment)).unwrap();
+            let changes =
+                vec![DocumentChange { expected: Some(expected).filter(|version| *version > 0), after }];
+            let (previous, appends, hashes, stats, claims) = (head.clone(), vec![], vec![], vec![], vec![]);
+            let batch = Batch { previous, head, appends, hashes, changes, stats, claims };
+            assert_eq!(pollster::block_on(store.commit(batch)).unwrap(), Committed::Yes);
+        };
+        let store = storage::embedded(folder.path()).unwrap();
+        let after =
+            if removed { After::Removed(deployment.clone()) } else { After::Document(Box::new(edited)) };
+        change(&*store, after);
+        let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
+        assert!(report.findings.iter().any(|f| f.index == 0 && f.damage == Damage::StateChanged), "{report}");
+        change(&*store, After::Document(Box::new(original.clone())));
     }
     // Another policy with the hash that fits it: neither verification nor opening takes it for the recorded one.
     let mut open = trust_engine::PolicyDocument::published_default().unwrap();
@@ -209,7 +241,7 @@ fn state_that_was_changed_behind_the_log_is_found() {
     });
     let store = storage::embedded(folder.path()).unwrap();
     let report = pollster::block_on(check_store(&*store, 0, &key, None, &mut |_, _| {})).unwrap();
-    assert!(report.findings.iter().any(|f| f.index == 0 && f.damage == Damage::StateChanged), "{report}");
+    assert!(report.findings.iter().any(|f| f.index == 1 && f.damage == Damage::StateChanged), "{report}");
     drop(store);
     let error = Engine::open(Options::embedded(folder.path())).unwrap_err();
     assert_eq!(error.kind(), trust_engine::ErrorKind::Corrupt, "{error:?}");
@@ -252,6 +284,6 @@ fn a_log_rolled_back_to_an_older_copy_is_found_by_a_kept_checkpoint() {
     engine.log().record(record()).unwrap();
     let kept = engine.log().checkpoint().unwrap().unwrap();
     let report = trust_engine::log::check_export(&out, &engine.verifier_key(), Some(&kept)).unwrap();
-    assert_first(&report, 2, Damage::RolledBack);
+    assert_first(&report, 3, Damage::RolledBack);
     assert!(engine.log().verify(Some(&kept)).unwrap().is_clean());
 }

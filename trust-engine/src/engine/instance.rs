@@ -6,16 +6,20 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::agent_cache::AgentCache;
 use super::ceilings;
 use super::current_policy::CurrentPolicy;
 
+use parking_lot::Mutex;
+use uuid::Uuid;
+
 use crate::clock::{Clock, Entropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::recorded::policy_key;
-use crate::log::{CheckpointCache, Draft, Follower, ParentOf, Sequencer, Submission, Ticket};
+use crate::log::{CheckpointCache, Draft, IdOrigin, ParentOf, Sequencer, Submission, Ticket, Worker};
 use crate::policy::{Policy, PolicyHash};
 use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey};
 use crate::storage::{Change, DocumentChange, Relay, Shard, Store};
@@ -43,7 +47,8 @@ pub struct Engine(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     // The fields are dropped in this order: leases go back, the writer ends, then the store closes.
     pub(super) ceilings: Option<ceilings::State>,
-    pub(super) follower: Option<Follower>,
+    /// The threads that follow the log or give signs of life; they end with the engine.
+    pub(super) workers: Mutex<Vec<Arc<Worker>>>,
     pub(super) sequencer: Arc<Sequencer>,
     pub(super) store: Arc<dyn Store>,
     /// Tells other engines of changes beside the store.
@@ -54,6 +59,10 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) authorities: BTreeSet<String>,
+    /// The id of this engine as an owner of shards and followers.
+    pub(super) owner: Uuid,
+    /// The time for which an owner may be silent before others take over.
+    pub(super) patience: Duration,
 }
 
 /// The health of an engine: whether the services that it depends on answer.
@@ -88,9 +97,10 @@ impl Engine {
         if let Some(ceilings) = &self.0.ceilings {
             ceilings.stop();
         }
-        if let Some(follower) = &self.0.follower {
-            follower.stop();
-            follower.ended().await;
+        let workers = std::mem::take(&mut *self.0.workers.lock());
+        workers.iter().for_each(|worker| worker.stop());
+        for worker in &workers {
+            worker.ended().await;
         }
         self.0.sequencer.close().await;
         if let Some(ceilings) = &self.0.ceilings {
@@ -133,7 +143,7 @@ impl Engine {
         self.0.entropy.fill(&mut payload.salt);
         Draft {
             id: new_id(now, &*self.0.entropy),
-            supplied: false,
+            id_origin: IdOrigin::New,
             kind: content.kind,
             source: Source::Engine,
             organization: content.organization,

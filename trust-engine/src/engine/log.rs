@@ -6,7 +6,8 @@ use super::instance::{Content, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::log::{
-    Exported, Page, ParentOf, Query, Report, Submission, check_shards, check_store, export, scan_all,
+    Exported, IdOrigin, Page, ParentOf, Query, Report, Submission, check_shards, check_store, export,
+    scan_all,
 };
 use crate::provenance::{
     Hash, InclusionProof, NewRecord, Parent, ProofPlan, Receipt, Record, SignedCheckpoint, Source,
@@ -89,7 +90,7 @@ impl Log<'_> {
         draft.parent = parent;
         if let Some(id) = record.supplied_id() {
             draft.id = id;
-            draft.supplied = true;
+            draft.id_origin = IdOrigin::Caller;
         }
         let (submission, ticket) = Submission::new(vec![draft], None, false);
         self.engine.0.sequencer.submit(submission).await?;

@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::agent_cache::AgentCache;
 use super::ceilings;
 use super::current_policy::{CurrentPolicy, compile_stored, stored_hash};
+use super::deployment::{self, Identity};
 use super::instance::{Engine, Inner};
 use super::options::{Backend, Options};
 use super::policies::policy_records;
@@ -14,7 +17,7 @@ use crate::clock::{SystemEntropy, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::log::recorded::policy_key;
-use crate::log::{CheckpointCache, Followed, Follower, FollowerSettings, Sequencer, Settings};
+use crate::log::{CheckpointCache, Followed, LocalFollower, Sequencer, Settings, sign_of_life};
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
@@ -43,6 +46,9 @@ impl Engine {
         options.check()?;
         let policy = options.policy.clone().map(Policy::compile).transpose()?;
         let (store, counters, signer, deployment) = resolve(&options).await?;
+        let identity = Identity::new(&deployment, &*signer);
+        // Before anything is claimed: an engine of another deployment must not write here.
+        identity.check(&*store).await?;
         // The owner's id never comes from an injected source: no two engines may have the same.
         let owner = new_id(options.clock.now(), &SystemEntropy);
         let settings = Settings {
@@ -78,20 +84,20 @@ impl Engine {
         let agents = Arc::new(AgentCache::new(options.cached_agents, store.is_shared()));
         let policy = Arc::new(CurrentPolicy::new(version, Arc::new(in_force)));
         let checkpoints = Arc::<CheckpointCache>::default();
-        let follower = store.is_shared().then(|| {
-            Follower::start(FollowerSettings {
-                store: Arc::clone(&store),
-                sequencer: Arc::clone(&sequencer),
-                checkpoints: Arc::clone(&checkpoints),
-                relay: relay.clone(),
-                followed: Arc::new(Caches { agents: Arc::clone(&agents), policy: Arc::clone(&policy) }),
-                clock: Arc::clone(&options.clock),
-                owner,
-            })
-        });
+        let mut workers = Vec::new();
+        if store.is_shared() {
+            let (store, sequencer) = (Arc::clone(&store), Arc::clone(&sequencer));
+            let clock = Arc::clone(&options.clock);
+            let sign =
+                sign_of_life::start(Arc::clone(&store), Arc::clone(&sequencer), Arc::clone(&clock), owner)?;
+            let (checkpoints, relay) = (Arc::clone(&checkpoints), relay.clone());
+            let followed = Arc::new(Caches { agents: Arc::clone(&agents), policy: Arc::clone(&policy) });
+            let local = LocalFollower { store, sequencer, checkpoints, relay, followed, clock };
+            workers.extend([Arc::new(sign), Arc::new(local.start()?)]);
+        }
         let engine = Self(Arc::new(Inner {
             ceilings,
-            follower: follower.transpose()?,
+            workers: Mutex::new(workers),
             sequencer,
             store,
             relay,
@@ -101,7 +107,10 @@ impl Engine {
             clock: options.clock,
             entropy: options.entropy,
             authorities: options.authorities,
+            owner,
+            patience: options.takeover_after,
         }));
+        deployment::record(&engine, identity).await?;
         if let Some(policy) = wanted {
             install(&engine, Arc::new(policy)).await?;
         }

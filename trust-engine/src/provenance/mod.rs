@@ -21,6 +21,7 @@ pub use entry::{Entry, MAX_ENTRY_BYTES, Parent, RecordType, Source};
 pub use hash::Hash;
 pub use merkle::{Frontier, HashRange, ProofPlan, TILE_WIDTH, frontier_plan};
 pub use note::{NoteSignature, SignedNote, VerifierKey};
+pub(crate) use payload::keyed_hash;
 pub use payload::{MAX_PAYLOAD_BYTES, Payload};
 pub use proof::InclusionProof;
 pub use record::{NewRecord, Receipt, Record, SignedCheckpoint};

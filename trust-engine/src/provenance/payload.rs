@@ -11,6 +11,15 @@ use super::hash::Hash;
 /// Largest payload in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 2 * 1024 * 1024;
 
+/// HMAC-SHA-256 (RFC 2104).
+pub(crate) fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Hash {
+    match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(mac) => Hash::from_bytes(mac.chain_update(bytes).finalize().into_bytes().into()),
+        // HMAC takes keys of any length.
+        Err(_) => Hash::from_bytes([0; 32]),
+    }
+}
+
 /// A payload and its salt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
@@ -23,11 +32,7 @@ pub struct Payload {
 impl Payload {
     /// The commitment that the entry holds.
     pub fn commitment(&self) -> Hash {
-        match Hmac::<Sha256>::new_from_slice(&self.salt) {
-            Ok(mac) => Hash::from_bytes(mac.chain_update(&self.bytes).finalize().into_bytes().into()),
-            // HMAC takes keys of any length.
-            Err(_) => Hash::from_bytes([0; 32]),
-        }
+        keyed_hash(&self.salt, &self.bytes)
     }
 
     /// The payload as JSON.

@@ -19,6 +19,9 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 
+/// The version (RFC 9562) of the ids that followers derive: no caller may take one of them.
+const DERIVED_VERSION: usize = 8;
+
 /// Longest reason code of a caller's record in bytes.
 const MAX_REASON_CODE_BYTES: usize = 64;
 
@@ -118,6 +121,12 @@ impl NewRecord {
         }
         if self.id.is_some_and(|id| id.is_nil()) {
             return Err(Error::invalid("id", "is the nil UUID"));
+        }
+        if self.id.is_some_and(|id| id.get_version_num() == DERIVED_VERSION) {
+            return Err(Error::invalid(
+                "id",
+                "is a UUID of version 8, which is kept for records that follow from others",
+            ));
         }
         if let Some(code) = &self.reason_code {
             check_line("reasonCode", code, MAX_REASON_CODE_BYTES)?;

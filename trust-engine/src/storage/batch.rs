@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::document::DocumentChange;
+use super::follower_state::FollowerClaim;
 use crate::clock::Timestamp;
 use crate::ids::OrganizationId;
 use crate::provenance::{Entry, Hash, Payload};
@@ -26,8 +27,11 @@ pub struct Head {
     /// Root of the tree over them.
     #[serde(with = "crate::provenance::hex_hash")]
     pub root: Hash,
-    /// Time of the last entry.
+    /// No entry that is still to come has an earlier time.
     pub time: Timestamp,
+    /// Whether the log is closed for ever; another shard goes on after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// The signed checkpoint of exactly this size and root; empty for a log that has never been written.
     pub note: String,
 }
@@ -41,6 +45,7 @@ impl Head {
             size: 0,
             root: Hash::empty_tree(),
             time: Timestamp::default(),
+            sealed: false,
             note: String::new(),
         }
     }
@@ -105,6 +110,8 @@ pub struct Batch {
     pub changes: Vec<DocumentChange>,
     /// Statistics.
     pub stats: Vec<StatsDelta>,
+    /// Claims of followers on whose behalf entries are appended.
+    pub claims: Vec<FollowerClaim>,
 }
 
 /// The outcome of a commit, where it is known.
@@ -116,6 +123,9 @@ pub enum Committed {
     Conflict(Vec<usize>),
     /// Nothing was written: an entry's organization has its id in another shard. Only stores with several shards say so.
     Duplicate,
-    /// Nothing was written: the shard has another owner, or another head than the batch was built on.
+    /// Nothing was written: these claims of followers (places in the batch) are outdated.
+    Outdated(Vec<usize>),
+    /// Nothing was written: the shard has another owner, is sealed, or has another head than the batch was built
+    /// on.
     Fenced,
 }

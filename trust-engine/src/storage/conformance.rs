@@ -19,8 +19,9 @@ use uuid::Uuid;
 use super::conformance_log::{Log, OWNER, organization, payload};
 use super::{
     Committed, DecodedRecord, Filter, Head, Scan, ShardRange, StatCounts, StatsDelta, Store,
-    document_conformance,
+    document_conformance, follower_conformance,
 };
+use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
@@ -33,7 +34,10 @@ pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     ancestry_goes_up_to_the_first_of_a_line(&*fresh());
     an_id_is_unique_within_its_organization(&*fresh());
     a_commit_is_all_or_nothing_and_then_visible(&*fresh());
+    a_sign_of_life_moves_time_on_and_fences_earlier_commits(&*fresh());
+    a_sealed_shard_never_changes_and_another_goes_on(&*fresh());
     document_conformance::run(&fresh);
+    follower_conformance::run(&fresh);
     statistics_add_up(&*fresh());
     hashes_are_whole_or_an_error(&*fresh());
     checkpoints_are_kept_for_every_head(&*fresh());
@@ -67,9 +71,9 @@ fn shards_are_claimed_again_only_by_their_owner(store: &dyn Store) {
     assert_eq!(first, Head { epoch: 1, ..Head::empty(first.shard) });
     let again = block_on(store.claim_free(OWNER, patience)).unwrap();
     assert_eq!(again, Head { epoch: 2, ..first.clone() }, "one's own comes first");
-    assert!(block_on(store.renew(first.shard, OWNER)).unwrap());
+    assert!(block_on(store.renew(first.shard, OWNER, first.time)).unwrap().is_some());
     let taken = block_on(store.claim(first.shard, OTHER)).unwrap();
-    assert!(!block_on(store.renew(first.shard, OWNER)).unwrap());
+    assert_eq!(block_on(store.renew(first.shard, OWNER, first.time)).unwrap(), None);
     assert_eq!(block_on(store.reclaim(first.shard, OWNER)).unwrap(), None);
     block_on(store.release(first.shard, OWNER)).unwrap();
     assert_eq!(block_on(store.heads()).unwrap(), std::slice::from_ref(&taken), "what is another's stays its");
@@ -78,6 +82,59 @@ fn shards_are_claimed_again_only_by_their_owner(store: &dyn Store) {
     block_on(store.release(first.shard, OTHER)).unwrap();
     let third = block_on(store.claim_free(OWNER, patience)).unwrap();
     assert_eq!(third.shard, first.shard, "what was let go of is free at once");
+}
+
+fn a_sign_of_life_moves_time_on_and_fences_earlier_commits(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let entry = log.entry("o", None, RecordType::Gap, None);
+    log.commit(store, &[entry]);
+    let late = log.entry("o", None, RecordType::Gap, None);
+    let passed = Timestamp::from_micros(late.time.micros() + 5);
+    assert!(block_on(store.renew(0, OWNER, passed)).unwrap().is_some());
+    assert!(block_on(store.renew(0, OWNER, late.time)).unwrap().is_some());
+    assert_eq!(block_on(store.head(0)).unwrap(), Head { time: passed, ..log.head.clone() }, "never back");
+    let (batch, _) = log.batch(&[late]);
+    assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
+    block_on(store.raise_idle(Duration::ZERO)).unwrap();
+    log.head = block_on(store.head(0)).unwrap();
+    assert!(log.head.time >= passed);
+    let mut next = log.entry("o", None, RecordType::Gap, None);
+    next.time = Timestamp::from_micros(log.head.time.micros());
+    log.commit(store, &[next]);
+}
+
+fn a_sealed_shard_never_changes_and_another_goes_on(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let entry = log.entry("o", None, RecordType::Gap, None);
+    log.commit(store, std::slice::from_ref(&entry));
+    assert!(!block_on(store.seal(0, log.head.epoch - 1)).unwrap(), "only the owner seals");
+    assert!(block_on(store.seal(0, log.head.epoch)).unwrap());
+    let sealed = Head { sealed: true, ..log.head.clone() };
+    assert_eq!(block_on(store.head(0)).unwrap(), sealed);
+    let late = log.entry("o", None, RecordType::Gap, None);
+    let (batch, _) = log.batch(&[late]);
+    assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
+    assert_eq!(block_on(store.renew(0, OWNER, sealed.time)).unwrap(), None);
+    assert_eq!(block_on(store.reclaim(0, OWNER)).unwrap(), None);
+    assert!(!block_on(store.seal(0, log.head.epoch)).unwrap());
+    assert_eq!(block_on(store.claim(0, OWNER)).unwrap_err().kind(), ErrorKind::Fenced);
+    let next = block_on(store.claim_free(OWNER, Duration::ZERO)).unwrap();
+    assert_eq!(next, Head { epoch: 1, time: sealed.time, ..Head::empty(1) });
+    assert_eq!(block_on(store.heads()).unwrap(), [sealed.clone(), next.clone()]);
+    let mut log = Log { head: next, frontier: Frontier::default(), next: log.next };
+    let entry_after = log.entry("o", None, RecordType::Gap, None);
+    log.commit(store, std::slice::from_ref(&entry_after));
+    assert_eq!(block_on(store.claim_free(OTHER, Duration::ZERO)).unwrap().shard, 1);
+    for (shard, entry) in [(0, entry), (1, entry_after)] {
+        let found = by_id(store, "o", entry.id).unwrap();
+        assert_eq!((found.shard, found.index, &found.bytes), (shard, 0, &entry.to_bytes()));
+        assert_eq!(block_on(store.records(shard, 0, 9)).unwrap().len(), 1);
+        assert_eq!(block_on(store.acknowledged(shard)).unwrap(), 1);
+        assert_eq!(block_on(store.checkpoints(shard, 0, 9)).unwrap().len(), 1);
+        let range = ShardRange { shard, start: 0, end: 1 };
+        let scan = Scan { filter: Filter::default(), range, newest_first: false, limit: 9 };
+        assert_eq!(block_on(store.scan(&scan)).unwrap().records, [found]);
+    }
 }
 
 fn ancestry_goes_up_to_the_first_of_a_line(store: &dyn Store) {

@@ -68,8 +68,15 @@ impl Log {
         let time = entries.last().map_or(self.head.time, |entry| entry.time);
         let note = format!("note of size {size}");
         let head = Head { size, root: frontier.root(), time, note, ..self.head.clone() };
-        let batch =
-            Batch { previous: self.head.clone(), head, appends, hashes, changes: vec![], stats: vec![] };
+        let batch = Batch {
+            previous: self.head.clone(),
+            head,
+            appends,
+            hashes,
+            changes: vec![],
+            stats: vec![],
+            claims: vec![],
+        };
         (batch, frontier)
     }
 

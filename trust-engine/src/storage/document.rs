@@ -20,24 +20,28 @@ pub const MAX_TAGS: usize = 8;
 pub const MAX_COUNT: u64 = 10_000;
 
 /// The kind of a document. Stores keep its number, so a kind keeps its place for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[repr(u8)]
 pub enum DocumentKind {
     /// A registered agent, under its id.
     Agent,
     /// The policy in force; its versions are in the log.
     Policy,
+    /// The deployment itself: its name and public key.
+    Deployment,
 }
 
 impl DocumentKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Agent, Self::Policy];
+    pub const ALL: [Self; 3] = [Self::Agent, Self::Policy, Self::Deployment];
 
     /// The word for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "AGENT",
             Self::Policy => "POLICY",
+            Self::Deployment => "DEPLOYMENT",
         }
     }
 
@@ -85,7 +89,7 @@ impl Tag {
 pub struct Document {
     /// Its name.
     pub key: DocumentKey,
-    /// Counts its changes; never lower than before.
+    /// Counts its changes from 1, anew after a removal.
     pub version: u64,
     /// JSON.
     pub body: String,

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{
     Batch, Committed, CounterStore, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind,
-    DocumentPage, DocumentPlace, Head, LeaseCallback, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    DocumentPage, DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, LeaseCallback, Scan, Scanned,
+    Shard, StatCounts, Store, StoredRecord,
 };
 use crate::ceiling::{Charged, CounterKey, LeaseRequests, Unspent, Window};
 use crate::clock::Timestamp;
@@ -36,6 +37,7 @@ pub struct FailingStore {
     inner: Arc<dyn Store>,
     commits: Mutex<VecDeque<Fault>>,
     claims: Mutex<VecDeque<Fault>>,
+    rows: Mutex<VecDeque<Fault>>,
     document_read: Mutex<Option<Hook>>,
     patience: Mutex<Option<Duration>>,
 }
@@ -50,6 +52,7 @@ impl FailingStore {
             inner,
             commits: Mutex::default(),
             claims: Mutex::default(),
+            rows: Mutex::default(),
             document_read: Mutex::default(),
             patience: Mutex::default(),
         }
@@ -73,6 +76,11 @@ impl FailingStore {
     /// Adds faults for the next claims, in order.
     pub fn fail_claims(&self, faults: impl IntoIterator<Item = Fault>) {
         self.claims.lock().extend(faults);
+    }
+
+    /// Adds faults for the next writes of followers' rows, in order.
+    pub fn fail_rows(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.rows.lock().extend(faults);
     }
 
     /// The patience that a free shard was last claimed with.
@@ -115,8 +123,16 @@ impl Store for FailingStore {
         self.inner.reclaim(shard, owner).await
     }
 
-    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
-        self.inner.renew(shard, owner).await
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>> {
+        self.inner.renew(shard, owner, time).await
+    }
+
+    async fn raise_idle(&self, patience: Duration) -> Result<()> {
+        self.inner.raise_idle(patience).await
+    }
+
+    async fn seal(&self, shard: Shard, epoch: u64) -> Result<bool> {
+        self.inner.seal(shard, epoch).await
     }
 
     async fn release(&self, shard: Shard, owner: Uuid) -> Result<()> {
@@ -197,6 +213,53 @@ impl Store for FailingStore {
 
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         self.inner.all_documents(after, limit).await
+    }
+
+    async fn claim_follower(
+        &self,
+        follower: &str,
+        owner: Uuid,
+        patience: Duration,
+    ) -> Result<Option<(FollowerClaim, String)>> {
+        self.inner.claim_follower(follower, owner, patience).await
+    }
+
+    async fn renew_follower(&self, claim: &FollowerClaim) -> Result<bool> {
+        self.inner.renew_follower(claim).await
+    }
+
+    async fn release_follower(&self, claim: &FollowerClaim) -> Result<()> {
+        self.inner.release_follower(claim).await
+    }
+
+    async fn write_follower(
+        &self,
+        claim: &FollowerClaim,
+        rows: Vec<FollowerRow>,
+        position: &str,
+    ) -> Result<bool> {
+        let fault = self.rows.lock().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => self.inner.write_follower(claim, rows, position).await,
+            Fault::AnswerLost => {
+                self.inner.write_follower(claim, rows, position).await?;
+                Err(injected())
+            }
+            Fault::Lost | Fault::Unreachable => Err(injected()),
+        }
+    }
+
+    async fn follower_rows(&self, follower: &str, keys: &[FollowerKey]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.inner.follower_rows(follower, keys).await
+    }
+
+    async fn all_follower_rows(
+        &self,
+        follower: &str,
+        after: Option<&FollowerKey>,
+        limit: usize,
+    ) -> Result<Vec<(FollowerKey, Vec<u8>)>> {
+        self.inner.all_follower_rows(follower, after, limit).await
     }
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {

@@ -22,6 +22,9 @@ mod document_conformance;
 mod embedded;
 #[cfg(any(test, feature = "testing"))]
 mod failing;
+#[cfg(any(test, feature = "testing"))]
+mod follower_conformance;
+mod follower_state;
 mod kv;
 mod memory;
 mod memory_counters;
@@ -53,6 +56,8 @@ pub(crate) use embedded::key_file;
 pub use embedded::{embedded, embedded_with_counters, is_embedded_store};
 #[cfg(any(test, feature = "testing"))]
 pub use failing::{FailingCounters, FailingStore, Fault};
+pub(crate) use follower_state::check_follower;
+pub use follower_state::{FollowerClaim, FollowerKey, FollowerRow, MAX_ROW_BYTES};
 pub use memory::memory;
 pub use memory_counters::memory_counters;
 #[cfg(all(feature = "postgres", any(test, feature = "testing")))]

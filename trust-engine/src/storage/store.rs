@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, Committed, Head, Shard, StatCounts};
 use super::document::{Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace};
+use super::follower_state::{FollowerClaim, FollowerKey, FollowerRow};
 use super::relay::Listener;
 use super::search::{DecodedRecord, Scan, Scanned, StoredRecord};
 use crate::clock::Timestamp;
@@ -48,7 +49,7 @@ pub trait Store: Send + Sync + 'static {
     /// Takes over a shard, also from another owner, and gives its head. `owner` names the engine that will write.
     ///
     /// # Behavior
-    /// - The first claim of a shard gives the empty head with epoch 1.
+    /// - The first claim of a shard gives the empty head with epoch 1, at the latest time of any shard.
     /// - Every claim raises the epoch by one and changes nothing else.
     /// - After a claim, a commit with an earlier epoch is [`Committed::Fenced`].
     /// - After a commit whose outcome is unknown, the head says whether it happened, and will not change any more.
@@ -69,8 +70,30 @@ pub trait Store: Send + Sync + 'static {
     /// - Either way a commit that was on its way before has happened or never will.
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>>;
 
-    /// A sign from a shard's owner. `false` if another has taken it.
-    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool>;
+    /// A sign of life from a shard's owner, who will commit no entry with an earlier time than `time`. Gives the time by
+    /// the store's clock; `None` if another engine has taken the shard.
+    ///
+    /// # Behavior
+    /// - Raises the head's time to `time`; it never lowers it.
+    /// - A commit with a time below the head's is [`Committed::Fenced`].
+    /// - A store without a clock gives `time` back.
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>>;
+
+    /// Raises the time of the shards that nobody owns, or whose owner gave no sign for `patience`, to the earliest time of
+    /// the other shards, so that readers who go by time need not wait for them.
+    ///
+    /// # Behavior
+    /// - Never lowers a time, and does nothing where every shard is like that.
+    async fn raise_idle(&self, patience: Duration) -> Result<()>;
+
+    /// Closes a shard's log for ever; the next [`claim_free`](Self::claim_free) goes on in another shard.
+    ///
+    /// # Behavior
+    /// - No claim, sign or commit changes a sealed shard; a claim of it is an error of kind
+    ///   [`Fenced`](crate::ErrorKind::Fenced).
+    /// - Only the owner of the claim with this epoch seals it; `false` if another has claimed it since.
+    /// - A shard that comes later begins at a time that none before it has passed.
+    async fn seal(&self, shard: Shard, epoch: u64) -> Result<bool>;
 
     /// Lets go of a shard, so that the next [`claim_free`](Self::claim_free) may have it at once.
     ///
@@ -107,6 +130,8 @@ pub trait Store: Send + Sync + 'static {
     /// - Two changes of the same document in one batch apply one after the other.
     /// - Statistics are added to the stored ones.
     /// - A batch without entries keeps the head's size and root and is still written.
+    /// - A batch with an outdated claim of a follower is [`Committed::Outdated`], which names every such claim; nothing is
+    ///   written.
     /// - A batch with an entry whose id its organization has in another shard is [`Committed::Duplicate`]; nothing is
     ///   written.
     /// - An error means that the outcome is unknown until the shard has been claimed again.
@@ -228,6 +253,52 @@ pub trait Store: Send + Sync + 'static {
 
     /// All documents in the order of their keys, after one, at most `limit`.
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>>;
+
+    /// Claims a follower that has no owner, or whose owner gave no sign for `patience`; `None` if another has it. Beside
+    /// the claim, the position that was written last: empty for a follower without one.
+    ///
+    /// # Behavior
+    /// - `owner` gets a follower that is its own at once, with a new epoch; the earlier claim is outdated then.
+    /// - A store that one engine has open at a time gives the claim always.
+    async fn claim_follower(
+        &self,
+        follower: &str,
+        owner: Uuid,
+        patience: Duration,
+    ) -> Result<Option<(FollowerClaim, String)>>;
+
+    /// A sign of life from a follower's owner. `false` if the claim is outdated.
+    async fn renew_follower(&self, claim: &FollowerClaim) -> Result<bool>;
+
+    /// Lets go of a follower, so that the next claim may have it at once.
+    ///
+    /// # Behavior
+    /// - An outdated claim changes nothing.
+    async fn release_follower(&self, claim: &FollowerClaim) -> Result<()>;
+
+    /// Writes rows of a follower and its position, all of it or nothing. `false` if the claim is outdated: nothing was
+    /// written.
+    ///
+    /// # Behavior
+    /// - Is a sign of life as well.
+    /// - Of two rows with one key the later one counts.
+    async fn write_follower(
+        &self,
+        claim: &FollowerClaim,
+        rows: Vec<FollowerRow>,
+        position: &str,
+    ) -> Result<bool>;
+
+    /// The states of a follower's rows, in the order of the keys; `None` for a row that is not there.
+    async fn follower_rows(&self, follower: &str, keys: &[FollowerKey]) -> Result<Vec<Option<Vec<u8>>>>;
+
+    /// The rows of a follower in the order of their keys, after one, at most `limit`.
+    async fn all_follower_rows(
+        &self,
+        follower: &str,
+        after: Option<&FollowerKey>,
+        limit: usize,
+    ) -> Result<Vec<(FollowerKey, Vec<u8>)>>;
 
     /// Statistics of an organization (`None`: of all), summed over the buckets that begin in `[from, to)` seconds.
     ///

@@ -4,9 +4,10 @@
 use super::checker::Checker;
 use super::report::Damage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::merge::scan_all;
 use crate::log::recorded::{RecordedVersion, changed_document};
-use crate::provenance::{Entry, Payload};
-use crate::storage::{Shard, Store};
+use crate::provenance::{Entry, Payload, RecordType};
+use crate::storage::{Filter, Shard, ShardRange, Store};
 
 /// Documents read at a time.
 const PAGE: usize = 1000;
@@ -19,7 +20,7 @@ pub(super) async fn check_recorded(
     entry: &Entry,
     payload: Option<&Payload>,
 ) -> Result<()> {
-    let Some(key) = changed_document(entry) else { return Ok(()) };
+    let Some(key) = changed_document(entry, payload) else { return Ok(()) };
     let document = match store.document(&key).await {
         Err(error) if is_damage(&error) => {
             checker.find(index, Damage::StateChanged, format!("the store's {key} cannot be read: {error}"));
@@ -27,7 +28,21 @@ pub(super) async fn check_recorded(
         }
         read => read?,
     };
-    let detail = match (document, RecordedVersion::of(entry, payload)) {
+    let recorded = RecordedVersion::of(entry, payload);
+    let is_last = document.as_ref().is_some_and(|document| document.record == entry.id);
+    if entry.kind == RecordType::State && !is_last {
+        // A document may be removed and made anew, so its version says nothing: the next record of it must be there.
+        let removed = recorded.as_ref().is_some_and(RecordedVersion::is_removal) && document.is_none();
+        if !removed && !is_followed(store, entry).await? {
+            checker.find(
+                index,
+                Damage::StateChanged,
+                format!("the store has lost {key} as this record left it"),
+            );
+        }
+        return Ok(());
+    }
+    let detail = match (document, recorded) {
         (None, _) => format!("the store has lost {key}"),
         (Some(document), Some(recorded)) if document.version < recorded.version => {
             format!(
@@ -51,8 +66,8 @@ pub(super) async fn check_recorded(
     Ok(())
 }
 
-/// Looks up the record of every document. A document without one is found in the first log, or in that of the record that
-/// it names.
+/// Looks up the record of every document. A document without one is found at the end of the first log, or
+/// at the record that it names.
 pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, Checker<'_>)]) -> Result<()> {
     let mut after = None;
     loop {
@@ -74,12 +89,16 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
                 read => read?,
             };
             // The record was compared with the document when it was read.
-            if record.as_ref().and_then(|record| changed_document(&record.entry)).as_ref() == Some(key) {
+            let told =
+                record.as_ref().and_then(|found| changed_document(&found.entry, found.payload.as_ref()));
+            if told.as_ref() == Some(key) {
                 continue;
             }
-            let (shard, index) = record.map_or((None, 0), |record| (Some(record.shard), record.index));
-            let at = checkers.iter().position(|(of, _)| Some(*of) == shard).unwrap_or(0);
-            if let Some((_, checker)) = checkers.get_mut(at) {
+            let place = record.map(|record| (record.shard, record.index));
+            let at = checkers.iter().position(|(shard, _)| Some(*shard) == place.map(|place| place.0));
+            if let Some((_, checker)) = checkers.get_mut(at.unwrap_or(0)) {
+                // Without a record it has no place; the end of the log hides no damage whose place is known.
+                let index = place.map_or(checker.size(), |place| place.1);
                 checker.find(index, Damage::StateChanged, format!("no record tells of the store's {key}"));
             }
         }
@@ -87,6 +106,26 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
             Some(last) => after = Some(last.key),
             None => return Ok(()),
         }
+    }
+}
+
+/// Whether another STATE record follows from this one.
+async fn is_followed(store: &dyn Store, entry: &Entry) -> Result<bool> {
+    let filter = Filter {
+        organization: Some(entry.organization.clone()),
+        parent: Some(entry.id),
+        kind: Some(RecordType::State),
+        ..Filter::default()
+    };
+    let heads = store.heads().await?;
+    let mut ranges =
+        heads.iter().map(|head| ShardRange { shard: head.shard, start: 0, end: head.size }).collect();
+    loop {
+        let (found, rest) = scan_all(store, &filter, ranges, false, 1).await?;
+        if !found.is_empty() || rest.is_empty() {
+            return Ok(!found.is_empty());
+        }
+        ranges = rest;
     }
 }
 

@@ -23,19 +23,20 @@ pub(super) struct Prepared {
     pub(super) receipts: Vec<Receipt>,
     /// The place of the submission that each state change belongs to.
     pub(super) owners: Vec<usize>,
+    /// The place of the submission that each claim belongs to.
+    pub(super) claimants: Vec<usize>,
 }
 
-/// Builds the batch of `gaps` and `submissions` on top of `tip`, and signs it. An error leaves everything as it was.
+/// Builds the batch of `gaps` and `submissions` on top of `tip`, stamps it with `time` and signs it. An error leaves everything as it was.
 pub(super) fn prepare(
     settings: &Settings,
+    time: Timestamp,
     tip: &ShardTip,
     gaps: &[Draft],
     submissions: &[Submission],
     mut stats: StatsBatch,
 ) -> Result<Prepared> {
     let ShardTip { head, frontier, key } = tip;
-    // Entry times never go back, even if the clock does.
-    let time = settings.clock.now().max(head.time);
     let mut builder = Builder {
         time,
         time_text: time.to_string(),
@@ -50,6 +51,7 @@ pub(super) fn prepare(
     let mut placed = Vec::with_capacity(submissions.len());
     let mut changes = Vec::new();
     let mut owners = Vec::new();
+    let (mut claims, mut claimants) = (Vec::new(), Vec::new());
     for (place, submission) in submissions.iter().enumerate() {
         let mut first: Option<Placed> = None;
         for draft in &submission.drafts {
@@ -65,6 +67,10 @@ pub(super) fn prepare(
             changes.push(change.clone());
             owners.push(place);
         }
+        if let Some(claim) = &submission.claim {
+            claims.push(claim.clone());
+            claimants.push(place);
+        }
     }
     let checkpoint = Checkpoint {
         origin: key.name().to_owned(),
@@ -77,7 +83,8 @@ pub(super) fn prepare(
         epoch: head.epoch,
         size: checkpoint.size,
         root: checkpoint.root,
-        time: if builder.appends.is_empty() { head.time } else { time },
+        time,
+        sealed: false,
         note: note.to_string(),
     };
     let signed = Arc::new(SignedCheckpoint { checkpoint, note });
@@ -90,9 +97,10 @@ pub(super) fn prepare(
         hashes: builder.hashes,
         changes,
         stats: stats.deltas(),
+        claims,
     };
     let tip = ShardTip { head: next, frontier: builder.frontier, key: key.clone() };
-    Ok(Prepared { batch, tip, receipts, owners })
+    Ok(Prepared { batch, tip, receipts, owners, claimants })
 }
 
 #[derive(Clone, Copy)]

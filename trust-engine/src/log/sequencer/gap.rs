@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::settings::Settings;
-use super::submission::{Draft, ParentOf, Submission};
+use super::submission::{Draft, IdOrigin, ParentOf, Submission};
 use crate::clock::{Timestamp, new_id};
 use crate::ids::OrganizationId;
 use crate::provenance::{Payload, RecordType, Source};
@@ -82,7 +82,7 @@ impl Gap {
             settings.entropy.fill(&mut payload.salt);
             Draft {
                 id: new_id(now, &*settings.entropy),
-                supplied: false,
+                id_origin: IdOrigin::New,
                 kind: RecordType::Gap,
                 organization: organization.clone(),
                 agent: None,

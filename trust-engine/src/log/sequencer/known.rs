@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::submission::{Draft, ParentOf, Submission};
+use super::submission::{Draft, IdOrigin, ParentOf, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, Payload, Receipt, SignedCheckpoint};
@@ -22,10 +22,10 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
     let mut first: HashMap<(OrganizationId, Uuid), usize> = HashMap::new();
     // A caller may know the id of a verdict that is not committed yet, and must not take it.
     let drafts = batch.iter().flat_map(|submission| &submission.drafts);
-    let made: HashSet<_> = drafts.filter(|draft| !draft.supplied).map(key).collect();
+    let made: HashSet<_> = drafts.filter(|draft| draft.id_origin == IdOrigin::New).map(key).collect();
     let mut rest: Vec<Submission> = Vec::with_capacity(batch.len());
     for submission in batch {
-        let Some(draft) = submission.drafts.first().filter(|draft| draft.supplied) else {
+        let Some(draft) = submission.drafts.first().filter(|draft| draft.id_origin != IdOrigin::New) else {
             rest.push(submission);
             continue;
         };
@@ -37,7 +37,7 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
         let twin = first.get(&key).and_then(|at| rest.get_mut(*at));
         if let Some(twin) = twin {
             match twin.drafts.first() {
-                Some(other) if same_content(other, draft) => twin.join(submission),
+                Some(other) if is_same(other, draft) => twin.join(submission),
                 _ => submission.answer(&Err(taken(id))),
             }
             continue;
@@ -93,6 +93,14 @@ fn taken(id: Uuid) -> Error {
         .with("id", id)
 }
 
+/// Whether two drafts with one id are one record.
+fn is_same(a: &Draft, b: &Draft) -> bool {
+    match (a.id_origin, b.id_origin) {
+        (IdOrigin::Derived, IdOrigin::Derived) => a.kind == b.kind,
+        _ => same_content(a, b),
+    }
+}
+
 fn same_content(a: &Draft, b: &Draft) -> bool {
     (a.source, a.kind, &a.agent, &a.decision, &a.reason_code, a.parent)
         == (b.source, b.kind, &b.agent, &b.decision, &b.reason_code, b.parent)
@@ -101,6 +109,9 @@ fn same_content(a: &Draft, b: &Draft) -> bool {
 
 fn is_stored_as(draft: &Draft, stored: &DecodedRecord) -> bool {
     let entry = &stored.entry;
+    if draft.id_origin == IdOrigin::Derived {
+        return (entry.source, entry.kind) == (draft.source, draft.kind);
+    }
     let parent = entry.parent.map_or(ParentOf::Nothing, ParentOf::Record);
     (draft.source, draft.kind, &draft.agent, &draft.decision, &draft.reason_code, draft.parent)
         == (entry.source, entry.kind, &entry.agent, &entry.decision, &entry.reason_code, parent)

@@ -7,11 +7,12 @@
 //!
 //! Threads meet in two places. Callers hand submissions over by a bounded channel, which the writer alone reads; and
 //! both see [`Shared`](state::Shared), where only the writer changes the state, only the engine changes the intake, and
-//! a lock guards the counts of unrecorded verdicts. Everything else belongs to the writer's thread and needs no lock.
+//! locks guard the counts of unrecorded verdicts and the log's time. Everything else belongs to the writer's thread and needs no lock.
 
 mod batch;
 mod gap;
 mod known;
+mod log_time;
 mod pending_batch;
 mod recovery;
 mod settings;
@@ -38,7 +39,7 @@ use crate::storage::Shard;
 
 pub(crate) use settings::Settings;
 pub use submission::Ticket;
-pub(crate) use submission::{Draft, ParentOf, Submission};
+pub(crate) use submission::{Draft, IdOrigin, ParentOf, Submission};
 
 /// Number of unrecorded verdicts that cause a commit of their counts.
 const UNRECORDED_PER_COMMIT: u64 = 1024;
@@ -89,6 +90,16 @@ impl Sequencer {
     /// The shard that is written now.
     pub(crate) fn shard(&self) -> Shard {
         self.shared.shard.load(Ordering::Acquire)
+    }
+
+    /// The time that a sign of life may promise now: no entry will come with an earlier one.
+    pub(crate) fn promise(&self, now: Timestamp) -> Timestamp {
+        self.shared.log_time.promise(now)
+    }
+
+    /// Notes the time by the store's clock at `now` by the engine's.
+    pub(crate) fn compare_clock(&self, now: Timestamp, store: Timestamp) {
+        self.shared.log_time.compare(now, store);
     }
 
     /// Hands over a submission, waiting for room in the queue.

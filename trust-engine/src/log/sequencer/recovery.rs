@@ -24,14 +24,26 @@ impl Writer {
     /// back.
     pub(super) fn claim_another(&mut self) -> Result<bool> {
         if self.settings.shard.is_some() || !self.settings.store.is_shared() {
-            self.shared.set_state(WriterState::Fenced);
-            return Ok(false);
+            return self.claim_again();
         }
         self.left.insert(self.tip.head.shard, self.tip.head.clone());
         let head = block_on(self.settings.store.claim_free(self.settings.owner, self.settings.patience))?;
         if let Some(left) = self.left.get(&head.shard).cloned() {
             self.ensure_contains(&left)?;
         }
+        self.set_tip(block_on(ShardTip::load(&self.settings, head))?);
+        Ok(true)
+    }
+
+    /// Claims the shard again that an engine may write and no other. It is fenced if another engine has it, and not if
+    /// only the time of its head was raised while it paused.
+    fn claim_again(&mut self) -> Result<bool> {
+        let shard = self.tip.head.shard;
+        let Some(head) = block_on(self.settings.store.reclaim(shard, self.settings.owner))? else {
+            self.shared.set_state(WriterState::Fenced);
+            return Ok(false);
+        };
+        self.ensure_contains(&self.tip.head.clone())?;
         self.set_tip(block_on(ShardTip::load(&self.settings, head))?);
         Ok(true)
     }

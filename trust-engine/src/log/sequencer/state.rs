@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::log_time::LogTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stats::StatsBatch;
 
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) entries: AtomicU64,
     /// Counts of verdicts that the policy does not record, until the writer takes them along with its next commit.
     pub(super) unrecorded: Mutex<StatsBatch>,
+    /// The time of the log, for the writer and the thread that gives signs of life.
+    pub(super) log_time: LogTime,
     /// Whether the writer lingers although something has been submitted, because no caller waits for it. The writer
     /// sets the flag before it looks at the queue, and a caller submits before it reads the flag: so either the writer
     /// sees the submission, or the caller sees the flag and ends the linger. Both orders need `SeqCst`.

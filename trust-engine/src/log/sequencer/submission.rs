@@ -12,14 +12,13 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::log::stats::VerdictStat;
 use crate::policy::PolicyHash;
 use crate::provenance::{DecisionWord, Hash, Parent, Payload, Receipt, RecordType, Source};
-use crate::storage::DocumentChange;
+use crate::storage::{DocumentChange, FollowerClaim};
 
 /// A record to be sequenced.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) id: Uuid,
-    /// Whether a caller chose the id, so that the record may be there already.
-    pub(crate) supplied: bool,
+    pub(crate) id_origin: IdOrigin,
     pub(crate) kind: RecordType,
     pub(crate) organization: OrganizationId,
     pub(crate) agent: Option<AgentId>,
@@ -33,6 +32,17 @@ pub(crate) struct Draft {
     pub(crate) commitment: Hash,
     /// The verdict stat of a verdict that the engine made itself; `None` for other records.
     pub(crate) stat: Option<VerdictStat>,
+}
+
+/// The origin of a record's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdOrigin {
+    /// Made for this record.
+    New,
+    /// Chosen by a caller, who may be repeating itself: the record may be there already, with the same content.
+    Caller,
+    /// Derived by a follower from what the record is about: a record of the engine with this id and type is this one.
+    Derived,
 }
 
 /// The record that a draft follows from.
@@ -49,6 +59,8 @@ pub(crate) struct Submission {
     /// The drafts; the receipt of the first one is the answer. A submission that only asks for a commit has none.
     pub(crate) drafts: Vec<Draft>,
     pub(crate) change: Option<DocumentChange>,
+    /// The claim of the follower that the drafts come from: they are refused once it is outdated.
+    pub(crate) claim: Option<FollowerClaim>,
     /// Whether the caller has its verdict already, so that a lost record is a gap.
     pub(crate) answered_early: bool,
     /// Runs on the writer's thread once the commit is known to have happened, before a caller gets the receipt, and
@@ -66,7 +78,8 @@ impl Submission {
         answered_early: bool,
     ) -> (Self, Ticket) {
         let (done, answer) = oneshot::channel();
-        let submission = Self { drafts, change, answered_early, on_commit: None, done, joined: Vec::new() };
+        let submission =
+            Self { drafts, change, claim: None, answered_early, on_commit: None, done, joined: Vec::new() };
         (submission, Ticket(Some(answer)))
     }
 
@@ -76,14 +89,20 @@ impl Submission {
         self
     }
 
+    /// Makes the commit depend on the claim of a follower.
+    pub(crate) fn under(mut self, claim: FollowerClaim) -> Self {
+        self.claim = Some(claim);
+        self
+    }
+
     /// Whether a caller waits for the commit.
     pub(super) fn is_awaited(&self) -> bool {
         !self.done.is_canceled() || !self.joined.is_empty()
     }
 
-    /// Whether a caller chose an id, so that the log has to be asked first if the record is there already.
+    /// Whether an id was not made for its record, so that the log has to be asked first if the record is there already.
     pub(super) fn is_looked_up(&self) -> bool {
-        self.drafts.iter().any(|draft| draft.supplied)
+        self.drafts.iter().any(|draft| draft.id_origin != IdOrigin::New)
     }
 
     /// Answers the callers of `other`, a repetition of this submission, together with those of this one.

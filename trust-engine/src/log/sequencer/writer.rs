@@ -186,13 +186,20 @@ impl Writer {
             if batch.is_empty() && gaps.is_empty() && self.unrecorded.is_empty() {
                 return self.answer_committed();
             }
-            let prepared = match prepare(&self.settings, &self.tip, &gaps, &batch, self.unrecorded.clone()) {
-                Ok(prepared) => prepared,
-                // The signer failed; nothing was written.
-                Err(error) => return self.refuse(batch, &error),
-            };
-            let Prepared { batch: prepared_batch, tip, receipts, owners } = prepared;
-            match self.write(prepared_batch) {
+            let time = self.shared.log_time.begin_commit(self.settings.clock.now(), self.tip.head.time);
+            let prepared =
+                match prepare(&self.settings, time, &self.tip, &gaps, &batch, self.unrecorded.clone()) {
+                    Ok(prepared) => prepared,
+                    // The signer failed; nothing was written.
+                    Err(error) => {
+                        self.shared.log_time.end_commit();
+                        return self.refuse(batch, &error);
+                    }
+                };
+            let Prepared { batch: prepared_batch, tip, receipts, owners, claimants } = prepared;
+            let written = self.write(prepared_batch);
+            self.shared.log_time.end_commit();
+            match written {
                 Ok(Committed::Yes) => {
                     self.tip = tip;
                     return self.committed(batch, receipts);
@@ -204,7 +211,18 @@ impl Writer {
                         let error = Error::new(ErrorKind::Corrupt, "the store names no conflicting change");
                         return self.refuse(batch, &error);
                     }
-                    batch = without_outdated(batch, &outdated);
+                    let error = Error::new(ErrorKind::Conflict, "it was changed by someone else meanwhile");
+                    batch = without(batch, &outdated, &error);
+                }
+                Ok(Committed::Outdated(places)) => {
+                    let outdated: Vec<usize> =
+                        places.iter().filter_map(|at| claimants.get(*at).copied()).collect();
+                    if outdated.is_empty() {
+                        let error = Error::new(ErrorKind::Corrupt, "the store names no outdated claim");
+                        return self.refuse(batch, &error);
+                    }
+                    let error = Error::new(ErrorKind::Fenced, "another engine has claimed the follower");
+                    batch = without(batch, &outdated, &error);
                 }
                 Ok(Committed::Duplicate) => {
                     let before = batch.len();
@@ -314,13 +332,12 @@ impl Writer {
     }
 }
 
-/// Answers the submissions whose change was made from an outdated version, by their places, and gives the rest.
-fn without_outdated(batch: Vec<Submission>, outdated: &[usize]) -> Vec<Submission> {
+/// Answers the submissions in some places with an error, and gives the rest.
+fn without(batch: Vec<Submission>, places: &[usize], error: &Error) -> Vec<Submission> {
     let mut rest = Vec::with_capacity(batch.len());
     for (place, submission) in batch.into_iter().enumerate() {
-        if outdated.contains(&place) {
-            let error = Error::new(ErrorKind::Conflict, "it was changed by someone else meanwhile");
-            submission.answer(&Err(error));
+        if places.contains(&place) {
+            submission.answer(&Err(error.clone()));
         } else {
             rest.push(submission);
         }

@@ -193,8 +193,8 @@ impl Kv for Tables {
                 };
                 let (value, rest) = overflow::split(table, key, value);
                 batch.insert(open.table(table)?, key, value);
-                // Only documents change in place; the value before may have been longer.
-                if table == Table::Documents {
+                // These change in place; the value before may have been longer.
+                if matches!(table, Table::Documents | Table::Followers) {
                     open.remove_overflow(&mut batch, table, key, rest.len() as u32)?;
                 }
                 for (key, part) in rest {

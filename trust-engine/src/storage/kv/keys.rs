@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, OrganizationId};
 use crate::policy::Decision;
 use crate::provenance::{DecisionWord, RecordType};
-use crate::storage::{DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, Shard, Tag};
+use crate::storage::{DocumentFilter, DocumentKey, DocumentKind, DocumentPlace, FollowerKey, Shard, Tag};
 
 /// Number of the codes that [`decision_code`] gives, from 0.
 pub(super) const DECISION_CODES: u8 = 5;
@@ -22,6 +22,27 @@ pub(super) fn head(shard: Shard) -> Vec<u8> {
 /// The key of the row that names a shard's owner: the engine that claimed it last.
 pub(super) fn owner(shard: Shard) -> Vec<u8> {
     [&b"owner"[..], &shard.to_be_bytes()].concat()
+}
+
+/// The keys of all shards' heads lie between these.
+pub(super) fn heads() -> [Vec<u8>; 2] {
+    [head(0), [&b"head"[..], &[0xFF; 5]].concat()]
+}
+
+/// The key of a follower's claim: its name alone, so that it stands before its rows.
+pub(super) fn follower(name: &str) -> Vec<u8> {
+    [name.as_bytes(), &[0]].concat()
+}
+
+/// The key of a follower's row.
+pub(super) fn follower_row(name: &str, key: &FollowerKey) -> Vec<u8> {
+    [name.as_bytes(), &[0], key.organization.as_str().as_bytes(), &[0], key.key.as_bytes()].concat()
+}
+
+/// Reads the key of a follower's row.
+pub(super) fn follower_key(name: &str, row: &[u8]) -> Option<FollowerKey> {
+    let (organization, key) = std::str::from_utf8(row.get(name.len() + 1..)?).ok()?.split_once('\0')?;
+    Some(FollowerKey { organization: OrganizationId::parse(organization).ok()?, key: key.to_owned() })
 }
 
 /// The place of an entry: its shard and its index there.

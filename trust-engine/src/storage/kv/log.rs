@@ -171,7 +171,7 @@ impl<K: Kv> KvStore<K> {
     }
 
     pub(super) fn run_scan(&self, scan: &Scan) -> Result<Scanned> {
-        self.only_shard(scan.range.shard)?;
+        self.check_shard(scan.range.shard)?;
         let range = self.within_time(scan.range, &scan.filter)?;
         let mut records = Vec::new();
         let remaining = self.scan_range(scan, range, &mut records)?;

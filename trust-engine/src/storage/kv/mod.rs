@@ -4,6 +4,7 @@ mod contract;
 #[cfg(feature = "embedded")]
 mod counters;
 mod documents;
+mod followers;
 mod keys;
 mod log;
 mod stats;

@@ -14,13 +14,11 @@ use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
-    DocumentPlace, Head, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Scan, Scanned, Shard, StatCounts, Store,
+    StoredRecord,
 };
 
-/// The shard that is written.
-const ONLY_SHARD: Shard = 0;
-
-/// A store with one shard, number 0.
+/// A store with one shard that is written, the last one; those before it are sealed.
 pub(in crate::storage) struct KvStore<K> {
     pub(super) kv: Arc<K>,
     /// Held from the checks of a claim or commit to its write, so that the checks still hold then. It is taken before
@@ -49,31 +47,39 @@ impl<K: Kv> KvStore<K> {
     /// Takes the log while no commit and no other claim can come between.
     fn claim_locked(&self, owner: Uuid, _: &MutexGuard<'_, ()>) -> Result<Head> {
         self.kv.recover()?;
-        let mut head = self.read_head(ONLY_SHARD)?;
         if let Some(mark) = self.kv.high_water_mark()? {
-            check_mark(&mark, &head)?;
+            check_mark(&mark, &self.read_head(mark.shard)?)?;
         }
+        let mut head = self.open_shard()?;
         head.epoch += 1;
         let mut rows = WriteBatch::default();
-        rows.put(Table::Meta, &[&keys::owner(ONLY_SHARD)], &[owner.as_bytes()]);
+        rows.put(Table::Meta, &[&keys::owner(head.shard)], &[owner.as_bytes()]);
         put_head(&head, &mut rows)?;
         self.kv.write(&rows)?;
         Ok(head)
     }
 
-    fn is_owner(&self, owner: Uuid) -> Result<bool> {
-        let stored = self.kv.get(Table::Meta, &keys::owner(ONLY_SHARD))?;
+    fn is_owner(&self, shard: Shard, owner: Uuid) -> Result<bool> {
+        let stored = self.kv.get(Table::Meta, &keys::owner(shard))?;
         Ok(stored.as_deref() == Some(owner.as_bytes().as_slice()))
     }
 
-    pub(super) fn only_shard(&self, shard: Shard) -> Result<()> {
-        match shard {
-            ONLY_SHARD => Ok(()),
-            _ => Err(Error::invalid(
-                "shard",
-                format!("is {shard}; the {} store has only shard 0", self.kv.name()),
-            )),
+    /// The shard that is written: the last one, or the one after it when that is sealed.
+    fn open_shard(&self) -> Result<Head> {
+        let [from, to] = keys::heads();
+        let last = self.kv.range(Table::Meta, &from, &to, true, 1)?.pop();
+        let Some((_, bytes)) = last else { return Ok(Head::empty(0)) };
+        let last: Head = decode(&bytes, "the log's head")?;
+        Ok(if last.sealed { Head { time: last.time, ..Head::empty(last.shard + 1) } } else { last })
+    }
+
+    pub(super) fn check_shard(&self, shard: Shard) -> Result<()> {
+        // The first shard is looked up nowhere, so that the checks of most stores cost nothing.
+        if shard == 0 || self.read_head(shard)?.epoch > 0 || self.open_shard()?.shard == shard {
+            return Ok(());
         }
+        let issue = format!("is {shard}; the {} store has no such shard", self.kv.name());
+        Err(Error::invalid("shard", issue))
     }
 }
 
@@ -88,7 +94,10 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
-        self.only_shard(shard)?;
+        self.check_shard(shard)?;
+        if self.read_head(shard)?.sealed {
+            return Err(Error::new(ErrorKind::Fenced, format!("shard {shard} is sealed")));
+        }
         self.claim_log(owner)
     }
 
@@ -97,42 +106,81 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
-        self.only_shard(shard)?;
+        self.check_shard(shard)?;
         let writing = self.writing.lock();
-        if self.is_owner(owner)? { self.claim_locked(owner, &writing).map(Some) } else { Ok(None) }
+        if self.is_owner(shard, owner)? && !self.read_head(shard)?.sealed {
+            self.claim_locked(owner, &writing).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
-    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
-        self.only_shard(shard)?;
-        self.is_owner(owner)
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>> {
+        self.check_shard(shard)?;
+        let _writing = self.writing.lock();
+        let head = self.read_head(shard)?;
+        if head.sealed || !self.is_owner(shard, owner)? {
+            return Ok(None);
+        }
+        if head.time < time {
+            let mut rows = WriteBatch::default();
+            put_head(&Head { time, ..head }, &mut rows)?;
+            self.kv.write(&rows)?;
+        }
+        Ok(Some(time))
+    }
+
+    async fn raise_idle(&self, _: Duration) -> Result<()> {
+        // The shards before the one that is written are sealed.
+        Ok(())
+    }
+
+    async fn seal(&self, shard: Shard, epoch: u64) -> Result<bool> {
+        self.check_shard(shard)?;
+        let _writing = self.writing.lock();
+        let head = self.read_head(shard)?;
+        if head.sealed || head.epoch != epoch {
+            return Ok(false);
+        }
+        let mut rows = WriteBatch::default();
+        put_head(&Head { sealed: true, ..head }, &mut rows)?;
+        self.kv.write(&rows)?;
+        Ok(true)
     }
 
     async fn release(&self, shard: Shard, _: Uuid) -> Result<()> {
         // The next claim takes the shard anyway.
-        self.only_shard(shard)
+        self.check_shard(shard)
     }
 
     async fn heads(&self) -> Result<Vec<Head>> {
-        let head = self.read_head(ONLY_SHARD)?;
-        Ok(if head.epoch > 0 { vec![head] } else { Vec::new() })
+        let [from, to] = keys::heads();
+        let rows = self.kv.range(Table::Meta, &from, &to, false, usize::MAX)?;
+        rows.iter().map(|(_, bytes)| decode(bytes, "the log's head")).collect()
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {
-        self.only_shard(shard)?;
+        self.check_shard(shard)?;
         self.read_head(shard)
     }
 
     async fn acknowledged(&self, shard: Shard) -> Result<u64> {
-        self.only_shard(shard)?;
-        Ok(self.kv.high_water_mark()?.map_or(self.read_head(shard)?.size, |mark| mark.size))
+        self.check_shard(shard)?;
+        let mark = self.kv.high_water_mark()?.filter(|mark| mark.shard == shard);
+        Ok(mark.map_or(self.read_head(shard)?.size, |mark| mark.size))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed> {
         let _writing = self.writing.lock();
-        self.only_shard(batch.head.shard)?;
+        self.check_shard(batch.head.shard)?;
         let head = self.read_head(batch.head.shard)?;
-        if head.epoch != batch.previous.epoch || !head.same_tree(&batch.previous) {
+        let fenced = head.epoch != batch.previous.epoch || !head.same_tree(&batch.previous);
+        if fenced || head.sealed || batch.head.time < head.time {
             return Ok(Committed::Fenced);
+        }
+        let outdated = self.outdated_claims(&batch.claims)?;
+        if !outdated.is_empty() {
+            return Ok(Committed::Outdated(outdated));
         }
         let mut rows = Self::log_rows(&batch);
         if let Err(conflicts) = self.add_documents(&batch.changes, &mut rows)? {
@@ -153,12 +201,12 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
-        self.only_shard(shard)?;
+        self.check_shard(shard)?;
         self.read_hashes(shard, ranges)
     }
 
     async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
-        self.only_shard(shard)?;
+        self.check_shard(shard)?;
         self.read_records(shard, start, limit)
     }
 
@@ -175,7 +223,7 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
-        self.only_shard(shard)?;
+        self.check_shard(shard)?;
         self.read_checkpoints(shard, size, limit)
     }
 
@@ -202,6 +250,48 @@ impl<K: Kv> Store for KvStore<K> {
 
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         self.list_all(after, limit)
+    }
+
+    async fn claim_follower(
+        &self,
+        follower: &str,
+        _: Uuid,
+        _: Duration,
+    ) -> Result<Option<(FollowerClaim, String)>> {
+        let _writing = self.writing.lock();
+        self.claim_follower_row(follower).map(Some)
+    }
+
+    async fn renew_follower(&self, claim: &FollowerClaim) -> Result<bool> {
+        Ok(self.outdated_claims(std::slice::from_ref(claim))?.is_empty())
+    }
+
+    async fn release_follower(&self, _: &FollowerClaim) -> Result<()> {
+        // The next claim takes the follower anyway.
+        Ok(())
+    }
+
+    async fn write_follower(
+        &self,
+        claim: &FollowerClaim,
+        rows: Vec<FollowerRow>,
+        position: &str,
+    ) -> Result<bool> {
+        let _writing = self.writing.lock();
+        self.write_follower_rows(claim, &rows, position)
+    }
+
+    async fn follower_rows(&self, follower: &str, keys: &[FollowerKey]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.read_follower_rows(follower, keys)
+    }
+
+    async fn all_follower_rows(
+        &self,
+        follower: &str,
+        after: Option<&FollowerKey>,
+        limit: usize,
+    ) -> Result<Vec<(FollowerKey, Vec<u8>)>> {
+        self.list_follower_rows(follower, after, limit)
     }
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {

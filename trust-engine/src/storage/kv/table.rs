@@ -30,6 +30,8 @@ pub(in crate::storage) enum Table {
     DocumentIndex,
     /// (Organization, bucket, shard) → counters.
     Stats,
+    /// Follower → its claim and position; (follower, organization, key) → state of its rows.
+    Followers,
     /// Rows that an engine keeps for itself: the overflow rows of long values.
     Overflow,
     /// Counter → account.
@@ -37,7 +39,7 @@ pub(in crate::storage) enum Table {
 }
 
 impl Table {
-    pub(in crate::storage) const ALL: [Self; 15] = [
+    pub(in crate::storage) const ALL: [Self; 16] = [
         Self::Meta,
         Self::Entries,
         Self::Payloads,
@@ -51,6 +53,7 @@ impl Table {
         Self::Documents,
         Self::DocumentIndex,
         Self::Stats,
+        Self::Followers,
         Self::Overflow,
         Self::Counters,
     ];
@@ -71,6 +74,7 @@ impl Table {
             Self::Documents => "documents",
             Self::DocumentIndex => "document_index",
             Self::Stats => "stats",
+            Self::Followers => "followers",
             Self::Overflow => "parts",
             Self::Counters => "counters",
         }

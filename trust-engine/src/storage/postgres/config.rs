@@ -57,8 +57,8 @@ impl Postgres {
         self
     }
 
-    /// Most connections, 3 to 1,000; 8 by default. Two of them are for writes, the rest for reads; one more
-    /// listens for changes.
+    /// Most connections, 3 to 1,000; 8 by default. Two of them are for writes, the rest for reads; two more
+    /// listen for changes and give signs of life.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;

@@ -14,12 +14,16 @@ use deadpool_postgres::{
 /// Number of connections that are kept for writes, so that searches never keep a commit waiting.
 const RESERVED: usize = 2;
 
+/// Number of connections that are kept for signs of life, so that nothing else delays them.
+const SIGNS: usize = 1;
+
 /// Connections and the thread that drives them. Each pool has its own limit, so a call that waits for a free connection
 /// of one pool never waits for the calls of the other.
 pub(super) struct Database {
     // The fields are dropped in this order: the pools before the runtime that drives their connections.
     writes: Pool,
     reads: Pool,
+    signs: Pool,
     runtime: AdapterRuntime,
     answer_timeout: Duration,
 }
@@ -45,8 +49,8 @@ impl Database {
                 .build()
                 .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
         };
-        let (writes, reads) = (pool(RESERVED)?, pool(config.connections - RESERVED)?);
-        Ok(Self { writes, reads, runtime, answer_timeout: config.answer_timeout })
+        let (writes, reads, signs) = (pool(RESERVED)?, pool(config.connections - RESERVED)?, pool(SIGNS)?);
+        Ok(Self { writes, reads, signs, runtime, answer_timeout: config.answer_timeout })
     }
 
     /// Runs a call on a connection for reads, on the adapter's runtime, to its end also if its caller stops waiting.
@@ -75,6 +79,19 @@ impl Database {
         self.runtime.run(async move { database.call(&database.writes, call).await }).await
     }
 
+    /// Runs a call in the same way on the connection for signs of life.
+    pub(super) async fn sign<T, F>(
+        self: &Arc<Self>,
+        call: impl FnOnce(Object) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let database = Arc::clone(self);
+        self.runtime.run(async move { database.call(&database.signs, call).await }).await
+    }
+
     /// Runs a call on a connection for writes, for a task that is on the adapter's runtime already.
     pub(super) async fn write_here<T, F>(&self, call: impl FnOnce(Object) -> F) -> Result<T>
     where
@@ -94,7 +111,9 @@ impl Database {
         tokio::time::timeout(limit, call(connection)).await.unwrap_or_else(|_| {
             // A server that is this late may be gone without having closed its connections. The connection of this call
             // is back in its pool by now; no connection that is idle in a pool is used again.
-            [&self.writes, &self.reads].into_iter().for_each(|pool| drop(pool.retain(|_, _| false)));
+            [&self.writes, &self.reads, &self.signs]
+                .into_iter()
+                .for_each(|pool| drop(pool.retain(|_, _| false)));
             Err(Error::new(ErrorKind::Unavailable, format!("PostgreSQL did not answer within {limit:?}")))
         })
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::codes::{hash_of, int, kind_code, uint};
 use super::error::{damaged, from_driver};
-use super::{documents, listen, stats};
+use super::{documents, followers, listen, stats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
@@ -19,7 +19,7 @@ use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
 const COMMIT: &str = "
 with moved as (
     update heads set size = $4, root = $5, time = $6, note = $7, seen = clock_timestamp()
-    where shard = $1 and epoch = $2 and size = $3 and root = $8
+    where shard = $1 and epoch = $2 and size = $3 and root = $8 and time <= $6 and not sealed
     returning shard
 ), entry as (
     insert into entries
@@ -45,16 +45,20 @@ with moved as (
 select count(*) from moved";
 
 pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Committed> {
-    if batch.changes.is_empty() {
+    if batch.changes.is_empty() && batch.claims.is_empty() {
         return write_log(&connection, &batch).await;
     }
-    // Changes of documents are checked before anything is written. The head's row keeps other writers of this log out;
+    // Claims of followers and changes of documents are checked before anything is written. The head's row keeps other writers of this log out;
     // the rows of the documents are locked against writers of other logs.
     let transaction = connection.transaction().await.map_err(from_driver)?;
     let lock = "select 1 from heads where shard = $1 and epoch = $2 for update";
     let key = (i64::from(batch.previous.shard), int(batch.previous.epoch));
     if transaction.query_opt(lock, &[&key.0, &key.1]).await.map_err(from_driver)?.is_none() {
         return Ok(Committed::Fenced);
+    }
+    let outdated = followers::outdated(&transaction, &batch.claims).await?;
+    if !outdated.is_empty() {
+        return Ok(Committed::Outdated(outdated));
     }
     let conflicts = documents::apply(&transaction, &batch.changes).await?;
     if !conflicts.is_empty() {

@@ -9,6 +9,7 @@ mod connection;
 mod counters;
 mod documents;
 mod error;
+mod followers;
 mod listen;
 mod log;
 mod migrate;

@@ -109,9 +109,10 @@ impl<'a> Search<'a> {
         }
         let by_agent = filter.parent.is_none() && organization.is_some() && agent.is_some();
         let by_kind = filter.parent.is_none() && organization.is_some() && agent.is_none();
-        // Changes of agents have an index of their own, over all organizations.
-        let of_agents =
-            filter.parent.is_none() && organization.is_none() && filter.kind == Some(RecordType::Agent);
+        // Changes of documents have indexes of their own, over all organizations.
+        let of_documents = filter.parent.is_none()
+            && organization.is_none()
+            && matches!(filter.kind, Some(RecordType::Agent | RecordType::State));
         if let Some(organization) = organization {
             also(
                 if by_agent || by_kind || filter.parent.is_some() { &mut keys } else { &mut passes },
@@ -124,7 +125,7 @@ impl<'a> Search<'a> {
             also(if by_agent { &mut keys } else { &mut passes }, "agent", "=", search.value(agent));
         }
         match filter.kind {
-            Some(kind) if by_kind || of_agents => kinds.push(kind),
+            Some(kind) if by_kind || of_documents => kinds.push(kind),
             Some(kind) => also(&mut passes, "kind", "=", search.value(kind_code(kind))),
             None if by_kind => kinds.extend(RecordType::ALL),
             None => {}

@@ -6,29 +6,45 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::codes::{hash_of, uint};
+use super::codes::{hash_of, int, uint};
 use super::error::{damaged, from_driver};
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Head, Shard};
 
 /// Columns of a head, in the order that [`head_of`] reads them.
-const HEAD: &str = "shard, epoch, size, root, time, note";
+const HEAD: &str = "shard, epoch, size, root, time, note, sealed";
 
 pub(super) async fn claim(connection: Object, shard: Shard, owner: Uuid) -> Result<Head> {
     let empty = Head::empty(shard);
     let claim = format!(
         "insert into heads as old (shard, owner, epoch, size, root, time, note) values ($1, $2, 1, 0, $3, $4, '')
         on conflict (shard) do update set epoch = old.epoch + 1, owner = $2, seen = clock_timestamp()
-        returning {HEAD}"
+        where not old.sealed returning {HEAD}"
     );
     let statement = connection.prepare_cached(&claim).await.map_err(from_driver)?;
     let root = empty.root.as_bytes().as_slice();
     let row = connection
-        .query_one(&statement, &[&i64::from(shard), &owner, &root, &empty.time.micros()])
+        .query_opt(&statement, &[&i64::from(shard), &owner, &root, &empty.time.micros()])
         .await
         .map_err(from_driver)?;
-    head_of(&row)
+    let sealed = || Error::new(ErrorKind::Fenced, format!("shard {shard} is sealed"));
+    let head = row.as_ref().map(head_of).transpose()?.ok_or_else(sealed)?;
+    begin(&connection, head).await
+}
+
+/// Lets a new shard begin at the latest time of any shard. Readers who go by time see the shard as soon as its row is
+/// there; as the time is read after that, they cannot have gone beyond it in between.
+async fn begin(connection: &Object, head: Head) -> Result<Head> {
+    if head.epoch > 1 {
+        return Ok(head);
+    }
+    let raise = "update heads set time = greatest(time, (select max(time) from heads)) where shard = $1 and epoch = 1 returning time";
+    let statement = connection.prepare_cached(raise).await.map_err(from_driver)?;
+    let row = connection.query_opt(&statement, &[&i64::from(head.shard)]).await.map_err(from_driver)?;
+    // If another engine has claimed it already, the head is outdated anyway.
+    let time = row.map_or(head.time, |row| Timestamp::from_micros(row.get(0)));
+    Ok(Head { time, ..head })
 }
 
 /// Attempts to add a shard while others add theirs.
@@ -39,7 +55,8 @@ pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Durati
     let claim = format!(
         "update heads set epoch = epoch + 1, owner = $1, seen = clock_timestamp() where shard = (
             select shard from heads
-            where owner is null or owner = $1 or seen < clock_timestamp() - $2::bigint * interval '1 microsecond'
+            where not sealed
+                and (owner is null or owner = $1 or seen < clock_timestamp() - $2::bigint * interval '1 microsecond')
             order by owner = $1 desc nulls last, shard limit 1 for update skip locked
         ) returning {HEAD}"
     );
@@ -59,26 +76,64 @@ pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Durati
         }
         let added = connection.query_opt(&add, &[&owner, &root, &empty.time.micros()]).await;
         if let Some(row) = added.map_err(from_driver)? {
-            return head_of(&row);
+            return begin(&connection, head_of(&row)?).await;
         }
     }
     let issue = format!("no shard could be claimed in {ATTEMPTS} attempts");
-    Err(crate::Error::new(crate::ErrorKind::Unavailable, issue))
+    Err(Error::new(ErrorKind::Unavailable, issue))
 }
 
 pub(super) async fn reclaim(connection: Object, shard: Shard, owner: Uuid) -> Result<Option<Head>> {
     let claim = format!(
-        "update heads set epoch = epoch + 1, seen = clock_timestamp() where shard = $1 and owner = $2 returning {HEAD}"
+        "update heads set epoch = epoch + 1, seen = clock_timestamp() where shard = $1 and owner = $2 and not sealed
+        returning {HEAD}"
     );
     let statement = connection.prepare_cached(&claim).await.map_err(from_driver)?;
     let row = connection.query_opt(&statement, &[&i64::from(shard), &owner]).await.map_err(from_driver)?;
     row.as_ref().map(head_of).transpose()
 }
 
-pub(super) async fn renew(connection: Object, shard: Shard, owner: Uuid) -> Result<bool> {
-    let renew = "update heads set seen = clock_timestamp() where shard = $1 and owner = $2";
+pub(super) async fn renew(
+    connection: Object,
+    shard: Shard,
+    owner: Uuid,
+    time: Timestamp,
+) -> Result<Option<Timestamp>> {
+    let renew = "update heads set seen = clock_timestamp(), time = greatest(time, $3)
+        where shard = $1 and owner = $2 and not sealed
+        returning (extract(epoch from clock_timestamp()) * 1000000)::bigint";
     let statement = connection.prepare_cached(renew).await.map_err(from_driver)?;
-    let rows = connection.execute(&statement, &[&i64::from(shard), &owner]).await.map_err(from_driver)?;
+    let row = connection
+        .query_opt(&statement, &[&i64::from(shard), &owner, &time.micros()])
+        .await
+        .map_err(from_driver)?;
+    Ok(row.map(|row| Timestamp::from_micros(row.get(0))))
+}
+
+pub(super) async fn raise_idle(connection: Object, patience: Duration) -> Result<()> {
+    // A row that is locked is skipped: its owner commits right now, or another engine claims it.
+    let silent = "owner is null or seen < clock_timestamp() - $1::bigint * interval '1 microsecond'";
+    let raise = format!(
+        "with live as (
+            select min(time) as time from heads where not sealed and not ({silent})
+        ), idle as (
+            select shard from heads, live where not sealed and ({silent}) and heads.time < live.time
+            for update of heads skip locked
+        )
+        update heads set time = live.time from live where shard in (select shard from idle)"
+    );
+    let raise = raise.as_str();
+    let statement = connection.prepare_cached(raise).await.map_err(from_driver)?;
+    let patience = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
+    connection.execute(&statement, &[&patience]).await.map_err(from_driver)?;
+    Ok(())
+}
+
+pub(super) async fn seal(connection: Object, shard: Shard, epoch: u64) -> Result<bool> {
+    let seal = "update heads set sealed = true where shard = $1 and epoch = $2 and not sealed";
+    let statement = connection.prepare_cached(seal).await.map_err(from_driver)?;
+    let rows =
+        connection.execute(&statement, &[&i64::from(shard), &int(epoch)]).await.map_err(from_driver)?;
     Ok(rows == 1)
 }
 
@@ -111,5 +166,6 @@ fn head_of(row: &Row) -> Result<Head> {
         root: hash_of(row.get(3))?,
         time: Timestamp::from_micros(row.get(4)),
         note: row.get(5),
+        sealed: row.get(6),
     })
 }

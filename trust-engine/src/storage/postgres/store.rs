@@ -8,14 +8,15 @@ use uuid::Uuid;
 
 use super::config::Checked;
 use super::connection::Database;
-use super::{documents, listen, log, scan, shards, stats};
+use super::{documents, followers, listen, log, scan, shards, stats};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
-    DocumentPlace, Head, Listener, Scan, Scanned, Shard, StatCounts, Store, StoredRecord,
+    DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Listener, Scan, Scanned, Shard, StatCounts,
+    Store, StoredRecord, check_follower,
 };
 
 pub(super) struct PostgresStore {
@@ -55,8 +56,16 @@ impl Store for PostgresStore {
         self.database.write(move |connection| shards::reclaim(connection, shard, owner)).await
     }
 
-    async fn renew(&self, shard: Shard, owner: Uuid) -> Result<bool> {
-        self.database.write(move |connection| shards::renew(connection, shard, owner)).await
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>> {
+        self.database.sign(move |connection| shards::renew(connection, shard, owner, time)).await
+    }
+
+    async fn raise_idle(&self, patience: Duration) -> Result<()> {
+        self.database.write(move |connection| shards::raise_idle(connection, patience)).await
+    }
+
+    async fn seal(&self, shard: Shard, epoch: u64) -> Result<bool> {
+        self.database.write(move |connection| shards::seal(connection, shard, epoch)).await
     }
 
     async fn release(&self, shard: Shard, owner: Uuid) -> Result<()> {
@@ -152,6 +161,52 @@ impl Store for PostgresStore {
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         let after = after.cloned();
         self.database.run(move |connection| documents::all(connection, after, limit)).await
+    }
+
+    async fn claim_follower(
+        &self,
+        follower: &str,
+        owner: Uuid,
+        patience: Duration,
+    ) -> Result<Option<(FollowerClaim, String)>> {
+        check_follower(follower)?;
+        let follower = follower.to_owned();
+        self.database.write(move |connection| followers::claim(connection, follower, owner, patience)).await
+    }
+
+    async fn renew_follower(&self, claim: &FollowerClaim) -> Result<bool> {
+        let claim = claim.clone();
+        self.database.sign(move |connection| followers::renew(connection, claim)).await
+    }
+
+    async fn release_follower(&self, claim: &FollowerClaim) -> Result<()> {
+        let claim = claim.clone();
+        self.database.write(move |connection| followers::release(connection, claim)).await
+    }
+
+    async fn write_follower(
+        &self,
+        claim: &FollowerClaim,
+        rows: Vec<FollowerRow>,
+        position: &str,
+    ) -> Result<bool> {
+        let (claim, position) = (claim.clone(), position.to_owned());
+        self.database.write(move |connection| followers::write(connection, claim, rows, position)).await
+    }
+
+    async fn follower_rows(&self, follower: &str, keys: &[FollowerKey]) -> Result<Vec<Option<Vec<u8>>>> {
+        let (follower, keys) = (follower.to_owned(), keys.to_vec());
+        self.database.run(move |connection| followers::rows(connection, follower, keys)).await
+    }
+
+    async fn all_follower_rows(
+        &self,
+        follower: &str,
+        after: Option<&FollowerKey>,
+        limit: usize,
+    ) -> Result<Vec<(FollowerKey, Vec<u8>)>> {
+        let (follower, after) = (follower.to_owned(), after.cloned());
+        self.database.run(move |connection| followers::all(connection, follower, after, limit)).await
     }
 
     async fn stats(&self, organization: Option<&OrganizationId>, from: i64, to: i64) -> Result<StatCounts> {

@@ -1,5 +1,6 @@
 -- One row per log. Every commit is conditional on epoch, size and root, so a row is also the lock of its log.
--- The owner writes it; when it was last seen says when others may take over.
+-- The owner writes it; when it was last seen says when others may take over. No entry that is still to come has a time
+-- before the row's.
 create table heads (
     shard bigint primary key,
     owner uuid,
@@ -8,7 +9,8 @@ create table heads (
     size bigint not null,
     root bytea not null,
     time bigint not null,
-    note text not null
+    note text not null,
+    sealed boolean not null default false
 );
 
 -- Times are microseconds since the epoch, ids and names compare byte by byte.
@@ -29,8 +31,9 @@ create table entries (
 create unique index entries_by_id on entries (id, organization);
 create index entries_by_agent on entries (organization, agent, shard, index) where agent is not null;
 create index entries_by_kind on entries (organization, kind, shard, index);
--- Changes of agents, for the engines that follow them: `kind` of AGENT.
+-- Changes of documents, for the engines that follow them: `kind` of AGENT and of STATE.
 create index entries_of_agents on entries (shard, index) where kind = 4;
+create index entries_of_state on entries (shard, index) where kind = 9;
 create index entries_by_parent on entries (parent, organization, shard, index) where parent is not null;
 
 -- Payloads are erased, entries never are.
@@ -101,6 +104,24 @@ create table stats (
     primary key (shard, organization, bucket, name)
 );
 create index stats_by_organization on stats (organization, bucket);
+
+-- Who follows the log under a name, and how far. The epoch counts claims and fences earlier ones.
+create table followers (
+    name text collate "C" primary key,
+    owner uuid,
+    seen timestamptz not null default clock_timestamp(),
+    epoch bigint not null,
+    position text not null
+);
+
+-- What each follower keeps for itself.
+create table follower_rows (
+    follower text collate "C" not null,
+    organization text collate "C" not null,
+    key text collate "C" not null,
+    state bytea not null,
+    primary key (follower, organization, key)
+) with (fillfactor = 50);
 
 -- Rows change often and grow rarely: room on the page keeps updates off the index.
 create table counters (

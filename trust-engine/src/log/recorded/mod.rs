@@ -1,5 +1,7 @@
 //! The documents that records tell of: their keys, and what a record says that a document is.
 
+mod state;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -9,6 +11,8 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::policy::PolicyHash;
 use crate::provenance::{Entry, Payload, RecordType};
 use crate::storage::{Document, DocumentKey, DocumentKind, Tag};
+
+pub(crate) use state::StateChange;
 
 /// The key of an agent's document.
 pub(crate) fn agent_key(organization: &OrganizationId, id: &AgentId) -> DocumentKey {
@@ -21,8 +25,11 @@ pub(crate) fn policy_key() -> DocumentKey {
 }
 
 /// The key of the document that a record changed; `None` if it changed none.
-pub(crate) fn changed_document(entry: &Entry) -> Option<DocumentKey> {
+///
+/// A STATE record whose payload was erased no longer says which.
+pub(crate) fn changed_document(entry: &Entry, payload: Option<&Payload>) -> Option<DocumentKey> {
     match entry.kind {
+        RecordType::State => StateChange::read(payload?).map(|change| change.key_in(&entry.organization)),
         RecordType::Agent => Some(agent_key(&entry.organization, entry.agent.as_ref()?)),
         RecordType::Policy => Some(policy_key()),
         _ => None,
@@ -65,12 +72,19 @@ enum Content {
     /// The agent as the record has it, also if this version cannot read it.
     Agent(Value),
     Policy(Option<PolicyHash>),
+    /// The change, and the salt of its digest.
+    State(StateChange, [u8; 32]),
 }
 
 impl RecordedVersion {
     /// The version that a record tells of; `None` if its payload is gone.
     pub(crate) fn of(entry: &Entry, payload: Option<&Payload>) -> Option<Self> {
-        let mut body = payload?.json().ok()?;
+        let payload = payload?;
+        if entry.kind == RecordType::State {
+            let change = StateChange::read(payload)?;
+            return Some(Self { version: change.version, content: Content::State(change, payload.salt) });
+        }
+        let mut body = payload.json().ok()?;
         match entry.kind {
             RecordType::Agent => {
                 let after = body.get_mut("after").map(Value::take).unwrap_or_default();
@@ -84,6 +98,11 @@ impl RecordedVersion {
         }
     }
 
+    /// Whether the record removed the document.
+    pub(crate) fn is_removal(&self) -> bool {
+        matches!(&self.content, Content::State(change, _) if change.is_removal())
+    }
+
     /// Whether a document is the recorded one: version, content and tags, and the times of an agent, which its content
     /// has.
     pub(crate) fn is(&self, document: &Document) -> bool {
@@ -93,6 +112,7 @@ impl RecordedVersion {
                 let agent = serde_json::from_value::<Agent>(after.clone()).ok().filter(|_| same);
                 agent.and_then(|agent| agent_document(&agent, document.record).ok())
             }
+            Content::State(change, salt) => return change.is(document, salt),
             Content::Policy(hash) => {
                 let same = Some(PolicyHash::of_canonical(&document.body)) == *hash;
                 same.then(|| Document { tags: Vec::new(), due: None, ..document.clone() })

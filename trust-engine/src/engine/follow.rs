@@ -1,0 +1,57 @@
+//! A host's own followers of the log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::instance::Engine;
+use crate::error::{Error, Result};
+use crate::log::{Fold, OwnedFollower, Worker};
+use crate::provenance::Source;
+use crate::storage::check_follower;
+
+/// A follower that runs on this engine, or waits for its turn. It stops when this is dropped or the engine is closed.
+pub struct Following(Arc<Worker>);
+
+/// In front of the names of hosts' followers, so that they never meet the engine's own.
+const PREFIX: &str = "host.";
+
+impl Engine {
+    /// Folds the records of all shards, in their final order, into rows of the store, and records what follows from them.
+    ///
+    /// One engine of the deployment does the work at a time; when it is silent for
+    /// [`takeover_after`](crate::Options::takeover_after), another engine that follows under the same name goes on. Each
+    /// effect is recorded once, and each event folded into a row once, however often the work is cut off. Where engines
+    /// share the log, an event is folded about a second after its commit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a name out of bounds.
+    pub fn follow(&self, fold: impl Fold) -> Result<Following> {
+        let name = format!("{PREFIX}{}", fold.name());
+        check_follower(&name).map_err(|error: Error| error.during("follow"))?;
+        let worker = OwnedFollower {
+            store: Arc::clone(&self.0.store),
+            sequencer: Arc::clone(&self.0.sequencer),
+            entropy: Arc::clone(&self.0.entropy),
+            owner: self.0.owner,
+            patience: self.0.patience,
+            name,
+            source: Source::Host,
+            fold,
+        };
+        let worker = Arc::new(worker.start()?);
+        self.0.workers.lock().push(Arc::clone(&worker));
+        Ok(Following(worker))
+    }
+}
+
+impl fmt::Debug for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Following")
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}

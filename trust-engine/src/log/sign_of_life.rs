@@ -1,0 +1,37 @@
+//! The sign of life of the shard that an engine writes, on a thread of its own, so that nothing delays it.
+//!
+//! It keeps other engines from taking the shard over, and lets readers who go by time pass a shard that is idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollster::block_on;
+use uuid::Uuid;
+
+use super::sequencer::Sequencer;
+use super::worker::Worker;
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::storage::Store;
+
+/// Time between two signs.
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(crate) fn start(
+    store: Arc<dyn Store>,
+    sequencer: Arc<Sequencer>,
+    clock: Arc<dyn Clock>,
+    owner: Uuid,
+) -> Result<Worker> {
+    let sign = move || {
+        let time = sequencer.promise(clock.now());
+        // No failure is fatal: a store that is down is asked again by the next sign, and a shard that was lost is
+        // noticed by the next commit, which claims another if it may.
+        let signed = block_on(store.renew(sequencer.shard(), owner, time));
+        if let (Ok(Some(by_the_store)), true) = (signed, clock.is_real()) {
+            sequencer.compare_clock(clock.now(), by_the_store);
+        }
+        false
+    };
+    Worker::start("trust-engine-sign", PAUSE, sign, || {})
+}
