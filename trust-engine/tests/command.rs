@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[cfg(feature = "postgres")]
+#[path = "support/postgres.rs"]
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -202,4 +206,156 @@ fn what_is_not_there_is_an_error_and_creates_nothing() {
         assert!(code == 2 && json["error"].as_str().unwrap().contains("missing"), "{arguments:?}: {json}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Records what the demo's agents may do, so that a store has more in it.
+fn gates(store: &Path, times: usize) {
+    for _ in 0..times {
+        run(&["gate", "--store", text(store), "--agent", "agent_trusted", "--role", "DATA_ANALYST"]);
+    }
+}
+
+#[test]
+fn a_backup_is_restored_verified_and_goes_on_in_a_shard_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let (backup, restored) = (at("backup"), at("restored"));
+    let kept = at("kept");
+    let checkpoint = |store: &Path| {
+        let engine = trust_engine::blocking::Engine::open(trust_engine::Options::embedded(store)).unwrap();
+        let checkpoint = engine.log().checkpoint().unwrap().unwrap();
+        engine.close();
+        checkpoint
+    };
+    std::fs::write(&kept, checkpoint(&store).note.to_string()).unwrap();
+    let (code, json) = run(&["backup", "--store", text(&store), "--to", text(&backup)]);
+    assert_eq!(code, 0, "{json}");
+    assert_eq!(run(&["log", "verify", text(&backup), "--since", text(&kept)]).0, 0);
+    // Records after the backup are lost by the restore; what was signed for them is never signed over.
+    gates(&store, 2);
+    let later = at("later");
+    std::fs::write(&later, checkpoint(&store).note.to_string()).unwrap();
+    let restore = |to: &Path, since: &Path| {
+        run(&["restore", "--from", text(&backup), "--to", text(to), "--since", text(since)])
+    };
+    let (code, json) = restore(&restored, &later);
+    assert_eq!((code, &json["clean"]), (1, &Value::Bool(false)), "a checkpoint that it lacks: {json}");
+    assert!(!restored.exists(), "nothing is made of a backup that is not the log");
+    let (code, json) = restore(&restored, &kept);
+    assert_eq!((code, &json["clean"]), (0, &Value::Bool(true)), "{json}");
+    let shard = json["shard"].as_u64().unwrap();
+    assert!(shard > 0);
+    gates(&restored, 1);
+    let engine = trust_engine::blocking::Engine::open(trust_engine::Options::embedded(&restored)).unwrap();
+    assert_eq!(u64::from(engine.shard()), shard);
+    assert!(engine.agents().get("agent_trusted").is_ok());
+    let report = engine.log().shard(0).verify(None).unwrap();
+    assert!(report.is_clean() && report.entries == json["entries"].as_u64().unwrap(), "{report}");
+    engine.close();
+    drop(engine);
+    let verified = Command::new(env!("CARGO_BIN_EXE_trust-engine"))
+        .args(["log", "verify", text(&restored)])
+        .output()
+        .unwrap();
+    assert!(verified.status.success() && verified.stdout.iter().filter(|byte| **byte == b'\n').count() >= 2);
+    // Each refusal names what is wrong, and leaves the rest alone.
+    for arguments in [
+        ["backup", "--store", text(&store), "--to", text(&backup)],
+        ["restore", "--from", text(&backup), "--to", text(&restored)],
+        ["backup", "--store", text(&at("nothing")), "--to", text(&at("new"))],
+        ["restore", "--from", text(&at("nothing")), "--to", text(&at("new"))],
+    ] {
+        let (code, json) = run(&arguments);
+        assert!(code == 2 && json["error"].as_str().unwrap().contains(" "), "{arguments:?}: {json}");
+    }
+    assert!(!at("new").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_written_is_backed_up_by_the_process_that_has_it() {
+    use trust_engine::{Decision, NewRecord, Options, RecordType};
+    let folder = tempfile::tempdir().unwrap();
+    let (store, stop) = (folder.path().join("store"), std::sync::atomic::AtomicBool::new(false));
+    let engine = trust_engine::blocking::Engine::open(Options::embedded(&store)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0u32.. {
+                if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    break;
+                }
+                let agent = trust_engine::NewAgent::new(format!("a{n}"));
+                engine.agents().register(agent).unwrap();
+                engine.log().record(NewRecord::new(RecordType::Alert, "a", Decision::Deny)).unwrap();
+            }
+        });
+        let mut kept = None;
+        for n in 0..5 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let backup = folder.path().join(format!("backup{n}"));
+            let before = engine.log().checkpoint().unwrap().unwrap();
+            let (code, json) = run(&["backup", "--store", text(&store), "--to", text(&backup)]);
+            assert_eq!(code, 0, "{json}");
+            let file = folder.path().join(format!("kept{n}"));
+            std::fs::write(&file, before.note.to_string()).unwrap();
+            // Documents and records are of one instant: verification compares them both ways.
+            let (code, json) = run(&["log", "verify", text(&backup), "--since", text(&file)]);
+            assert!(code == 0 && json["entries"].as_u64().unwrap() >= before.checkpoint.size, "{json}");
+            kept = Some(backup);
+        }
+        let (code, json) = run(&["backup", "--store", text(&store), "--to", text(&kept.unwrap())]);
+        assert!(code == 2 && json["error"].as_str().unwrap().contains("not empty"), "{json}");
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    engine.close();
+    drop(engine);
+    assert!(!store.join("control").exists());
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_store_is_copied_into_postgresql_with_its_checkpoints() {
+    use trust_engine::{CeilingRequest, Options};
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let schema = support::Schema::new();
+    let open = |options: Options| trust_engine::blocking::Engine::open(options).unwrap();
+    let engine = open(Options::embedded(&store));
+    let check = |engine: &trust_engine::blocking::Engine| {
+        engine.check_ceiling(&CeilingRequest::new("agent_trusted", "API_CALLS", 3)).unwrap()
+    };
+    check(&engine);
+    let usage = check(&engine).measure().unwrap().current_usage();
+    engine.close();
+    drop(engine);
+    // What was enqueued is in the log now.
+    let engine = open(Options::embedded(&store));
+    let kept = engine.log().checkpoint().unwrap().unwrap();
+    let stats = engine.stats(trust_engine::TimeRange::All, None).unwrap();
+    engine.close();
+    drop(engine);
+    let copy = || run(&["copy", "--store", text(&store), "--to", &support::url(), "--schema", &schema.0]);
+    let (code, json) = copy();
+    assert_eq!((code, &json["clean"]), (0, &Value::Bool(true)), "{json}");
+    assert!(json["entries"].as_u64().unwrap() > 400 && json["counters"].as_u64().unwrap() > 0, "{json}");
+    let (code, json) = copy();
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("not empty"), "{json}");
+    let key = std::fs::read_to_string(store.join("signing.key")).unwrap();
+    let signer = trust_engine::provenance::Ed25519Signer::parse(&key).unwrap();
+    let deployment = kept.checkpoint.origin.strip_suffix("/prov/0").unwrap().to_owned();
+    let options =
+        Options::postgres(schema.database()).signer(std::sync::Arc::new(signer)).deployment(deployment);
+    let engine = open(options);
+    assert!(engine.log().shard(0).verify(Some(&kept)).unwrap().is_clean());
+    assert!(engine.agents().get("agent_trusted").is_ok());
+    let after = engine.stats(trust_engine::TimeRange::All, None).unwrap();
+    let counts = |stats| {
+        let mut counts = serde_json::to_value(stats).unwrap();
+        counts.as_object_mut().unwrap().remove("timestamp");
+        counts
+    };
+    assert_eq!(counts(after), counts(stats));
+    assert_eq!(check(&engine).measure().unwrap().current_usage(), usage + 3, "what was used stays used");
+    engine.close();
 }

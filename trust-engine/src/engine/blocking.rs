@@ -101,6 +101,7 @@ impl Engine {
         fn verifier_key_of(&self, shard: Shard) -> VerifierKey;
         fn shard(&self) -> Shard;
         fn warnings(&self) -> Vec<String>;
+        async fn backup(&self, folder: &Path) -> Result<()>;
         async fn close(&self);
     }
 }

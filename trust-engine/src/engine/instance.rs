@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -107,6 +108,16 @@ impl Engine {
             // An amount that could not be given back stays charged until its window has gone by.
             let _ = ceilings.flush().await;
         }
+    }
+
+    /// Copies the embedded store, as it is now, into a new folder, while it is in use: a store of its own, with its key,
+    /// that can be opened, verified, and restored with [`storage::restore_embedded`](crate::storage::restore_embedded).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for another store, which has tools of its own; [`ErrorKind::Foreign`] if the folder is not
+    /// empty; those of the file system.
+    pub async fn backup(&self, folder: &Path) -> Result<()> {
+        self.0.store.backup(folder).await.map_err(|error| error.during("backup"))
     }
 
     /// Warnings for the operator of the store: promises that it cannot keep as it is set up, for example because of a

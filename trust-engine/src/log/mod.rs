@@ -1,6 +1,7 @@
 //! The log of a store at work: the sequencer that commits records in groups, and the parts that read the log.
 
 mod checkpoint_cache;
+mod copy;
 pub(crate) mod cursor;
 mod export;
 mod follower;
@@ -15,6 +16,7 @@ mod unrecorded;
 mod worker;
 
 pub(crate) use checkpoint_cache::CheckpointCache;
+pub use copy::{Copied, copy};
 pub use export::{Exported, export};
 pub use follower::{Effect, EventPlace, Fold};
 pub(crate) use follower::{Followed, LocalFollower, OwnedFollower};

@@ -39,6 +39,13 @@ impl VerifierKey {
         Ok(Self::bind(name, key))
     }
 
+    /// The same key under the name of another shard of the deployment: `<deployment>/prov/<shard>`.
+    pub fn of_shard(&self, shard: u32) -> Self {
+        let name = self.name();
+        let deployment = name.rsplit_once("/prov/").map_or(name, |(deployment, _)| deployment);
+        self.named(&format!("{deployment}/prov/{shard}"))
+    }
+
     /// The same public key under another name of the same kind.
     pub(crate) fn named(&self, name: &str) -> Self {
         Self::bind(name, self.key)

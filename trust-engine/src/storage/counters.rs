@@ -7,10 +7,13 @@
 use async_trait::async_trait;
 
 use crate::ceiling::{Charged, CounterKey, LeaseAnswer, LeaseRequests, Unspent, Window};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Receives an authority's answer.
 pub type LeaseCallback = Box<dyn FnOnce(Result<LeaseAnswer>) + Send>;
+
+/// An account's key and its stored form.
+pub type StoredAccount = (Vec<u8>, Vec<u8>);
 
 /// An authority over counters. Its own clock decides which slice is running.
 #[async_trait]
@@ -59,6 +62,20 @@ pub trait CounterStore: Send + Sync + 'static {
     /// # Behavior
     /// - A counter that was never used has charged nothing.
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>>;
+
+    /// The accounts in the order of their keys, after one, at most `limit`: key and stored form, which
+    /// [`put_accounts`](Self::put_accounts) takes.
+    ///
+    /// # Behavior
+    /// - Counters that are kept nowhere give an error of kind [`Unsupported`](crate::ErrorKind::Unsupported).
+    async fn accounts(&self, _after: Option<&[u8]>, _limit: usize) -> Result<Vec<StoredAccount>> {
+        Err(Error::new(ErrorKind::Unsupported, format!("the {} counters cannot be copied", self.name())))
+    }
+
+    /// Puts accounts in the place of those with the same keys, durably.
+    async fn put_accounts(&self, _accounts: Vec<StoredAccount>) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, format!("the {} counters cannot be copied", self.name())))
+    }
 
     /// Makes the amounts that were given back durable.
     async fn flush(&self) -> Result<()>;

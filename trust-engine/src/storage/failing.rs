@@ -1,6 +1,7 @@
 //! Stores and counters that fail on purpose, for tests of the code that uses them.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Batch, Committed, CounterStore, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind,
     DocumentPage, DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, LeaseCallback, Scan, Scanned,
-    Shard, StatCounts, Store, StoredRecord,
+    Shard, StatCounts, StatsDelta, Store, StoredRecord,
 };
 use crate::ceiling::{Charged, CounterKey, LeaseRequests, Unspent, Window};
 use crate::clock::Timestamp;
@@ -213,6 +214,18 @@ impl Store for FailingStore {
 
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         self.inner.all_documents(after, limit).await
+    }
+
+    async fn followers(&self) -> Result<Vec<String>> {
+        self.inner.followers().await
+    }
+
+    async fn all_stats(&self, after: Option<&StatsDelta>, limit: usize) -> Result<Vec<StatsDelta>> {
+        self.inner.all_stats(after, limit).await
+    }
+
+    async fn backup(&self, folder: &Path) -> Result<()> {
+        self.inner.backup(folder).await
     }
 
     async fn claim_follower(

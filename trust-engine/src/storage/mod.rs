@@ -45,7 +45,7 @@ pub use self::redis::{redis_at, redis_best_effort_at};
 pub use batch::{
     Append, Batch, Committed, HashRun, Head, STATS_BUCKET_SECONDS, Shard, StatCounts, StatsDelta,
 };
-pub use counters::{CounterStore, LeaseCallback};
+pub use counters::{CounterStore, LeaseCallback, StoredAccount};
 pub use document::{
     After, Document, DocumentChange, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace,
     MAX_COUNT, MAX_TAGS, Tag,
@@ -53,7 +53,7 @@ pub use document::{
 #[cfg(feature = "embedded")]
 pub(crate) use embedded::key_file;
 #[cfg(feature = "embedded")]
-pub use embedded::{embedded, embedded_with_counters, is_embedded_store};
+pub use embedded::{backup_embedded, embedded, embedded_with_counters, is_embedded_store, restore_embedded};
 #[cfg(any(test, feature = "testing"))]
 pub use failing::{FailingCounters, FailingStore, Fault};
 pub(crate) use follower_state::check_follower;

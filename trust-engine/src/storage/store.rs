@@ -1,11 +1,12 @@
 //! The contract of a store.
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::batch::{Batch, Committed, Head, Shard, StatCounts};
+use super::batch::{Batch, Committed, Head, Shard, StatCounts, StatsDelta};
 use super::document::{Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace};
 use super::follower_state::{FollowerClaim, FollowerKey, FollowerRow};
 use super::relay::Listener;
@@ -299,6 +300,23 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&FollowerKey>,
         limit: usize,
     ) -> Result<Vec<(FollowerKey, Vec<u8>)>>;
+
+    /// The names of the followers that were ever claimed, in order.
+    async fn followers(&self) -> Result<Vec<String>>;
+
+    /// The statistics of each organization and bucket, over all shards, in the order of (organization, bucket), after
+    /// one, at most `limit`.
+    async fn all_stats(&self, after: Option<&StatsDelta>, limit: usize) -> Result<Vec<StatsDelta>>;
+
+    /// Copies the store, as it is at one instant, into a new folder, while it is in use.
+    ///
+    /// # Behavior
+    /// - A store that is on another machine gives an error of kind [`Unsupported`](crate::ErrorKind::Unsupported): it has
+    ///   tools of its own.
+    async fn backup(&self, _folder: &Path) -> Result<()> {
+        let issue = format!("the {} store is backed up with its own tools", self.name());
+        Err(Error::new(ErrorKind::Unsupported, issue))
+    }
 
     /// Statistics of an organization (`None`: of all), summed over the buckets that begin in `[from, to)` seconds.
     ///

@@ -6,8 +6,9 @@ use clap::Subcommand;
 use pollster::block_on;
 use serde_json::json;
 use trust_engine::blocking::Engine;
-use trust_engine::log::{Report, check_export, check_store, export};
+use trust_engine::log::{Report, check_export, check_shards, export};
 use trust_engine::provenance::SignedCheckpoint;
+use trust_engine::storage::Store;
 use trust_engine::{Options, VerifierKey, storage};
 use uuid::Uuid;
 
@@ -39,6 +40,9 @@ pub(crate) enum Command {
         folder: PathBuf,
         /// An empty or new folder.
         to: PathBuf,
+        /// The shard to export; a restored log has more than one.
+        #[arg(long, default_value_t = 0)]
+        shard: u32,
     },
 }
 
@@ -59,11 +63,11 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
             }
             Ok(true)
         }
-        Command::Export { folder, to } => {
+        Command::Export { folder, to, shard } => {
             must_be_store(folder)?;
-            let key = verifier_key(folder, None)?;
+            let key = verifier_key(folder, None)?.of_shard(*shard);
             let store = storage::embedded(folder)?;
-            let exported = block_on(export(&*store, 0, &key, to, &mut output::progress("export")))?;
+            let exported = block_on(export(&*store, *shard, &key, to, &mut output::progress("export")))?;
             if as_json {
                 output::json(&json!({ "entries": exported.entries, "files": exported.files }));
             } else {
@@ -76,22 +80,45 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
 
 fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool) -> Result<bool, Failure> {
     let key = verifier_key(folder, key)?;
-    let since = since.map(read_checkpoint).transpose()?;
-    let report = if storage::is_embedded_store(folder)? {
-        let store = storage::embedded(folder)?;
-        block_on(check_store(&*store, 0, &key, since.as_ref(), &mut output::progress("verify")))?
+    let since: Vec<SignedCheckpoint> = since.map(read_checkpoint).transpose()?.into_iter().collect();
+    let reports = if storage::is_embedded_store(folder)? {
+        verify_all(&*storage::embedded(folder)?, &key, &since)?
     } else {
-        check_export(folder, &key, since.as_ref())?
+        vec![check_export(folder, &key, since.first())?]
     };
-    if as_json {
-        output::json(&to_json(&report))
-    } else {
-        output::line(&report);
+    for report in &reports {
+        if as_json {
+            output::json(&to_json(report))
+        } else {
+            output::line(report);
+        }
     }
-    Ok(report.is_clean())
+    Ok(reports.iter().all(Report::is_clean))
 }
 
-fn to_json(report: &Report) -> serde_json::Value {
+/// Checks all shards, each against the checkpoints of its origin that were kept.
+pub(crate) fn verify_all(
+    store: &dyn Store,
+    key: &VerifierKey,
+    kept: &[SignedCheckpoint],
+) -> Result<Vec<Report>, Failure> {
+    let heads = block_on(store.heads())?;
+    let keys: Vec<_> = heads.iter().map(|head| (head.shard, key.of_shard(head.shard))).collect();
+    for checkpoint in kept {
+        let origin = &checkpoint.checkpoint.origin;
+        if keys.iter().all(|(_, key)| key.name() != origin) {
+            return Err(format!("the checkpoint is of {origin}, and there is no such log").into());
+        }
+    }
+    let each = if kept.is_empty() { vec![None] } else { kept.iter().map(Some).collect() };
+    let mut reports = Vec::new();
+    for since in each {
+        reports.extend(block_on(check_shards(store, &keys, since, &mut output::progress("verify")))?);
+    }
+    Ok(reports)
+}
+
+pub(crate) fn to_json(report: &Report) -> serde_json::Value {
     let finding = |finding: &trust_engine::log::Finding| json!({ "index": finding.index, "damage": finding.damage.to_string(), "detail": finding.detail });
     json!({
         "origin": report.origin,
@@ -104,14 +131,14 @@ fn to_json(report: &Report) -> serde_json::Value {
     })
 }
 
-fn must_be_store(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn must_be_store(folder: &Path) -> Result<(), Failure> {
     if storage::is_embedded_store(folder)? {
         return Ok(());
     }
     Err(format!("{} holds no store", folder.display()).into())
 }
 
-fn verifier_key(folder: &Path, given: Option<&str>) -> Result<VerifierKey, Failure> {
+pub(crate) fn verifier_key(folder: &Path, given: Option<&str>) -> Result<VerifierKey, Failure> {
     if let Some(key) = given {
         return Ok(key.parse()?);
     }
@@ -121,7 +148,7 @@ fn verifier_key(folder: &Path, given: Option<&str>) -> Result<VerifierKey, Failu
     Ok(text.parse()?)
 }
 
-fn read_checkpoint(file: &Path) -> Result<SignedCheckpoint, Failure> {
+pub(crate) fn read_checkpoint(file: &Path) -> Result<SignedCheckpoint, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(SignedCheckpoint::parse(&text).map_err(|issue| format!("{}: {issue}", file.display()))?)
 }

@@ -7,6 +7,7 @@ mod gate;
 mod log;
 mod output;
 mod policy;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,13 @@ enum Command {
     /// Work on a log.
     #[command(subcommand)]
     Log(log::Command),
+    /// Copy an embedded store, also one that is in use, into a new folder.
+    Backup(store::Backup),
+    /// Verify a backup and make a store of it.
+    Restore(store::Restore),
+    /// Copy an embedded store into an empty schema of PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Copy(store::Copy),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +70,10 @@ fn main() -> ExitCode {
         Command::Ceiling(command) => ceiling::run(&command, cli.json),
         Command::Policy(command) => policy::run(&command, cli.json),
         Command::Log(command) => log::run(&command, cli.json),
+        Command::Backup(arguments) => store::backup(&arguments, cli.json),
+        Command::Restore(arguments) => store::restore(&arguments, cli.json),
+        #[cfg(feature = "postgres")]
+        Command::Copy(arguments) => store::copy(&arguments, cli.json),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

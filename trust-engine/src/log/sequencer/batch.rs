@@ -155,7 +155,7 @@ impl Builder {
 const RUN: u64 = 32;
 
 /// Adds a hash to the run that it continues, unless that would cross a multiple of the run's length.
-fn push_hash(runs: &mut Vec<HashRun>, level: u8, index: u64, hash: Hash) {
+pub(in crate::log) fn push_hash(runs: &mut Vec<HashRun>, level: u8, index: u64, hash: Hash) {
     let last = runs.iter_mut().rev().take(4).find(|run| run.level == level);
     match last {
         Some(run) if run.start + run.hashes.len() as u64 == index && !index.is_multiple_of(RUN) => {

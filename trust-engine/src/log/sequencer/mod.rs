@@ -37,6 +37,7 @@ use crate::ids::OrganizationId;
 use crate::provenance::VerifierKey;
 use crate::storage::Shard;
 
+pub(in crate::log) use batch::push_hash;
 pub(crate) use settings::Settings;
 pub use submission::Ticket;
 pub(crate) use submission::{Draft, IdOrigin, ParentOf, Submission};

@@ -5,16 +5,23 @@
 //! LOCK           locked while the store is open
 //! signing.key    the log's private key, mode 0600 (absent where the host brings its own signer)
 //! verifier.key   the log's public key
+//! control        a socket, by which a command asks for a backup (on Unix, while the store is open)
 //! MARK           size and root of the last commit, to notice a database that lost its end
 //! db/            the tables, kept by fjall
 //! ```
 
+mod backup;
+#[cfg(unix)]
+mod control;
 mod files;
 mod high_water_mark;
 pub(crate) mod key_file;
+mod kv;
 mod manifest;
 mod overflow;
 mod tables;
+
+pub use backup::{backup_embedded, restore_embedded};
 
 use std::fs;
 use std::path::Path;
@@ -29,6 +36,7 @@ const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
 const MARK: &str = "MARK";
 const DATABASE: &str = "db";
+const SOCKET: &str = "control";
 const FORMAT_NAME: &str = "trust-engine store";
 const FORMAT_VERSION: u32 = 2;
 
@@ -39,7 +47,7 @@ const FORMAT_VERSION: u32 = 2;
 /// [`ErrorKind::Unsupported`] if a newer version wrote it, [`ErrorKind::Corrupt`], [`ErrorKind::PermissionDenied`],
 /// [`ErrorKind::NoSpace`].
 pub fn embedded(folder: &Path) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(KvStore::new(Arc::new(open(folder)?))))
+    Ok(Arc::new(KvStore::new(open(folder)?)))
 }
 
 /// As [`embedded`], with the counters of ceilings, which are kept in the same database.
@@ -50,12 +58,12 @@ pub fn embedded_with_counters(
     folder: &Path,
     clock: Arc<dyn Clock>,
 ) -> Result<(Arc<dyn Store>, Arc<dyn CounterStore>)> {
-    let tables = Arc::new(open(folder)?);
+    let tables = open(folder)?;
     let counters = KvCounters::open(Arc::clone(&tables), clock)?;
     Ok((Arc::new(KvStore::new(tables)), Arc::new(counters)))
 }
 
-fn open(folder: &Path) -> Result<tables::Tables> {
+fn open(folder: &Path) -> Result<Arc<tables::Tables>> {
     let at = |error: Error| error.with("folder", folder.display());
     if folder.is_file() {
         return Err(at(Error::new(
@@ -75,11 +83,13 @@ fn open(folder: &Path) -> Result<tables::Tables> {
         discard(&folder.join(DATABASE)).map_err(at)?;
     }
     let mark = high_water_mark::HighWaterMarkFile::open(&folder.join(MARK), !begun).map_err(at)?;
-    let tables = tables::Tables::open(&folder.join(DATABASE), mark, lock).map_err(at)?;
+    let tables = Arc::new(tables::Tables::open(&folder.join(DATABASE), mark, lock).map_err(at)?);
     if !begun {
         let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");
         files::write_durably(&folder.join(FORMAT), format.as_bytes(), 0o644).map_err(at)?;
     }
+    #[cfg(unix)]
+    tables.keep(control::Control::start(folder, Arc::downgrade(&tables)));
     Ok(tables)
 }
 
@@ -139,7 +149,7 @@ fn check_format(folder: &Path) -> Result<bool> {
             for file in inside {
                 let name = file.map_err(|error| from_io(error, folder.display()))?.file_name();
                 let name = name.to_string_lossy();
-                let ours = [LOCK, MARK, DATABASE, key_file::PRIVATE, key_file::PUBLIC, "lost+found"];
+                let ours = [LOCK, MARK, DATABASE, SOCKET, key_file::PRIVATE, key_file::PUBLIC, "lost+found"];
                 if !ours.contains(&&*name) && !name.ends_with(files::UNFINISHED) {
                     let issue = format!("{} holds {name}, which is not part of a store", folder.display());
                     return Err(foreign(issue));

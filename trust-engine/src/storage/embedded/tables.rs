@@ -4,10 +4,12 @@
 //! closes the database and opens it again, which replays the journal; afterwards the durable rows are there, and no
 //! others.
 
+use std::any::Any;
 use std::fs::File;
 use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use fjall::config::FilterPolicy;
@@ -17,7 +19,7 @@ use parking_lot::RwLock;
 use super::high_water_mark::HighWaterMarkFile;
 use super::{manifest, overflow};
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::kv::{HighWaterMark, Kv, Pair, Table, WriteBatch};
+use crate::storage::kv::Table;
 
 const MIB: u64 = 1024 * 1024;
 /// Memory that rows may take before they are in the tables' files: more than all active memtables can hold.
@@ -25,33 +27,49 @@ const MAX_UNFLUSHED: u64 = 256 * MIB;
 
 /// The tables of an embedded store.
 pub(super) struct Tables {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// The open database; `None` after a recovery that failed, until one succeeds. Reads and writes hold the lock
     /// shared; `recover` holds it alone, so it waits for the calls that run.
-    open: RwLock<Option<Open>>,
+    pub(super) open: RwLock<Option<Open>>,
     /// Set by a failed write, and cleared by `recover`, under the lock of `open`, when the database was opened again.
-    failed: AtomicBool,
-    mark: HighWaterMarkFile,
+    pub(super) failed: AtomicBool,
+    pub(super) mark: HighWaterMarkFile,
     /// Number of commits, so that high-water marks use the two sectors in turn.
-    commits: AtomicU64,
+    pub(super) commits: AtomicU64,
+    /// Ends before the lock is released: the socket that requests come by.
+    companion: OnceLock<Box<dyn Any + Send + Sync>>,
     /// The lock file, held as long as the store is open. It is the last field, so it is dropped after the database.
     _lock: File,
 }
 
-struct Open {
+/// The open database and its tables.
+pub(super) struct Open {
     // Keyspaces keep the database alive, so they are dropped first.
     keyspaces: Vec<Keyspace>,
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl Tables {
     pub(super) fn open(path: &Path, mark: HighWaterMarkFile, lock: File) -> Result<Self> {
         let open = RwLock::new(Some(guarded(|| Open::new(path))?));
         let (failed, commits) = (AtomicBool::new(false), AtomicU64::new(0));
-        Ok(Self { path: path.to_owned(), open, failed, mark, commits, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            open,
+            failed,
+            mark,
+            commits,
+            companion: OnceLock::new(),
+            _lock: lock,
+        })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
+    /// Keeps something until the tables are closed.
+    pub(super) fn keep(&self, companion: impl Any + Send + Sync) {
+        let _ = self.companion.set(Box::new(companion));
+    }
+
+    pub(super) fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
         match &*self.open.read() {
             Some(open) => guarded(|| act(open)),
             None => {
@@ -62,7 +80,7 @@ impl Tables {
 }
 
 impl Open {
-    fn new(path: &Path) -> Result<Self> {
+    pub(super) fn new(path: &Path) -> Result<Self> {
         manifest::check(path)?;
         let database = Database::builder(path)
             .cache_size(64 * MIB)
@@ -81,7 +99,7 @@ impl Open {
         Ok(Self { keyspaces: keyspaces.collect::<Result<_>>()?, database })
     }
 
-    fn table(&self, table: Table) -> Result<&Keyspace> {
+    pub(super) fn table(&self, table: Table) -> Result<&Keyspace> {
         self.keyspaces
             .get(table as usize)
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the store lacks a table"))
@@ -89,7 +107,7 @@ impl Open {
 
     /// Slows writers down while flushes lag behind: fjall bounds each table's share of memory and journal only once
     /// its workers come to run, which a machine busy with other things can put off for long.
-    fn wait_for_flushes(&self) {
+    pub(super) fn wait_for_flushes(&self) {
         for _ in 0..100 {
             if self.database.write_buffer_size() <= MAX_UNFLUSHED {
                 return;
@@ -98,14 +116,14 @@ impl Open {
         }
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let value =
             self.table(table)?.get(key).map_err(|error| translate(error, "the store cannot be read"))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     /// Reads a long value: its row and its overflow rows in one snapshot, as it may be changed meanwhile.
-    fn get_long(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(super) fn get_long(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let snapshot = self.database.snapshot();
         let get = |table: Table, key: &[u8]| {
             let value = snapshot.get(self.table(table)?, key);
@@ -117,7 +135,7 @@ impl Open {
     }
 
     /// Removes the overflow rows that the value before had, if it was a long one, from number `first` on.
-    fn remove_overflow(
+    pub(super) fn remove_overflow(
         &self,
         batch: &mut fjall::OwnedWriteBatch,
         table: Table,
@@ -138,106 +156,37 @@ impl Open {
     }
 }
 
-impl Kv for Tables {
-    fn name(&self) -> &'static str {
-        "embedded"
-    }
+/// Bytes of rows that are copied in one write.
+const COPY_BYTES: usize = 4 << 20;
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.with(|open| match open.get(table, key)? {
-            Some(value) if overflow::is_long(&value) => open.get_long(table, key),
-            value => Ok(value),
+impl Tables {
+    /// Copies all rows, as one snapshot has them, into tables that are empty, durably.
+    pub(super) fn copy_into(&self, copy: &Self) -> Result<()> {
+        self.with(|source| {
+            copy.with(|target| {
+                let snapshot = source.database.snapshot();
+                for table in Table::ALL {
+                    let to = target.table(table)?;
+                    let (mut batch, mut bytes) = (target.database.batch(), 0);
+                    for guard in snapshot.iter(source.table(table)?) {
+                        let read = guard.into_inner();
+                        let (key, value) =
+                            read.map_err(|error| translate(error, "the store cannot be read"))?;
+                        bytes += key.len() + value.len();
+                        batch.insert(to, key, value);
+                        if bytes >= COPY_BYTES {
+                            let full = std::mem::replace(&mut batch, target.database.batch());
+                            target.wait_for_flushes();
+                            full.commit().map_err(|error| translate(error, "the copy cannot be written"))?;
+                            bytes = 0;
+                        }
+                    }
+                    batch.commit().map_err(|error| translate(error, "the copy cannot be written"))?;
+                }
+                let persisted = target.database.persist(PersistMode::SyncAll);
+                persisted.map_err(|error| translate(error, "the copy cannot be written"))
+            })
         })
-    }
-
-    fn range(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        descending: bool,
-        limit: usize,
-    ) -> Result<Vec<Pair>> {
-        if from >= to {
-            return Ok(Vec::new());
-        }
-        self.with(|open| {
-            let range = open.table(table)?.range(from..to);
-            let owned = |guard: fjall::Guard| {
-                let pair =
-                    guard.into_inner().map_err(|error| translate(error, "the store cannot be read"))?;
-                let (key, value) = (pair.0.to_vec(), pair.1.to_vec());
-                if !overflow::is_long(&value) {
-                    return Ok(Some((key, value)));
-                }
-                // It may be gone since the range was begun.
-                Ok(open.get_long(table, &key)?.map(|value| (key, value)))
-            };
-            if descending {
-                range.rev().map(owned).filter_map(Result::transpose).take(limit).collect()
-            } else {
-                range.map(owned).filter_map(Result::transpose).take(limit).collect()
-            }
-        })
-    }
-
-    fn write(&self, rows: &WriteBatch) -> Result<()> {
-        let result = self.with(|open| {
-            open.wait_for_flushes();
-            let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
-            for (table, key, value) in rows.iter() {
-                let Some(value) = value else {
-                    batch.remove(open.table(table)?, key);
-                    open.remove_overflow(&mut batch, table, key, 0)?;
-                    continue;
-                };
-                let (value, rest) = overflow::split(table, key, value);
-                batch.insert(open.table(table)?, key, value);
-                // These change in place; the value before may have been longer.
-                if matches!(table, Table::Documents | Table::Followers) {
-                    open.remove_overflow(&mut batch, table, key, rest.len() as u32)?;
-                }
-                for (key, part) in rest {
-                    batch.insert(open.table(Table::Overflow)?, key, part);
-                }
-            }
-            batch.commit().map_err(|error| translate(error, "the store cannot be written"))
-        });
-        if result.is_err() {
-            self.failed.store(true, Ordering::Release);
-        }
-        result
-    }
-
-    fn set_high_water_mark(&self, mark: &HighWaterMark) -> Result<()> {
-        self.mark.write(mark, self.commits.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn high_water_mark(&self) -> Result<Option<HighWaterMark>> {
-        self.mark.read()
-    }
-
-    fn recover(&self) -> Result<()> {
-        let mut open = self.open.write();
-        if open.is_some() && !self.failed.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        *open = None;
-        // The database's threads may hold its files for a moment after the last handle is gone.
-        let mut attempt = guarded(|| Open::new(&self.path));
-        for _ in 0..20 {
-            match attempt {
-                Err(error) if error.kind() == ErrorKind::Locked => {
-                    std::thread::sleep(Duration::from_millis(10))
-                }
-                _ => break,
-            }
-            attempt = guarded(|| Open::new(&self.path));
-        }
-        // A failed attempt leaves the database closed; the next recovery tries again.
-        *open = Some(attempt?);
-        self.failed.store(false, Ordering::Release);
-        Ok(())
     }
 }
 
@@ -258,7 +207,7 @@ fn options(table: Table) -> KeyspaceCreateOptions {
 }
 
 /// Turns a panic of fjall into an error: fjall asserts the content of its files, so damage can also show as a panic.
-fn guarded<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
     // A panic leaves only state inside fjall half-done, and after such damage the store is not used any more.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or_else(|cause| {
         let said = cause.downcast_ref::<String>().map(String::as_str);
@@ -267,7 +216,7 @@ fn guarded<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-fn translate(error: fjall::Error, what: &str) -> Error {
+pub(super) fn translate(error: fjall::Error, what: &str) -> Error {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => match error.kind() {
             // The disk works, but the content of the files makes no sense.

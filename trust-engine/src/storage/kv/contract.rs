@@ -1,8 +1,10 @@
 //! The contract of an ordered key–value engine.
 
+use std::path::Path;
+
 use super::table::Table;
 use super::write_batch::WriteBatch;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::Hash;
 use crate::storage::Shard;
 
@@ -38,6 +40,12 @@ pub(in crate::storage) trait Kv: Send + Sync + 'static {
 
     /// Makes the engine usable again after an error; afterwards all durable rows are there, and no write is pending.
     fn recover(&self) -> Result<()>;
+
+    /// Copies the store, as it is at one instant, into a new folder.
+    fn backup(&self, _: &Path) -> Result<()> {
+        let issue = format!("the {} store cannot be backed up into a folder", self.name());
+        Err(Error::new(ErrorKind::Unsupported, issue))
+    }
 
     /// Remembers a committed head where damage to the tables cannot reach it.
     fn set_high_water_mark(&self, _: &HighWaterMark) -> Result<()> {

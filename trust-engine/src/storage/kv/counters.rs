@@ -22,7 +22,7 @@ use crate::ceiling::{
 };
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::counters::{CounterStore, LeaseCallback};
+use crate::storage::counters::{CounterStore, LeaseCallback, StoredAccount};
 
 /// Number of changed accounts from which on they are written although no grant and no flush waits for them.
 const MAX_IDLE: usize = 4096;
@@ -133,6 +133,11 @@ impl<K: Kv> CounterStore for KvCounters<K> {
             pending.ledger.charged(key, *window, now, &*self.shared.kv)
         };
         counters.iter().map(of).collect()
+    }
+
+    async fn accounts(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<StoredAccount>> {
+        let from = after.map(|after| [after, &[0]].concat()).unwrap_or_default();
+        self.shared.kv.range(Table::Counters, &from, &[0xFF], false, limit)
     }
 
     async fn flush(&self) -> Result<()> {

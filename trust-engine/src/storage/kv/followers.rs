@@ -78,6 +78,18 @@ impl<K: Kv> KvStore<K> {
         wanted.iter().map(|key| self.kv.get(Table::Followers, &keys::follower_row(follower, key))).collect()
     }
 
+    pub(super) fn list_followers(&self) -> Result<Vec<String>> {
+        let (mut names, mut from) = (Vec::new(), Vec::new());
+        // From the claim of one follower over all of its rows to the next.
+        while let Some((key, _)) = self.kv.range(Table::Followers, &from, &[0xFF], false, 1)?.pop() {
+            let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
+            from = [name, &[1]].concat();
+            let damaged = || Error::new(ErrorKind::Corrupt, "the name of a follower is damaged");
+            names.push(String::from_utf8(name.to_vec()).map_err(|_| damaged())?);
+        }
+        Ok(names)
+    }
+
     pub(super) fn list_follower_rows(
         &self,
         follower: &str,

@@ -89,6 +89,12 @@ pub(super) fn stats(organization: &OrganizationId, bucket: i64, shard: Shard) ->
     [organization.as_str().as_bytes(), &[0], &bucket.to_be_bytes(), &shard.to_be_bytes()].concat()
 }
 
+/// The organization and the bucket in the key of a row of statistics.
+pub(super) fn stats_row(key: &[u8]) -> Option<(OrganizationId, i64)> {
+    let organization = std::str::from_utf8(key.get(..key.len().checked_sub(13)?)?).ok()?;
+    Some((OrganizationId::parse(organization).ok()?, bucket(key)?))
+}
+
 /// The bucket in the key of a row of statistics.
 pub(super) fn bucket(key: &[u8]) -> Option<i64> {
     key.last_chunk::<12>()?.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes))

@@ -2,7 +2,7 @@
 
 use super::store::{KvStore, decode, encode};
 use super::{Kv, Table, WriteBatch, keys};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::storage::{Shard, StatCounts, StatsDelta};
 
@@ -21,6 +21,32 @@ impl<K: Kv> KvStore<K> {
             rows.put(Table::Stats, &[&key], &[&encode(&counts)?]);
         }
         Ok(())
+    }
+
+    /// Rows summed over their shards, after one.
+    pub(super) fn list_stats(&self, after: Option<&StatsDelta>, limit: usize) -> Result<Vec<StatsDelta>> {
+        let mut from = after.map_or_else(Vec::new, |row| keys::stats(&row.organization, row.bucket + 1, 0));
+        let mut found: Vec<StatsDelta> = Vec::new();
+        loop {
+            let pairs = self.kv.range(Table::Stats, &from, &[0xFF], false, CHUNK)?;
+            for (key, value) in &pairs {
+                let damaged = || Error::new(ErrorKind::Corrupt, "a key of the statistics is damaged");
+                let (organization, bucket) = keys::stats_row(key).ok_or_else(damaged)?;
+                let counts: StatCounts = decode(value, "a row of statistics")?;
+                let same = |row: &&mut StatsDelta| row.organization == organization && row.bucket == bucket;
+                if let Some(last) = found.last_mut().filter(same) {
+                    add(&mut last.counts, &counts);
+                } else if found.len() == limit {
+                    return Ok(found);
+                } else {
+                    found.push(StatsDelta { organization, bucket, counts });
+                }
+            }
+            match pairs.into_iter().nth(CHUNK - 1) {
+                Some((last, _)) => from = [&last[..], &[0]].concat(),
+                None => return Ok(found),
+            }
+        }
     }
 
     pub(super) fn read_stats(

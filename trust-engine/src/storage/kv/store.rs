@@ -1,5 +1,6 @@
 //! The store's methods, each in terms of the tables below.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
-    DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Scan, Scanned, Shard, StatCounts, Store,
-    StoredRecord,
+    DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Scan, Scanned, Shard, StatCounts,
+    StatsDelta, Store, StoredRecord,
 };
 
 /// A store with one shard that is written, the last one; those before it are sealed.
@@ -71,6 +72,37 @@ impl<K: Kv> KvStore<K> {
         let Some((_, bytes)) = last else { return Ok(Head::empty(0)) };
         let last: Head = decode(&bytes, "the log's head")?;
         Ok(if last.sealed { Head { time: last.time, ..Head::empty(last.shard + 1) } } else { last })
+    }
+
+    /// Sets the high-water mark of a copy to the head that was committed last.
+    #[cfg(feature = "embedded")]
+    pub(in crate::storage) fn set_mark(&self) -> Result<()> {
+        let last = self.read_heads()?.into_iter().rfind(|head| head.size > 0);
+        last.map_or(Ok(()), |Head { shard, size, root, .. }| {
+            self.kv.set_high_water_mark(&HighWaterMark { shard, size, root })
+        })
+    }
+
+    /// Seals the shard that is written, unless it is empty, and lets the log go on in another one. Gives all heads.
+    #[cfg(feature = "embedded")]
+    pub(in crate::storage) fn go_on_in(&self, next: Shard) -> Result<Vec<Head>> {
+        let _writing = self.writing.lock();
+        let open = self.open_shard()?;
+        if next <= open.shard {
+            let issue = format!("is {next}; it must be above {}, the log's last shard", open.shard);
+            return Err(Error::invalid("shard", issue));
+        }
+        let mut rows = WriteBatch::default();
+        put_head(&Head { sealed: true, epoch: open.epoch.max(1), ..open }, &mut rows)?;
+        put_head(&Head { time: open.time, ..Head::empty(next) }, &mut rows)?;
+        self.kv.write(&rows)?;
+        self.read_heads()
+    }
+
+    fn read_heads(&self) -> Result<Vec<Head>> {
+        let [from, to] = keys::heads();
+        let rows = self.kv.range(Table::Meta, &from, &to, false, usize::MAX)?;
+        rows.iter().map(|(_, bytes)| decode(bytes, "the log's head")).collect()
     }
 
     pub(super) fn check_shard(&self, shard: Shard) -> Result<()> {
@@ -154,9 +186,7 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn heads(&self) -> Result<Vec<Head>> {
-        let [from, to] = keys::heads();
-        let rows = self.kv.range(Table::Meta, &from, &to, false, usize::MAX)?;
-        rows.iter().map(|(_, bytes)| decode(bytes, "the log's head")).collect()
+        Ok(self.read_heads()?.into_iter().filter(|head| head.epoch > 0).collect())
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {
@@ -250,6 +280,18 @@ impl<K: Kv> Store for KvStore<K> {
 
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         self.list_all(after, limit)
+    }
+
+    async fn backup(&self, folder: &Path) -> Result<()> {
+        self.kv.backup(folder)
+    }
+
+    async fn followers(&self) -> Result<Vec<String>> {
+        self.list_followers()
+    }
+
+    async fn all_stats(&self, after: Option<&StatsDelta>, limit: usize) -> Result<Vec<StatsDelta>> {
+        self.list_stats(after, limit)
     }
 
     async fn claim_follower(

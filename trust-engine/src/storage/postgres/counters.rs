@@ -18,7 +18,7 @@ use crate::ceiling::{
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::coalescer::{Coalescer, Round};
-use crate::storage::counters::{CounterStore, LeaseCallback};
+use crate::storage::counters::{CounterStore, LeaseCallback, StoredAccount};
 use crate::storage::runtime::Time;
 
 pub(super) struct PostgresCounters {
@@ -67,6 +67,16 @@ impl CounterStore for PostgresCounters {
         self.flush().await?;
         let (counters, time) = (counters.to_vec(), self.time.clone());
         self.database.run(move |connection| charged(connection, counters, time)).await
+    }
+
+    async fn accounts(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<StoredAccount>> {
+        self.flush().await?;
+        let after = after.unwrap_or_default().to_vec();
+        self.database.run(move |connection| accounts(connection, after, limit)).await
+    }
+
+    async fn put_accounts(&self, accounts: Vec<StoredAccount>) -> Result<()> {
+        self.database.write(move |connection| put_accounts(connection, accounts)).await
     }
 
     async fn flush(&self) -> Result<()> {
@@ -191,6 +201,27 @@ async fn charged(
     };
     let ledger = Ledger::default();
     counters.iter().map(|(key, window)| ledger.charged(key, *window, now, &stored)).collect()
+}
+
+async fn accounts(connection: Object, after: Vec<u8>, limit: usize) -> Result<Vec<StoredAccount>> {
+    // A row with an empty account was made only to be locked, and was never charged.
+    let select = "select key, account from counters where key > $1 and account <> '' order by key limit $2";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = connection.query(&statement, &[&after, &limit]).await.map_err(from_driver)?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn put_accounts(connection: Object, accounts: Vec<StoredAccount>) -> Result<()> {
+    for (_, account) in &accounts {
+        Account::parse(account)?;
+    }
+    let (keys, accounts): (Vec<Vec<u8>>, Vec<Vec<u8>>) = accounts.into_iter().unzip();
+    let put = "insert into counters (key, account) select k, a from unnest($1::bytea[], $2::bytea[]) as n (k, a) order by k
+        on conflict (key) do update set account = excluded.account";
+    let statement = connection.prepare_cached(put).await.map_err(from_driver)?;
+    connection.execute(&statement, &[&keys, &accounts]).await.map_err(from_driver)?;
+    Ok(())
 }
 
 async fn lineage(connection: Object) -> Result<String> {

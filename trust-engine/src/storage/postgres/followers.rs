@@ -97,6 +97,13 @@ pub(super) async fn write(
     Ok(row.get::<_, i64>(0) == 1)
 }
 
+pub(super) async fn names(connection: Object) -> Result<Vec<String>> {
+    let select = "select name from followers order by name";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let rows = connection.query(&statement, &[]).await.map_err(from_driver)?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 pub(super) async fn rows(
     connection: Object,
     follower: String,

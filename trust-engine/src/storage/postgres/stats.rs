@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Object;
 
 use super::codes::{int, uint};
-use super::error::from_driver;
+use super::error::{damaged, from_driver};
 use crate::error::Result;
 use crate::ids::OrganizationId;
 use crate::storage::{StatCounts, StatsDelta};
@@ -48,4 +48,34 @@ pub(super) async fn stats(
     let organization = organization.as_ref().map(OrganizationId::as_str);
     let rows = connection.query(&statement, &[&from, &to, &organization]).await.map_err(from_driver)?;
     rows.iter().map(|row| Ok((row.get(0), uint(row.get(1))?))).collect()
+}
+
+/// The statistics of each organization and bucket, after one.
+pub(super) async fn all(
+    connection: Object,
+    after: Option<StatsDelta>,
+    limit: usize,
+) -> Result<Vec<StatsDelta>> {
+    let select = "select s.organization, s.bucket, array_agg(s.name), array_agg(s.sum) from (
+            select distinct organization, bucket from stats where (organization, bucket) > ($1, $2)
+            order by organization, bucket limit $3
+        ) as wanted, lateral (
+            select organization, bucket, name, sum(count)::bigint as sum from stats
+            where organization = wanted.organization and bucket = wanted.bucket group by organization, bucket, name
+        ) as s group by s.organization, s.bucket order by s.organization, s.bucket";
+    let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
+    let (organization, bucket) =
+        after.as_ref().map_or(("", 0), |after| (after.organization.as_str(), after.bucket));
+    let rows = connection
+        .query(&statement, &[&organization, &bucket, &int(limit as u64)])
+        .await
+        .map_err(from_driver)?;
+    let of = |row: &tokio_postgres::Row| {
+        let organization =
+            OrganizationId::parse(row.get(0)).map_err(|_| damaged("organization of statistics"))?;
+        let (names, counts): (Vec<String>, Vec<i64>) = (row.get(2), row.get(3));
+        let counts = counts.into_iter().map(uint).collect::<Result<Vec<u64>>>()?;
+        Ok(StatsDelta { organization, bucket: row.get(1), counts: names.into_iter().zip(counts).collect() })
+    };
+    rows.iter().map(of).collect()
 }

@@ -16,7 +16,7 @@ use crate::provenance::{Hash, HashRange};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
     DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Listener, Scan, Scanned, Shard, StatCounts,
-    Store, StoredRecord, check_follower,
+    StatsDelta, Store, StoredRecord, check_follower,
 };
 
 pub(super) struct PostgresStore {
@@ -161,6 +161,15 @@ impl Store for PostgresStore {
     async fn all_documents(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Document>> {
         let after = after.cloned();
         self.database.run(move |connection| documents::all(connection, after, limit)).await
+    }
+
+    async fn followers(&self) -> Result<Vec<String>> {
+        self.database.run(followers::names).await
+    }
+
+    async fn all_stats(&self, after: Option<&StatsDelta>, limit: usize) -> Result<Vec<StatsDelta>> {
+        let after = after.cloned();
+        self.database.run(move |connection| stats::all(connection, after, limit)).await
     }
 
     async fn claim_follower(
