@@ -14,6 +14,7 @@ class TrustEngineError extends Error {
 }
 class InvalidInputError extends TrustEngineError {}
 class InvalidPolicyError extends TrustEngineError {}
+class ForbiddenError extends TrustEngineError {}
 class NotFoundError extends TrustEngineError {}
 class ConflictError extends TrustEngineError {}
 class UnavailableError extends TrustEngineError {}
@@ -36,6 +37,7 @@ class ContractError extends Error {
 const CLASSES = {
   TE_INVALID_INPUT: InvalidInputError,
   TE_INVALID_POLICY: InvalidPolicyError,
+  TE_FORBIDDEN: ForbiddenError,
   TE_NOT_FOUND: NotFoundError,
   TE_CONFLICT: ConflictError,
   TE_OVERLOADED: UnavailableError,
@@ -107,10 +109,24 @@ function ofContract(error) {
   return error.cause
 }
 
+const CODES = {
+  P6_INVALID_REQUEST: 'TE_INVALID_INPUT',
+  P6_FORBIDDEN: 'TE_FORBIDDEN',
+  P6_NOT_FOUND: 'TE_NOT_FOUND',
+  P6_CONFLICT: 'TE_CONFLICT',
+  P6_UNAVAILABLE: 'TE_UNAVAILABLE',
+}
+
+/** An error within an answer as the engine's own. */
+function ofBody({ code, message, details = {} }) {
+  return errorOf({ failure: CODES[code] ?? 'TE_ERROR', message, retryable: code === 'P6_UNAVAILABLE', details })
+}
+
 module.exports = {
   TrustEngineError,
   InvalidInputError,
   InvalidPolicyError,
+  ForbiddenError,
   NotFoundError,
   ConflictError,
   UnavailableError,
@@ -126,4 +142,5 @@ module.exports = {
   unwrap,
   guarded,
   ofContract,
+  ofBody,
 }

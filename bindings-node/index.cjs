@@ -36,17 +36,44 @@ class JsonCalls {
     const call = (slot) => this.#calls.record(slot, requests.bytes('body', body), requestId, traceparent)
     return this.#waiting.call(call)
   }
-  get(id, requestId) {
-    return this.#waiting.call((slot) => this.#calls.get(slot, text('id', id), requestId))
+  /** A call of the engine's table. */
+  async call(name, parameters = {}, options = {}) {
+    const { body, ifMatch, idempotencyKey, requestId, traceparent } = requests.callOptions(options)
+    const written = requests.json('parameters', requests.object('parameters', parameters))
+    const { status, text: answer, contentType, etag, immutable } = await this.#waiting.call((slot) =>
+      this.#calls.call(slot, text('name', name), written, body, ifMatch, idempotencyKey, requestId, traceparent),
+    )
+    return { status, body: answer, contentType, immutable, ...(etag == null ? {} : { etag }) }
   }
-  chain(id, depth, requestId) {
-    return this.#waiting.call((slot) => this.#calls.chain(slot, text('id', id), requests.number('depth', depth), requestId))
+  async #body(name, parameters, requestId) {
+    return (await this.call(name, parameters, { requestId })).body
   }
-  query(query, requestId) {
-    return this.#waiting.call((slot) => this.#calls.query(slot, requests.queryOf(query), requestId))
+  async get(id, requestId) {
+    return this.#body('provenance.get', { id: text('id', id) }, requestId)
   }
-  stats(timeRange, requestId) {
-    return this.#waiting.call((slot) => this.#calls.stats(slot, text('timeRange', timeRange), requestId))
+  async chain(id, depth, requestId) {
+    return this.#body('provenance.chain', { id: text('id', id), depth: requests.number('depth', depth) }, requestId)
+  }
+  async query(query, requestId) {
+    return this.#body('provenance.query', requests.queryOf(query), requestId)
+  }
+  async stats(timeRange, requestId) {
+    return this.#body('stats.get', { timeRange: text('timeRange', timeRange) }, requestId)
+  }
+  /** The items of a stream, each as JSON. It has begun when the first one is asked for. */
+  async *subscribe(name, parameters = {}) {
+    const written = requests.json('parameters', requests.object('parameters', parameters))
+    const stream = this.#calls.subscribe(text('name', name), written)
+    try {
+      await this.#waiting.call((slot) => stream.begin(slot))
+      for (;;) {
+        const item = await this.#waiting.call((slot) => stream.next(slot))
+        if (item === '') return
+        yield item
+      }
+    } finally {
+      stream.end()
+    }
   }
 }
 
@@ -102,74 +129,96 @@ class Log {
     return JSON.parse(await this.#waiting.call((slot) => this.#native.verify(slot)))
   }
   async #read(answer) {
-    try {
-      return JSON.parse(await answer)
-    } catch (error) {
-      throw errors.ofContract(error)
-    }
+    return JSON.parse(await engineErrors(answer))
   }
 }
 
-class Agents {
-  #native
-  #waiting
-  #organization
+/** An answer of a call, with errors of the engine in the place of those of the contract. */
+async function engineErrors(answer) {
+  try {
+    return await answer
+  } catch (error) {
+    throw errors.ofContract(error)
+  }
+}
 
-  constructor(native, waiting, organization) {
-    this.#native = native
-    this.#waiting = waiting
-    this.#organization = organization
+/** What a call answers, as a value. */
+async function valueOf(calls, name, parameters, options) {
+  return JSON.parse((await engineErrors(calls.call(name, parameters, options))).body)
+}
+
+const utf8 = new TextEncoder()
+/** Agents and bytes of one import: the engine's bounds, with room for what stands around them. */
+const MAX_IMPORTED = 10_000
+const MAX_IMPORT_BYTES = 1_000_000
+
+class Agents {
+  #calls
+
+  constructor(calls) {
+    this.#calls = calls
   }
-  async #read(start) {
-    return JSON.parse(await this.#waiting.call(start))
+  async register(agent) {
+    return valueOf(this.#calls, 'agents.register', {}, { body: utf8.encode(requests.json('agent', agent)) })
   }
-  register(agent) {
-    return this.#read((slot) => this.#native.register(slot, this.#organization, requests.json('agent', agent)))
+  async change(id, change) {
+    const body = utf8.encode(requests.json('change', change))
+    return valueOf(this.#calls, 'agents.change', { agentId: text('id', id) }, { body })
   }
-  change(id, change) {
-    return this.#read((slot) => {
-      return this.#native.change(slot, this.#organization, text('id', id), requests.json('change', change))
-    })
-  }
-  get(id) {
-    return this.#read((slot) => this.#native.agent(slot, this.#organization, text('id', id)))
+  async get(id) {
+    return valueOf(this.#calls, 'agents.get', { agentId: text('id', id) })
   }
   async import(agents) {
     if (!Array.isArray(agents)) throw requests.mistyped('agents', agents, 'an array of agents')
-    const written = agents.map((agent) => requests.json('agent', agent))
-    const outcomes = await this.#read((slot) => this.#native.importAgents(slot, this.#organization, written))
-    return outcomes.map((outcome) => (outcome.agent ? outcome : { error: errorOf(outcome) }))
+    const outcomes = []
+    let batch = []
+    let size = 0
+    const send = async () => {
+      const body = utf8.encode(`{"agents":[${batch.join()}]}`)
+      batch = []
+      size = 0
+      outcomes.push(...(await valueOf(this.#calls, 'agents.import', {}, { body })).outcomes)
+    }
+    for (const agent of agents.map((agent) => requests.json('agent', agent))) {
+      const bytes = Buffer.byteLength(agent) + 1
+      if (batch.length >= MAX_IMPORTED || (size + bytes > MAX_IMPORT_BYTES && batch.length > 0)) await send()
+      batch.push(agent)
+      size += bytes
+    }
+    if (batch.length > 0) await send()
+    return outcomes.map((outcome) => (outcome.agent ? outcome : { error: errors.ofBody(outcome.error) }))
   }
-  page(query) {
-    return this.#read((slot) => this.#native.agents(slot, this.#organization, requests.agentQueryOf(query)))
+  async page(query) {
+    return valueOf(this.#calls, 'agents.list', requests.agentQueryOf(query))
   }
   list(query) {
     return everyPage((query) => this.page(query), query)
   }
-  count(query) {
-    return this.#read((slot) => this.#native.countAgents(slot, this.#organization, requests.agentQueryOf(query)))
+  async count(query) {
+    const { pageSize, pageToken, ...filter } = requests.agentQueryOf(query)
+    return valueOf(this.#calls, 'agents.count', filter)
   }
 }
 
 class Policy {
-  #native
-  #waiting
+  #engine
+  #current
 
-  constructor(native, waiting) {
-    this.#native = native
-    this.#waiting = waiting
+  constructor(engine, current) {
+    this.#engine = engine
+    this.#current = current
   }
   current() {
-    return JSON.parse(unwrap(this.#native.policy()))
+    return JSON.parse(unwrap(this.#current()))
   }
   async swap(document, actor) {
-    const start = (slot) => this.#native.swapPolicy(slot, text('document', document), text('actor', actor))
-    return JSON.parse(await this.#waiting.call(start))
+    const calls = this.#engine.json({ name: text('actor', actor) })
+    return valueOf(calls, 'policy.put', {}, { body: utf8.encode(text('document', document)) })
   }
   async history(below, limit = 20) {
-    const most = below == null ? undefined : requests.number('below', below)
-    const start = (slot) => this.#native.policyHistory(slot, most, requests.number('limit', limit))
-    return JSON.parse(await this.#waiting.call(start))
+    const parameters = { limit: requests.number('limit', limit) }
+    if (below != null) parameters.below = requests.number('below', below)
+    return valueOf(this.#engine.json(), 'policy.versions', parameters)
   }
 }
 
@@ -191,11 +240,11 @@ class TrustEngine {
     holder.engine = engine
     this.#holder = holder
     this.#native = engine
-    this.policy = new Policy(engine, waiting)
+    this.policy = new Policy(this, () => engine.policy())
   }
 
   static async open(options) {
-    const input = requests.openInput(options)
+    const input = requests.openOptions(options)
     const engine = new TrustEngine(OPENING)
     try {
       await engine.#waiting.call((slot) => engine.#native.open(slot, input))
@@ -246,16 +295,17 @@ class TrustEngine {
     return ceilingVerdict(await this.#waiting.call(start))
   }
   async usage(agentId, organization) {
-    const fields = [text('agentId', agentId), organizationName('organization', organization)]
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.usage(slot, ...fields)))
+    const parameters = { agentId: text('agentId', agentId) }
+    return (await valueOf(this.json({ organization }), 'ceilings.usage', parameters)).usage
   }
   json(caller = {}) {
-    const { name, organization, fleetWide = false, internal = false } = requests.object('caller', caller)
+    const { name, organization, fleetWide = false, internal = false, permissions } = requests.callerOf(caller)
     const fields = [
       optionalText('caller', name),
       organizationName('organization', organization),
       requests.flag('fleetWide', fleetWide),
       requests.flag('internal', internal),
+      permissions == null ? undefined : requests.texts('permissions', permissions),
     ]
     return new JsonCalls(unwrap(this.#native.calls(...fields)), this.#waiting)
   }
@@ -265,15 +315,17 @@ class TrustEngine {
     return new Log(this.#native, this.#waiting, organization, calls)
   }
   agents(organization) {
-    return new Agents(this.#native, this.#waiting, organizationName('organization', organization))
+    return new Agents(this.json({ organization }))
   }
   async stats(timeRange = '24h', scope) {
-    const { organization } = requests.scopeOf(scope)
-    const start = (slot) => this.#native.stats(slot, text('timeRange', timeRange), organization)
-    return JSON.parse(await this.#waiting.call(start))
+    const calls = this.json(requests.scopeOf(scope))
+    return valueOf(calls, 'stats.get', { timeRange: text('timeRange', timeRange) })
   }
   async health() {
     return JSON.parse(await this.#waiting.call((slot) => this.#native.health(slot)))
+  }
+  async backup(folder) {
+    await this.#waiting.call((slot) => this.#native.backup(slot, text('folder', folder)))
   }
   get warnings() {
     return this.#native.warnings()
@@ -316,6 +368,7 @@ module.exports = {
   TrustEngineError: errors.TrustEngineError,
   InvalidInputError: errors.InvalidInputError,
   InvalidPolicyError: errors.InvalidPolicyError,
+  ForbiddenError: errors.ForbiddenError,
   NotFoundError: errors.NotFoundError,
   ConflictError: errors.ConflictError,
   UnavailableError: errors.UnavailableError,
@@ -324,5 +377,6 @@ module.exports = {
   StoreError: errors.StoreError,
   ContractError: errors.ContractError,
   verifyRecord,
+  callTable: JSON.parse(native.callTable()),
   version,
 }

@@ -336,7 +336,8 @@ export interface Stats {
   }
   readonly provenance: {
     readonly totalRecords: number; readonly byType: { readonly [type: string]: number }
-    readonly queued: number; readonly committed: number; readonly commits: number
+    /** These three count the engine's work for all organizations; only the whole fleet sees them. */
+    readonly queued?: number; readonly committed?: number; readonly commits?: number
   }
   readonly timestamp: string
 }
@@ -366,7 +367,34 @@ export interface Caller {
   readonly fleetWide?: boolean
   /** Sees records of internal types too: changes of agents and policies, signals, gaps. */
   readonly internal?: boolean
+  /** What it may do, of the table's permissions (`agents:read`…); everything by default. */
+  readonly permissions?: readonly string[]
 }
+
+/** What stands beside the parameters of a call. */
+export interface CallOptions {
+  readonly body?: Uint8Array
+  /** The version that has to be there, as the header If-Match has it. */
+  readonly ifMatch?: string
+  readonly idempotencyKey?: string
+  readonly requestId?: string
+  readonly traceparent?: string
+}
+
+/** What a call answers. */
+export interface Answer {
+  /** 200 or 201. */
+  readonly status: number
+  readonly body: string
+  readonly contentType: string
+  /** The version of what it shows, quoted. */
+  readonly etag?: string
+  /** Whether it can never change. */
+  readonly immutable: boolean
+}
+
+/** A parameter of a call or a stream; what is repeated in a query string is a list, and refused. */
+export type Parameters = { readonly [name: string]: string | number | boolean | null | undefined | readonly string[] }
 
 /**
  * The calls of the REST contract for one caller: bodies in, bodies out. An error answer of the contract is a
@@ -390,7 +418,28 @@ export interface JsonCalls {
   query(query?: Query, requestId?: string): Promise<string>
   /** Status 200. */
   stats(timeRange: TimeRange, requestId?: string): Promise<string>
+  /** A call of the engine's table ({@link callTable}) by its name, for example `agents.list`. */
+  call(name: string, parameters?: Parameters, options?: CallOptions): Promise<Answer>
+  /**
+   * Subscribes to a stream when the first item is asked for: `agents.list` and `provenance.query` give what these calls list, and
+   * end; `provenance.follow` gives records that are committed from then on, in their final order over all shards. Items are JSON.
+   */
+  subscribe(name: string, parameters?: Parameters): AsyncGenerator<string, void, undefined>
 }
+
+/** A row of the engine's table of calls. */
+export interface CallRow {
+  readonly name: string
+  readonly route: { readonly method: string; readonly path: string } | null
+  readonly parameters: readonly { readonly name: string; readonly required: boolean; readonly kind: { readonly type: string; readonly of?: unknown } }[]
+  /** In bytes; 0 for a call that takes no body. */
+  readonly maxBody: number
+  readonly search: boolean
+  readonly permission: string
+}
+
+/** The engine's table of calls. */
+export const callTable: readonly CallRow[]
 
 /** Any error of the engine. */
 export class TrustEngineError extends Error {
@@ -406,6 +455,8 @@ export class TrustEngineError extends Error {
 export class InvalidInputError extends TrustEngineError {}
 /** The policy document has mistakes; the message lists them all. */
 export class InvalidPolicyError extends TrustEngineError {}
+/** The caller may not do this. */
+export class ForbiddenError extends TrustEngineError {}
 /** The thing asked for does not exist, or not in this organization. */
 export class NotFoundError extends TrustEngineError {}
 /** The change was made against another version, or an id is taken by other content. */
@@ -510,6 +561,8 @@ export class TrustEngine {
   /** `24h` by default. */
   stats(timeRange?: TimeRange, scope?: Scope): Promise<Stats>
   health(): Promise<Health>
+  /** Copies the embedded store, as it is now, into a new folder, while it is in use: a store of its own, with its key. */
+  backup(folder: string): Promise<void>
   /** Warnings for the operator of the store; none once the engine is closed. */
   readonly warnings: readonly string[]
   /** The key that verifies the shard of the log that this engine writes. Throws {@link ClosedError} once it is closed. */

@@ -6,6 +6,7 @@ export const {
   TrustEngineError,
   InvalidInputError,
   InvalidPolicyError,
+  ForbiddenError,
   NotFoundError,
   ConflictError,
   UnavailableError,
@@ -14,5 +15,6 @@ export const {
   StoreError,
   ContractError,
   verifyRecord,
+  callTable,
   version,
 } = module

@@ -53,6 +53,18 @@ function object(field, value) {
   return value
 }
 
+/** Finds text in a value that is no well-formed Unicode; on its way it would become other text. */
+function checkTexts(field, value) {
+  if (typeof value === 'string') text(field, value)
+  else if (Array.isArray(value)) value.forEach((one, index) => checkTexts(`${field}[${index}]`, one))
+  else if (value !== null && typeof value === 'object') {
+    for (const [name, one] of Object.entries(value)) {
+      text(field, name)
+      checkTexts(field === 'options' ? name : `${field}.${name}`, one)
+    }
+  }
+}
+
 /** As JSON. */
 function json(field, value) {
   let written
@@ -63,6 +75,8 @@ function json(field, value) {
     throw invalid(field, `cannot be written as JSON: ${why}`, cause)
   }
   if (written === undefined) throw mistyped(field, value, 'what JSON has')
+  // Escapes that JSON.stringify writes for halves of surrogate pairs alone.
+  if (/\\u[dD][89a-fA-F]/.test(written)) checkTexts(field, value)
   return written
 }
 
@@ -141,8 +155,10 @@ const QUERY = {
 
 const QUERY_NAMES = new Set(Object.keys(QUERY))
 
+/** The parameters of a search for records. */
 function queryOf(query = {}) {
-  return fields(known(object('query', query), QUERY_NAMES), QUERY)
+  const { oldestFirst, ...parameters } = fields(known(object('query', query), QUERY_NAMES), QUERY)
+  return oldestFirst === undefined ? parameters : { ...parameters, order: oldestFirst ? 'oldest' : 'newest' }
 }
 
 const AGENT_QUERY = { tier: text, status: text, family: text, pageSize: number, pageToken: text }
@@ -151,6 +167,21 @@ const AGENT_QUERY_NAMES = new Set(Object.keys(AGENT_QUERY))
 
 function agentQueryOf(query = {}) {
   return fields(known(object('query', query), AGENT_QUERY_NAMES), AGENT_QUERY)
+}
+
+const CALLER = new Set(['name', 'organization', 'fleetWide', 'internal', 'permissions'])
+
+function callerOf(caller) {
+  return known(object('caller', caller), CALLER, 'caller.')
+}
+
+const CALL_OPTIONS = { body: bytes, ifMatch: text, idempotencyKey: text, requestId: text, traceparent: text }
+const CALL_OPTION_NAMES = new Set(Object.keys(CALL_OPTIONS))
+const NOTHING = new Uint8Array()
+
+/** What stands beside the parameters of a call. */
+function callOptions(options) {
+  return { body: NOTHING, ...fields(known(object('options', options), CALL_OPTION_NAMES, 'options.'), CALL_OPTIONS) }
 }
 
 /** The scope of records and counts: always one organization, or the fleet if it was asked for. */
@@ -162,32 +193,11 @@ function scopeOf(scope) {
   return { organization: undefined, fleetWide }
 }
 
-const POSTGRES = {
-  schema: text, connections: number, connectTimeoutMs: number, statementTimeoutMs: number, rootCertificates: text,
-  replica: text,
-}
-const REDIS = {
-  prefix: text, timeoutMs: number, connectTimeoutMs: number, statsTtlMs: number, rootCertificates: text, bestEffort: flag,
-}
-
-/** A URL, or settings that have one. */
-function server(shape) {
-  return (field, value) => {
-    if (typeof value === 'string') return { url: text(field, value) }
-    const { url } = object(field, value)
-    return { url: text(`${field}.url`, url), ...fields(value, shape, `${field}.`) }
-  }
-}
-
-const STORAGE = { memory: flag, embedded: text, postgres: server(POSTGRES), redis: server(REDIS) }
-const OPTIONS = {
-  policy: text, signingKey: bytes, deployment: text, tierAuthorities: texts, queue: number, cachedAgents: number,
-}
-
-/** The options that an engine is opened with, in the form of `OpenInput` in src/open.rs. */
-function openInput(options = {}) {
-  const { storage } = object('options', options)
-  return { ...fields(object('storage', storage), STORAGE, 'storage.'), ...fields(options, OPTIONS) }
+/** The options that an engine is opened with, as the engine reads them: it refuses what it does not know. */
+function openOptions(options = {}) {
+  const { signingKey, ...rest } = object('options', options)
+  if (signingKey == null) return json('options', rest)
+  return json('options', { ...rest, signingKey: Buffer.from(bytes('signingKey', signingKey)).toString('hex') })
 }
 
 module.exports = {
@@ -203,8 +213,11 @@ module.exports = {
   organizationName,
   gateFields,
   ceilingFields,
+  texts,
+  callerOf,
+  callOptions,
   queryOf,
   agentQueryOf,
   scopeOf,
-  openInput,
+  openOptions,
 }

@@ -1,19 +1,27 @@
-//! The calls of the REST contract for one caller. Bodies are copied before anything waits.
+//! The engine's calls for one caller. Bodies are copied before anything waits.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use napi_derive::napi;
 use pollster::block_on;
-use trust_engine::json::{Answer, Caller, JsonCalls};
-use trust_engine::{Result, TimeRange};
+use trust_engine::Result;
+use trust_engine::json::{Answer, CALLS, Caller, JsonCalls};
 
-use crate::engine::{SharedEngine, query_of};
+use crate::engine::SharedEngine;
 use crate::error::{closed, failed};
-use crate::input::{QueryInput, integer, organization};
-use crate::output::{Value, answer};
+use crate::input::organization;
+use crate::output::{Value, answer, whole_answer};
 use crate::searches::Searches;
+use crate::subscriptions::NativeSubscription;
 use crate::tasks::Tasks;
+
+/// JSON of the table of calls.
+#[napi(catch_unwind)]
+pub fn call_table() -> String {
+    // No key of it is anything but a string, which is all that could fail.
+    serde_json::to_string(CALLS).unwrap_or_default()
+}
 
 /// The calls of one caller.
 #[napi]
@@ -33,6 +41,7 @@ impl NativeCalls {
         org: Option<&str>,
         fleet_wide: bool,
         internal: bool,
+        permissions: Option<Vec<String>>,
     ) -> Result<Self> {
         let mut caller = Caller::new().organization(organization(org)?);
         if let Some(name) = name {
@@ -43,6 +52,9 @@ impl NativeCalls {
         }
         if internal {
             caller = caller.internal();
+        }
+        for permission in permissions.iter().flatten() {
+            caller = caller.permit(permission)?;
         }
         Ok(Self { tasks, engine, searches, caller: Arc::new(caller) })
     }
@@ -117,7 +129,11 @@ impl NativeCalls {
     ) -> Option<Value> {
         let body = body.to_vec();
         self.start(slot, request_id, async move |calls| {
-            traced(calls, traceparent.as_deref()).check_ceiling(&body, idempotency_key.as_deref()).await
+            let calls = traced(calls, traceparent.as_deref());
+            match &idempotency_key {
+                Some(key) => calls.idempotency_key(key).check_ceiling(&body).await,
+                None => calls.check_ceiling(&body).await,
+            }
         })
     }
 
@@ -136,46 +152,47 @@ impl NativeCalls {
         })
     }
 
-    /// One record.
+    /// A call of the table. `parameters` is JSON; the answer is whole, with what is beside the body.
     #[napi(catch_unwind)]
-    pub fn get(&self, slot: u32, id: String, request_id: Option<String>) -> Option<Value> {
-        self.start(slot, request_id, async move |calls| calls.get(&id).await)
-    }
-
-    /// A record and its ancestors.
-    #[napi(catch_unwind)]
-    pub fn chain(&self, slot: u32, id: String, depth: f64, request_id: Option<String>) -> Option<Value> {
-        let depth = integer("depth", depth, 1, 100);
-        self.start(slot, request_id, async move |calls| match depth {
-            Ok(depth) => calls.chain(&id, depth).await,
-            Err(error) => calls.refuse(&error),
-        })
-    }
-
-    /// A page.
-    #[napi(catch_unwind)]
-    pub fn query(&self, slot: u32, query: Option<QueryInput>, request_id: Option<String>) -> Option<Value> {
-        let query = match query_of(query) {
-            Ok(query) => query,
-            Err(error) => return self.start(slot, request_id, async move |calls| calls.refuse(&error)),
-        };
-        if !self.searches.are_local() {
-            return self.start(slot, request_id, async move |calls| calls.query(&query).await);
-        }
-        let (caller, searches) = (Arc::clone(&self.caller), Rc::clone(&self.searches));
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
+    pub fn call(
+        &self,
+        slot: u32,
+        name: String,
+        parameters: String,
+        body: &[u8],
+        if_match: Option<String>,
+        idempotency_key: Option<String>,
+        request_id: Option<String>,
+        traceparent: Option<String>,
+    ) -> Option<Value> {
         let Some(engine) = self.engine.borrow().clone() else { return Some(failed(closed())) };
+        let (caller, searches, body) = (Arc::clone(&self.caller), Rc::clone(&self.searches), body.to_vec());
+        let on_a_thread = searches.are_local() && CALLS.iter().any(|call| call.name == name && call.search);
+        let call = async move || {
+            let mut calls =
+                traced(named(engine.json(&caller), request_id.as_deref()), traceparent.as_deref());
+            if let Some(version) = &if_match {
+                calls = calls.if_match(version);
+            }
+            if let Some(key) = &idempotency_key {
+                calls = calls.idempotency_key(key);
+            }
+            calls.call(&name, parameters.as_bytes(), &body).await
+        };
         self.tasks.start(slot, async move {
-            let search = move || block_on(named(engine.json(&caller), request_id.as_deref()).query(&query));
-            searches.run(search).await.map_or_else(failed, answer)
+            if on_a_thread {
+                searches.run(move || block_on(call())).await.map_or_else(failed, whole_answer)
+            } else {
+                whole_answer(call().await)
+            }
         })
     }
 
-    /// Statistics.
+    /// A subscription to a stream, which begins with [`NativeSubscription::begin`].
     #[napi(catch_unwind)]
-    pub fn stats(&self, slot: u32, range: String, request_id: Option<String>) -> Option<Value> {
-        self.start(slot, request_id, async move |calls| match TimeRange::parse(&range) {
-            Ok(range) => calls.stats(range).await,
-            Err(error) => calls.refuse(&error),
-        })
+    pub fn subscribe(&self, name: String, parameters: String) -> NativeSubscription {
+        let (tasks, engine) = (Rc::clone(&self.tasks), Rc::clone(&self.engine));
+        NativeSubscription::new(tasks, engine, Arc::clone(&self.caller), name, parameters)
     }
 }

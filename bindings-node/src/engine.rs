@@ -8,13 +8,12 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{Buffer, Either, Function};
 use napi_derive::napi;
 use pollster::block_on;
-use trust_engine::{Engine, Error, Log, NewRecord, PolicyDocument, Result, Ticket, TimeRange, verify};
+use trust_engine::{Engine, Error, Log, NewRecord, Options, Result, Ticket, verify};
 
 use crate::calls::NativeCalls;
 use crate::error::{Failure, closed, failed, panicked};
-use crate::input::{Asked, Ceiling, Gate, QueryInput, integer, organization, uuid};
-use crate::open::OpenInput;
-use crate::output::{self, Proof, Value, json, receipt, text};
+use crate::input::{Asked, Ceiling, Gate, organization, uuid};
+use crate::output::{self, Proof, Value, json, text};
 use crate::searches::Searches;
 use crate::tasks::{Tasks, offload};
 
@@ -87,16 +86,16 @@ impl NativeEngine {
         self.tasks.wakes()
     }
 
-    /// Opens it, on a thread of its own.
+    /// Opens it with options as JSON, on a thread of its own.
     #[napi(catch_unwind)]
-    pub fn open(&self, slot: u32, options: OpenInput) -> Option<Value> {
-        if options.postgres.is_none() {
-            self.searches.set_local();
-        }
-        let options = match options.into_options() {
+    pub fn open(&self, slot: u32, options: String) -> Option<Value> {
+        let options = match Options::from_json(&options) {
             Ok(options) => options,
             Err(error) => return Some(failed(error)),
         };
+        if options.is_local() {
+            self.searches.set_local();
+        }
         self.tickets.borrow_mut().most = options.queue_size() + SETTLED_TICKETS;
         let place = Rc::clone(&self.engine);
         let open = offload(move || block_on(Engine::open(options)));
@@ -143,11 +142,13 @@ impl NativeEngine {
         organization: Option<String>,
         fleet_wide: bool,
         internal: bool,
+        permissions: Option<Vec<String>>,
     ) -> Either<NativeCalls, Failure> {
         let (tasks, engine) = (Rc::clone(&self.tasks), Rc::clone(&self.engine));
         let searches = Rc::clone(&self.searches);
         let calls = self.get().and_then(|_| {
-            NativeCalls::new(tasks, engine, searches, name, organization.as_deref(), fleet_wide, internal)
+            let organization = organization.as_deref();
+            NativeCalls::new(tasks, engine, searches, name, organization, fleet_wide, internal, permissions)
         });
         calls.map_or_else(|error| Either::B(Failure::from(&error)), Either::A)
     }
@@ -184,11 +185,11 @@ impl NativeEngine {
         let ticket = self.tickets.borrow_mut().take(ticket);
         self.start(slot, move |engine| async move {
             let committed = match ticket {
-                Some(ticket) => ticket.committed().await?.map(|committed| receipt(&committed)),
+                Some(ticket) => ticket.committed().await?.map(|committed| committed.to_json()),
                 None => {
                     let log = engine.log().of(organization(org.as_deref())?);
                     let record = log.get(uuid("provenanceId", &id)?).await?;
-                    Some(receipt(record.receipt()))
+                    Some(record.receipt().to_json())
                 }
             };
             Ok(Value::A(committed.unwrap_or_else(|| "null".into())))
@@ -265,35 +266,13 @@ impl NativeEngine {
         })
     }
 
-    /// JSON of the usage.
-    #[napi(catch_unwind)]
-    pub fn usage(&self, slot: u32, agent: String, org: Option<String>) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let usage = engine.quotas().of(organization(org.as_deref())?).usage(&agent).await?;
-            let rows: Vec<_> = usage
-                .iter()
-                .map(|row| {
-                    serde_json::json!({
-                        "resourceType": row.resource,
-                        "level": row.measure.level(),
-                        "current": row.measure.current_usage(),
-                        "ceiling": row.measure.ceiling(),
-                        "percentage": row.measure.percentage(),
-                        "resetAt": row.measure.reset_at(),
-                    })
-                })
-                .collect();
-            Ok(json(Ok(rows)))
-        })
-    }
-
     /// JSON of the receipt.
     #[napi(catch_unwind)]
     pub fn record(&self, slot: u32, org: Option<String>, record: String) -> Option<Value> {
         self.start(slot, |engine| async move {
             let record: NewRecord = parse("record", &record)?;
             let committed = engine.log().of(organization(org.as_deref())?).record(record).await?;
-            Ok(Value::A(receipt(&committed)))
+            Ok(Value::A(committed.to_json()))
         })
     }
 
@@ -333,6 +312,16 @@ impl NativeEngine {
         })
     }
 
+    /// Copies the embedded store into a new folder, on a thread of its own.
+    #[napi(catch_unwind)]
+    pub fn backup(&self, slot: u32, folder: String) -> Option<Value> {
+        self.start(slot, |engine| async move {
+            let backup = offload(move || block_on(engine.backup(std::path::Path::new(&folder))));
+            backup.await.ok_or_else(closed)??;
+            Ok(Value::A(String::new()))
+        })
+    }
+
     /// JSON of the policy in force.
     #[napi(catch_unwind)]
     pub fn policy(&self) -> Value {
@@ -340,46 +329,6 @@ impl NativeEngine {
             let policy = engine.policy().current();
             serde_json::json!({ "hash": policy.hash().to_string(), "document": policy.document().canonical_json() })
         }))
-    }
-
-    /// JSON of the receipt.
-    #[napi(catch_unwind)]
-    pub fn swap_policy(&self, slot: u32, document: String, actor: String) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let document = PolicyDocument::parse(&document)?;
-            Ok(Value::A(receipt(&engine.policy().swap(document, &actor).await?)))
-        })
-    }
-
-    /// JSON of versions.
-    #[napi(catch_unwind)]
-    pub fn policy_history(&self, slot: u32, below: Option<f64>, limit: f64) -> Option<Value> {
-        self.start(slot, move |engine| async move {
-            let below = below.map(|below| integer("below", below, 0, u32::MAX as usize)).transpose()?;
-            let limit = integer("limit", limit, 1, 1000)?;
-            let versions = engine.policy().history(below.map(|below| below as u64), limit).await?;
-            let rows: Vec<_> = versions
-                .iter()
-                .map(|version| {
-                    serde_json::json!({
-                        "version": version.version,
-                        "hash": version.hash.to_string(),
-                        "since": version.since,
-                        "document": version.document,
-                    })
-                })
-                .collect();
-            Ok(json(Ok(rows)))
-        })
-    }
-
-    /// JSON of statistics; of all organizations if none is named.
-    #[napi(catch_unwind)]
-    pub fn stats(&self, slot: u32, range: String, org: Option<String>) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let organization = org.as_deref().map(|name| organization(Some(name))).transpose()?;
-            Ok(json(engine.stats(TimeRange::parse(&range)?, organization.as_ref()).await))
-        })
     }
 
     /// JSON of what can be reached.
@@ -426,21 +375,6 @@ impl NativeEngine {
             Err(error) => Some(failed(error)),
         }
     }
-
-    /// Starts a search: in a store of this process on another thread, a few at a time.
-    pub(crate) fn search(
-        &self,
-        slot: u32,
-        call: impl AsyncFnOnce(Engine) -> Result<Value> + Send + 'static,
-    ) -> Option<Value> {
-        let searches = Rc::clone(&self.searches);
-        self.start(slot, |engine| async move {
-            match searches.are_local() {
-                true => searches.run(move || block_on(call(engine))).await?,
-                false => call(engine).await,
-            }
-        })
-    }
 }
 
 /// The log of an organization; without one that of the whole fleet.
@@ -467,9 +401,4 @@ pub fn verify_record(entry: &[u8], proof: String, verifier_key: String) -> Optio
         .map_err(|issue| Error::invalid("verifierKey", format!("is no verifier key: {issue}")))
         .and_then(|key| verify::record(entry, &proof, &key).map_err(|error| Error::invalid("proof", error)));
     verified.err().map(|error| Failure::from(&error))
-}
-
-/// The query of its fields; without them the one that finds everything.
-pub(crate) fn query_of(query: Option<QueryInput>) -> Result<trust_engine::Query> {
-    query.map_or_else(|| Ok(trust_engine::Query::new()), QueryInput::into_query)
 }

@@ -23,7 +23,7 @@ pub struct Failure {
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Self {
-            failure: code(error.kind()).into(),
+            failure: error.kind().code().into(),
             message: error.to_string(),
             retryable: error.is_retryable(),
             details: error.context().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -43,26 +43,4 @@ pub(crate) fn closed() -> Error {
 /// The error of a call that panicked: a defect of ours.
 pub(crate) fn panicked() -> Error {
     Error::new(ErrorKind::Corrupt, "the call failed in a way that it must not; please report it")
-}
-
-fn code(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidInput => "TE_INVALID_INPUT",
-        ErrorKind::NotFound => "TE_NOT_FOUND",
-        ErrorKind::Conflict => "TE_CONFLICT",
-        ErrorKind::InvalidPolicy => "TE_INVALID_POLICY",
-        ErrorKind::WouldBlock => "TE_WOULD_BLOCK",
-        ErrorKind::Overloaded => "TE_OVERLOADED",
-        ErrorKind::Unavailable => "TE_UNAVAILABLE",
-        ErrorKind::NoSpace => "TE_NO_SPACE",
-        ErrorKind::Locked => "TE_LOCKED",
-        ErrorKind::Foreign => "TE_FOREIGN",
-        ErrorKind::Unsupported => "TE_UNSUPPORTED",
-        ErrorKind::Corrupt => "TE_CORRUPT",
-        ErrorKind::PermissionDenied => "TE_PERMISSION_DENIED",
-        ErrorKind::Key => "TE_KEY",
-        ErrorKind::Fenced => "TE_FENCED",
-        ErrorKind::Closed => "TE_CLOSED",
-        _ => "TE_ERROR",
-    }
 }

@@ -3,12 +3,11 @@
 
 #![cfg_attr(test, allow(dead_code, reason = "in tests the macros of napi leave out what calls it"))]
 
-mod agents;
 mod calls;
 mod engine;
 mod error;
 mod input;
-mod open;
 mod output;
 mod searches;
+mod subscriptions;
 mod tasks;

@@ -2,15 +2,15 @@
 
 use std::fmt::{Display, Write as _};
 
-use napi::bindgen_prelude::{Buffer, Either4};
+use napi::bindgen_prelude::{Buffer, Either5};
 use napi_derive::napi;
 use trust_engine::json::Answer;
-use trust_engine::{Error, Recorded, Result};
+use trust_engine::{Error, Result};
 
 use crate::error::{Failure, failed};
 
-/// A text, an error of the engine, an error of the contract, or a proof.
-pub(crate) type Value = Either4<String, Failure, Refusal, Proof>;
+/// A text, an error of the engine, an error of the contract, a proof, or a whole answer.
+pub(crate) type Value = Either5<String, Failure, Refusal, Proof, Answered>;
 
 /// An answer of the contract that is not the call's success.
 #[napi(object, object_from_js = false)]
@@ -23,6 +23,35 @@ pub struct Refusal {
     pub detail: String,
     /// The engine's own error.
     pub cause: Option<Failure>,
+}
+
+/// An answer with what is beside its body.
+#[napi(object, object_from_js = false)]
+pub struct Answered {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, of its content type.
+    pub text: String,
+    /// Of the body.
+    pub content_type: String,
+    /// The version of what it shows.
+    pub etag: Option<String>,
+    /// Whether it can never change.
+    pub immutable: bool,
+}
+
+/// As [`answer`], and a success whole.
+pub(crate) fn whole_answer(given: Answer) -> Value {
+    match given.status {
+        200..=299 => Value::E(Answered {
+            status: given.status,
+            text: given.body,
+            content_type: given.content_type.to_owned(),
+            etag: given.etag,
+            immutable: given.immutable,
+        }),
+        _ => answer(given),
+    }
 }
 
 pub(crate) fn answer(answer: Answer) -> Value {
@@ -57,14 +86,14 @@ pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Valu
     let mut text = String::with_capacity(320);
     let fields: [&dyn Display; 10] = [
         &verdict.decision().as_str(),
-        &recorded(verdict.recorded()),
+        &verdict.recorded().as_str(),
         &OrEmpty(ticket),
         &verdict.reason_code().as_str(),
         &verdict.evaluated_at(),
         &verdict.id(),
         &OrEmpty(verdict.required_tier()),
         &OrEmpty(verdict.escalation_path()),
-        &OrEmpty(verdict.receipt().map(receipt)),
+        &OrEmpty(verdict.receipt().map(trust_engine::Receipt::to_json)),
         &verdict.reason(),
     ];
     join(&mut text, &fields);
@@ -79,7 +108,7 @@ pub(crate) fn ceiling(verdict: &trust_engine::CeilingVerdict) -> Value {
     let mut text = String::with_capacity(320);
     let fields: [&dyn Display; 11] = [
         &u8::from(verdict.allowed()),
-        &recorded(verdict.recorded()),
+        &verdict.recorded().as_str(),
         &u8::from(verdict.near_limit()),
         &u8::from(verdict.is_retryable()),
         &verdict.reason_code().as_str(),
@@ -112,14 +141,6 @@ fn join(text: &mut String, fields: &[&dyn Display]) {
     }
 }
 
-fn recorded(recorded: Recorded) -> &'static str {
-    match recorded {
-        Recorded::Committed => "committed",
-        Recorded::Pending => "pending",
-        Recorded::Not => "none",
-    }
-}
-
 /// A record's proof.
 #[napi(object, object_from_js = false)]
 pub struct Proof {
@@ -129,18 +150,4 @@ pub struct Proof {
     pub proof: String,
     /// A C2SP verifier key.
     pub verifier_key: String,
-}
-
-/// A receipt as JSON.
-pub(crate) fn receipt(receipt: &trust_engine::Receipt) -> String {
-    serde_json::json!({
-        "id": receipt.id(),
-        "origin": receipt.origin(),
-        "leafIndex": receipt.leaf_index(),
-        "treeSize": receipt.tree_size(),
-        "merkleRoot": receipt.root().to_base64(),
-        "signature": receipt.signature(),
-        "timestamp": receipt.time(),
-    })
-    .to_string()
 }

@@ -1,6 +1,8 @@
 // Every verb, on every store.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import {
   ClosedError, ConflictError, ContractError, InvalidInputError, InvalidPolicyError, NotFoundError, StoreError, TrustEngine,
@@ -176,7 +178,7 @@ for (const [name, fresh] of Object.entries(STORES)) {
       const first = await engine.agents().page({ tier: 'BASIC', pageSize: 1 })
       await assert.rejects(engine.agents().page({ pageToken: first.nextPageToken }), /belongs to another query/)
       await assert.rejects(engine.agents().page({ pageToken: 'x' }), /is not one that a query gave/)
-      await assert.rejects(engine.agents().page({ status: 'active' }), /is not ACTIVE, SUSPENDED or REVOKED/)
+      await assert.rejects(engine.agents().page({ status: 'active' }), /must be one of ACTIVE, SUSPENDED, REVOKED/)
       assert.deepEqual((await engine.agents('other').page()).data, [])
       const outcomes = await engine.agents('other').import([
         { id: 'a', tier: 'BASIC' }, { id: 'b', parent: 'a', creation: 'CLONED' }, { id: 'a' }, { id: 'c', teir: 'BASIC' }, ['d'], { id: 'e' },
@@ -245,6 +247,43 @@ for (const [name, fresh] of Object.entries(STORES)) {
         // Nothing of the caller is taken from a body.
         await assert.rejects(calls.evaluateGate(body({ ...gate, caller: 'gateway' })), { status: 400 })
         await assert.rejects(calls.evaluateGate(body({ ...gate, organization: 'other' })), { status: 400 })
+      }))
+
+    it('makes the calls of the table, and follows streams', () =>
+      on({}, async (engine) => {
+        const body = (value) => Buffer.from(JSON.stringify(value))
+        const calls = engine.json({ name: 'console' })
+        const put = (options) => calls.call('agents.put', { agentId: 'a' }, { body: body({ tier: 'BASIC' }), ...options })
+        const { status, etag, contentType } = await put()
+        assert.deepEqual([status, etag, contentType], [201, '"1"', 'application/json; charset=utf-8'])
+        await assert.rejects(put({ ifMatch: '"7"' }), { status: 409 })
+        const page = await calls.call('agents.list', { tier: 'BASIC', total: true })
+        assert.equal(JSON.parse(page.body).total, 1)
+        const proof = JSON.parse(await calls.record(body({ type: 'ALERT', agentId: 'a', decision: 'RAISED' })))
+        const { body: text, immutable } = await calls.call('provenance.get', { id: proof.id })
+        assert.deepEqual([JSON.parse(text).id, immutable], [proof.id, true])
+        await assert.rejects(calls.call('agents.lst'), { status: 404 })
+
+        const ids = []
+        for await (const item of calls.subscribe('agents.list', { tier: 'BASIC' })) ids.push(JSON.parse(item).id)
+        assert.deepEqual(ids, ['a'])
+        const follow = calls.subscribe('provenance.follow', { agentId: 'followed' })
+        const first = follow.next()
+        // It has begun when something was asked of the engine after it.
+        await engine.stats()
+        const recorded = []
+        const write = async () => recorded.push((await engine.log().record({ type: 'ALERT', agentId: 'followed', decision: 'RAISED' })).id)
+        await write()
+        const seen = [JSON.parse((await first).value).id]
+        await write()
+        seen.push(JSON.parse((await follow.next()).value).id)
+        assert.deepEqual(seen, recorded)
+        await follow.return()
+        await assert.rejects(calls.subscribe('nothing').next(), NotFoundError)
+        // One that waits hears that the engine is closed.
+        const waiting = calls.subscribe('provenance.follow').next()
+        await engine.stats()
+        await Promise.all([engine.close(), assert.rejects(waiting, ClosedError)])
       }))
 
     it('settles every call that is under way when it is closed', async () => {
@@ -395,6 +434,10 @@ describe('errors', () => {
       [() => calls.evaluateGate('{}'), 'body'],
       [() => calls.checkCeiling(Buffer.from('{}'), 1), 'idempotencyKey'],
       [() => TrustEngine.open({ storage: { memory: 'yes' } }), 'storage.memory'],
+      [() => TrustEngine.open({ storage: { memory: true }, polcy: 'x' }), 'polcy'],
+      [() => TrustEngine.open({ storage: { memory: true, redis: { url: 'redis://h', prefx: 'x' } } }), 'storage.redis.prefx'],
+      [() => engine.json().call('agents.list', { teir: 'BASIC' }).catch((error) => Promise.reject(error.cause)), 'teir'],
+      [() => engine.json().call('agents.list', {}, { bdy: new Uint8Array() }), 'options.bdy'],
       [() => TrustEngine.open({ storage: { postgres: {} } }), 'storage.postgres.url'],
       [() => TrustEngine.open({ storage: { memory: true }, queue: '1' }), 'queue'],
       [() => TrustEngine.open({ storage: { memory: true }, tierAuthorities: 'gateway' }), 'tierAuthorities'],
@@ -404,6 +447,32 @@ describe('errors', () => {
     assert.throws(() => calls.decideGate('{}'), field('body'))
     assert.throws(() => engine.json({ name: 1 }), field('caller'))
     assert.throws(() => verifyRecord('', '', ''), field('entry'))
+    await engine.close()
+  })
+
+  it('back up into a new folder and nowhere else', async () => {
+    const { engine } = await inMemory()
+    await assert.rejects(engine.backup('/tmp/nowhere'), { code: 'TE_UNSUPPORTED' })
+    await engine.close()
+    const folder = mkdtempSync(join(tmpdir(), 'te-'))
+    const store = await TrustEngine.open({ storage: { embedded: join(folder, 'store') } })
+    await store.backup(join(folder, 'copy'))
+    await assert.rejects(store.backup(join(folder, 'copy')), { code: 'TE_FOREIGN' })
+    await store.close()
+    const copy = await TrustEngine.open({ storage: { embedded: join(folder, 'copy') } })
+    assert.deepEqual(await copy.log().verify(), [])
+    await copy.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  it('refuse a caller with unknown fields or permissions, and calls beyond its permissions', async () => {
+    const { engine } = await inMemory()
+    assert.throws(() => engine.json({ nmae: 'x' }), field('caller.nmae'))
+    assert.throws(() => engine.json({ permissions: ['agents:reed'] }), field('permission'))
+    const calls = engine.json({ name: 'key', permissions: ['agents:read'] })
+    assert.equal((await calls.call('agents.list')).status, 200)
+    await assert.rejects(calls.call('agents.put', { agentId: 'a' }, { body: Buffer.from('{}') }), { status: 403 })
+    await assert.rejects(calls.evaluateGate(Buffer.from('{}')), { status: 403 })
     await engine.close()
   })
 
@@ -427,13 +496,13 @@ describe('errors', () => {
     }
     await assert.rejects(engine.usage(half), field('agentId'))
     await assert.rejects(engine.agents().get(half), field('id'))
-    await assert.rejects(engine.agents().register({ id: half }), field('agent'))
+    await assert.rejects(engine.agents().register({ id: half }), field('agent.id'))
     await assert.rejects(engine.log().page({ agentId: half }), field('agentId'))
-    await assert.rejects(engine.log().record({ type: 'ALERT', agentId: half, decision: 'DENY' }), field('record'))
+    await assert.rejects(engine.log().record({ type: 'ALERT', agentId: half, decision: 'DENY' }), field('record.agentId'))
     await assert.rejects(engine.json().checkCeiling(Buffer.from(JSON.stringify(check)), half), field('idempotencyKey'))
     assert.throws(() => engine.log(half), field('organization'))
     assert.throws(() => engine.json({ name: half }), field('caller'))
-    await assert.rejects(TrustEngine.open({ storage: { memory: true }, tierAuthorities: [half] }), field('tierAuthorities'))
+    await assert.rejects(TrustEngine.open({ storage: { memory: true }, tierAuthorities: [half] }), field('tierAuthorities[0]'))
     // A pair is text.
     assert.equal(engine.decideGate({ ...GATE, agentId: 'a\ud83d\ude00' }).decision, 'DENY')
     await engine.close()
@@ -538,9 +607,9 @@ it('one commit wakes the loop about once, however many wait for it', async () =>
   const store = STORES.embedded()
   const engine = await TrustEngine.open(store.options)
   await engine.evaluateGate(GATE)
-  const before = { wakes: engine.wakes, ...(await engine.stats('all')).provenance }
+  const before = { wakes: engine.wakes, ...(await engine.stats('all', { fleetWide: true })).provenance }
   for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 500 }, () => engine.evaluateGate(GATE)))
-  const after = { wakes: engine.wakes, ...(await engine.stats('all')).provenance }
+  const after = { wakes: engine.wakes, ...(await engine.stats('all', { fleetWide: true })).provenance }
   const [wakes, commits] = [after.wakes - before.wakes, after.commits - before.commits]
   assert.equal(after.committed - before.committed, 10_000)
   // About one for each commit, and several where the machine is busy; without it there is one for each record.

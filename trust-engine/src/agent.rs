@@ -58,7 +58,7 @@ pub struct Agent {
 
 /// The status of an agent, which tells whether it may act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", try_from = "String")]
 pub enum AgentStatus {
     /// The agent may act.
     #[default]
@@ -90,9 +90,18 @@ impl std::str::FromStr for AgentStatus {
     }
 }
 
+/// Serde would also read an object with the word as its only name.
+impl TryFrom<String> for AgentStatus {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
 /// The way in which an agent came to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", try_from = "String")]
 pub enum Creation {
     /// The agent was made from nothing.
     #[default]
@@ -105,6 +114,28 @@ pub enum Creation {
     Promoted,
     /// The agent was brought in from elsewhere.
     Imported,
+}
+
+impl Creation {
+    const WORDS: [(&str, Self); 5] = [
+        ("FRESH", Self::Fresh),
+        ("CLONED", Self::Cloned),
+        ("EVOLVED", Self::Evolved),
+        ("PROMOTED", Self::Promoted),
+        ("IMPORTED", Self::Imported),
+    ];
+}
+
+impl TryFrom<String> for Creation {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let known = Self::WORDS.into_iter().find(|(word, _)| *word == text);
+        known.map(|(_, creation)| creation).ok_or_else(|| {
+            let words = Self::WORDS.map(|(word, _)| word).join(", ");
+            Error::invalid("creation", format!("{text:?} is not one of {words}"))
+        })
+    }
 }
 
 /// An agent to register.

@@ -12,6 +12,8 @@ use std::fmt;
 pub enum ErrorKind {
     /// A value given by the caller is outside its bounds; `field` in the context names it.
     InvalidInput,
+    /// The caller may not do this.
+    Forbidden,
     /// The requested thing does not exist, or not in this organization.
     NotFound,
     /// The change was made against another version, or an id is taken by other content.
@@ -45,9 +47,33 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The code of the class, the same in every language.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "TE_INVALID_INPUT",
+            Self::Forbidden => "TE_FORBIDDEN",
+            Self::NotFound => "TE_NOT_FOUND",
+            Self::Conflict => "TE_CONFLICT",
+            Self::InvalidPolicy => "TE_INVALID_POLICY",
+            Self::WouldBlock => "TE_WOULD_BLOCK",
+            Self::Overloaded => "TE_OVERLOADED",
+            Self::Unavailable => "TE_UNAVAILABLE",
+            Self::NoSpace => "TE_NO_SPACE",
+            Self::Locked => "TE_LOCKED",
+            Self::Foreign => "TE_FOREIGN",
+            Self::Unsupported => "TE_UNSUPPORTED",
+            Self::Corrupt => "TE_CORRUPT",
+            Self::PermissionDenied => "TE_PERMISSION_DENIED",
+            Self::Key => "TE_KEY",
+            Self::Fenced => "TE_FENCED",
+            Self::Closed => "TE_CLOSED",
+        }
+    }
+
     fn phrase(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid input",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not found",
             Self::Conflict => "conflict",
             Self::InvalidPolicy => "invalid policy",

@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use pollster::block_on;
 use serde_json::{Value, json};
-use trust_engine::json::{Answer, Caller};
+use trust_engine::json::{Answer, CALLS, Caller, Permission, Route, Subscription};
 use trust_engine::{
     AgentStatus, Decision, Engine, Error, ErrorKind, NewAgent, NewRecord, Options, Query, RecordType,
 };
@@ -38,7 +38,7 @@ fn every_vector_is_answered_as_it_says() {
         let calls = engine.json(&caller).request_id("req-1");
         let Answer { status, body, .. } = match vector["call"].as_str().unwrap() {
             "evaluateGate" => block_on(calls.evaluate_gate(&body)),
-            "checkCeiling" => block_on(calls.check_ceiling(&body, None)),
+            "checkCeiling" => block_on(calls.check_ceiling(&body)),
             "record" => block_on(calls.record(&body)),
             other => panic!("unknown call {other}"),
         };
@@ -134,9 +134,287 @@ fn a_retry_in_another_span_of_its_trace_is_the_same_request() {
         let recorded = block_on(calls.record(record));
         assert_eq!(recorded.status, 201, "{}", recorded.body);
         leaves.push(serde_json::from_str::<Value>(&recorded.body).unwrap()["leafIndex"].clone());
-        let checked = block_on(calls.check_ceiling(ceiling, Some("key-1")));
+        let checked = block_on(calls.idempotency_key("key-1").check_ceiling(ceiling));
         let usage = serde_json::from_str::<Value>(&checked.body).unwrap()["currentUsage"].clone();
         assert_eq!((checked.status, usage), (200, 7.into()), "{}", checked.body);
     }
     assert!(leaves.iter().all(|leaf| *leaf == leaves[0]), "{leaves:?}");
+}
+
+fn call(engine: &Engine, caller: &Caller, name: &str, parameters: Value, body: &str) -> Answer {
+    let parameters = parameters.to_string();
+    block_on(engine.json(caller).request_id("req-1").call(name, parameters.as_bytes(), body.as_bytes()))
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+#[test]
+fn every_row_of_the_table_is_whole() {
+    let mut names = std::collections::BTreeSet::new();
+    let mut routes = std::collections::BTreeSet::new();
+    for call in CALLS {
+        assert!(names.insert(call.name), "{} is there twice", call.name);
+        let Some(Route { method, path }) = call.route else { continue };
+        assert!(routes.insert((method, path)), "{method} {path} is there twice");
+        let in_path: Vec<&str> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        for part in in_path {
+            let parameter = call.parameters.iter().find(|parameter| parameter.name == part);
+            assert!(parameter.is_some_and(|parameter| parameter.required), "{path}: {part}");
+        }
+        assert_eq!(matches!(method, "POST" | "PUT" | "PATCH"), call.max_body > 0, "{method} {path}");
+    }
+    // Hosts read the table as JSON.
+    let table = serde_json::to_value(CALLS).unwrap();
+    let list = table.as_array().unwrap().iter().find(|call| call["name"] == "agents.list").unwrap();
+    assert_eq!(list["route"], json!({ "method": "GET", "path": "/agents" }));
+    assert_eq!(list["permission"], "agents:read");
+    assert_eq!(
+        list["parameters"][1]["kind"],
+        json!({ "type": "word", "of": ["ACTIVE", "SUSPENDED", "REVOKED"] })
+    );
+}
+
+#[test]
+fn every_call_is_refused_without_its_permission_before_anything_is_read() {
+    let engine = engine();
+    for call in CALLS {
+        let others = Permission::ALL.into_iter().filter(|permission| *permission != call.permission);
+        let caller = others.fold(Caller::new(), |caller, other| caller.permit(other.as_str()).unwrap());
+        let answer = block_on(engine.json(&caller).call(call.name, b"not JSON", b"neither"));
+        assert_eq!(answer.status, 403, "{}: {}", call.name, answer.body);
+        let body = body(&answer);
+        assert_eq!(body["code"], "P6_FORBIDDEN");
+        assert_eq!(body["details"]["permission"], call.permission.as_str());
+    }
+    assert_eq!(Caller::new().permit("agents:reed").unwrap_err().field(), Some("permission"));
+}
+
+#[test]
+fn parameters_are_read_as_strictly_as_bodies() {
+    let engine = engine();
+    let caller = Caller::new();
+    let refused = |name: &str, parameters: &str, field: &str| {
+        let answer = block_on(engine.json(&caller).call(name, parameters.as_bytes(), b""));
+        assert_eq!(answer.status, 400, "{name} {parameters}: {}", answer.body);
+        assert_eq!(body(&answer)["details"]["field"], field, "{name} {parameters}: {}", answer.body);
+    };
+    refused("agents.list", r#"{"teir":"VERIFIED"}"#, "teir");
+    refused("agents.list", r#"{"tier":"VERIFIED","tier":"BASIC"}"#, "tier");
+    refused("agents.list", r#"{"tier":["VERIFIED","BASIC"]}"#, "tier");
+    refused("agents.list", r#"{"tier":{"VERIFIED":null}}"#, "tier");
+    refused("agents.list", r#"{"status":"active"}"#, "status");
+    refused("agents.list", r#"["VERIFIED"]"#, "parameters");
+    refused("agents.list", "{", "parameters");
+    for size in ["0", "1001", "-1", "1e1", " 1", "1.0", "", "x", "99999999999999999999"] {
+        refused("agents.list", &json!({ "pageSize": size }).to_string(), "pageSize");
+    }
+    refused("agents.list", r#"{"pageSize":1.5}"#, "pageSize");
+    refused("agents.list", r#"{"total":"yes"}"#, "total");
+    refused("agents.get", "{}", "agentId");
+    refused("provenance.get", r#"{"id":"1"}"#, "id");
+    refused("provenance.query", r#"{"startTime":"yesterday"}"#, "startTime");
+    refused("provenance.query", r#"{"decisionType":"GATE"}"#, "decisionType");
+    refused("log.checkpoint", r#"{"shard":"4294967296"}"#, "shard");
+    let unwanted = block_on(engine.json(&caller).call("agents.list", b"", b"{}"));
+    assert_eq!((unwanted.status, &body(&unwanted)["details"]["field"]), (400, &json!("body")));
+    assert_eq!(block_on(engine.json(&caller).call("agents.lst", b"", b"")).status, 404);
+    let both = [json!({ "pageSize": 1 }), json!({ "pageSize": "1" })];
+    assert!(both.iter().all(|size| call(&engine, &caller, "agents.list", size.clone(), "").status == 200));
+}
+
+#[test]
+fn an_agent_is_put_from_the_version_that_was_seen() {
+    let engine = engine();
+    let caller = Caller::new().named("console").unwrap();
+    let id = json!({ "agentId": "agent_009" });
+    let put = |if_match: Option<&str>, text: &str| {
+        let mut calls = engine.json(&caller);
+        if let Some(version) = if_match {
+            calls = calls.if_match(version);
+        }
+        block_on(calls.call("agents.put", id.to_string().as_bytes(), text.as_bytes()))
+    };
+    assert_eq!(put(Some("*"), "{}").status, 409, "there is none");
+    assert_eq!(put(Some("\"1\""), "{}").status, 409);
+    let made = put(None, r#"{"tier":"BASIC","creation":"IMPORTED"}"#);
+    assert_eq!((made.status, made.etag.as_deref()), (201, Some("\"1\"")), "{}", made.body);
+    let changed = put(Some("\"1\""), r#"{"tier":"VERIFIED"}"#);
+    assert_eq!((changed.status, changed.etag.as_deref()), (200, Some("\"2\"")), "{}", changed.body);
+    assert_eq!(put(Some("\"1\""), r#"{"tier":"BASIC"}"#).status, 409);
+    assert_eq!(put(Some("*"), r#"{"status":"SUSPENDED"}"#).etag.as_deref(), Some("\"3\""));
+    assert_eq!(put(None, r#"{"version":3,"score":7}"#).etag.as_deref(), Some("\"4\""));
+    for (if_match, text, status, field) in [
+        (Some("\"1"), "{}", 400, "If-Match"),
+        (Some("W/\"1\""), "{}", 400, "If-Match"),
+        (Some("+1"), "{}", 400, "If-Match"),
+        (Some("\"4\""), r#"{"version":3}"#, 400, "version"),
+        (None, r#"{"creation":"FRESH"}"#, 409, "creation"),
+        (None, r#"{"parent":"agent_001"}"#, 409, "parent"),
+        (None, r#"{"status":{"ACTIVE":null}}"#, 400, "status"),
+        (None, r#"{"status":"active"}"#, 400, "status"),
+        (None, r#"{"tier":"VERIFIED","tier":"BASIC"}"#, 400, "tier"),
+        (None, r#"{"createdBy":"me"}"#, 400, "createdBy"),
+        (None, r#"{"attestations":"a"}"#, 400, "attestations"),
+    ] {
+        let answer = put(if_match, text);
+        assert_eq!((answer.status, &body(&answer)["details"]["field"]), (status, &json!(field)), "{text}");
+    }
+    let record =
+        call(&engine, &Caller::new().internal(), "provenance.query", json!({ "agentId": "agent_009" }), "");
+    assert_eq!(body(&record)["data"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn an_import_names_each_refusal_in_its_place() {
+    let engine = engine();
+    let caller = Caller::new().named("console").unwrap();
+    let agents = json!({ "agents": [
+        { "id": "n1", "tier": "BASIC" }, { "id": "agent_001" }, { "id": "n2", "teir": "BASIC" }, 7,
+        { "id": "n3", "parent": "n1", "creation": "CLONED" },
+    ] });
+    let answer = call(&engine, &caller, "agents.import", json!({}), &agents.to_string());
+    let imported = body(&answer);
+    assert_eq!((answer.status, &imported["registered"], &imported["refused"]), (200, &json!(2), &json!(3)));
+    let codes: Vec<&Value> = (0..5).map(|n| &imported["outcomes"][n]["error"]["code"]).collect();
+    assert_eq!(json!(codes), json!([null, "P6_CONFLICT", "P6_INVALID_REQUEST", "P6_INVALID_REQUEST", null]));
+    assert_eq!(imported["outcomes"][4]["agent"]["family"], "n1");
+    let listed = call(&engine, &caller, "agents.list", json!({ "family": "n1", "total": true }), "");
+    assert_eq!(body(&listed)["total"], 2);
+    assert_eq!(call(&engine, &caller, "agents.count", json!({ "family": "n1" }), "").body, "2");
+}
+
+#[test]
+fn reads_know_organizations_internal_types_and_what_never_changes() {
+    let engine = engine();
+    let acme = Caller::new().organization(trust_engine::OrganizationId::parse("acme").unwrap());
+    let record = json!({ "type": "ALERT", "agentId": "a", "decision": "RAISED" }).to_string();
+    let made = body(&call(&engine, &acme, "provenance.record", json!({}), &record));
+    let id = made["id"].as_str().unwrap();
+    let (own, fleet) = (Caller::new(), Caller::new().fleet_wide());
+    assert_eq!(call(&engine, &own, "provenance.get", json!({ "id": id }), "").status, 404);
+    let other = call(&engine, &own, "provenance.get", json!({ "id": id, "organizationId": "acme" }), "");
+    assert_eq!((other.status, &body(&other)["details"]["field"]), (403, &json!("organizationId")));
+    for parameters in [json!({ "id": id }), json!({ "id": id, "organizationId": "acme" })] {
+        let read = call(&engine, &fleet, "provenance.get", parameters, "");
+        assert!(read.status == 200 && read.immutable, "{}", read.body);
+    }
+    let proof = call(&engine, &acme, "provenance.proof", json!({ "id": id }), "");
+    assert!(
+        proof.content_type.starts_with("text/plain") && proof.body.starts_with("c2sp.org/tlog-proof@v1\n")
+    );
+    assert_eq!(call(&engine, &own, "provenance.proof", json!({ "id": id }), "").status, 404);
+    let checkpoint = call(&engine, &own, "log.checkpoint", json!({ "shard": 0 }), "");
+    trust_engine::verify::checkpoint(&checkpoint.body, &engine.verifier_key()).unwrap();
+    assert_eq!(call(&engine, &own, "log.checkpoint", json!({ "shard": 1 }), "").status, 404);
+    let internal = json!({ "decisionType": "AGENT", "includeInternal": "true" });
+    assert_eq!(call(&engine, &own, "provenance.query", internal.clone(), "").status, 403);
+    assert_eq!(
+        body(&call(&engine, &fleet, "provenance.query", internal, ""))["data"].as_array().unwrap().len(),
+        2
+    );
+    let stats = |caller: &Caller, parameters| body(&call(&engine, caller, "stats.get", parameters, ""));
+    assert_eq!(stats(&acme, json!({}))["provenance"]["totalRecords"], 1);
+    assert!(stats(&acme, json!({}))["provenance"].get("commits").is_none());
+    assert!(stats(&fleet, json!({}))["provenance"]["commits"].as_u64().unwrap() > 0);
+    assert_eq!(stats(&fleet, json!({ "organizationId": "acme" }))["provenance"]["totalRecords"], 1);
+    assert_eq!(stats(&own, json!({ "organizationId": "acme" }))["code"], "P6_FORBIDDEN");
+    let usage = body(&call(&engine, &own, "ceilings.usage", json!({ "agentId": "agent_001" }), ""));
+    assert_eq!((&usage["agentId"], usage["usage"].as_array().unwrap().len()), (&json!("agent_001"), 2));
+    let usage = call(
+        &engine,
+        &own,
+        "ceilings.usage",
+        json!({ "agentId": "agent_001", "resourceType": "API_CALLS" }),
+        "",
+    );
+    assert_eq!(body(&usage)["usage"][0]["ceiling"], 500);
+}
+
+#[test]
+fn the_policy_is_read_and_put() {
+    let engine = engine();
+    let (own, named) = (Caller::new(), Caller::new().named("ops").unwrap());
+    let before = body(&call(&engine, &own, "policy.get", json!({}), ""));
+    let document = include_str!("../src/policy/presets/t0-t7.yaml");
+    assert_eq!(body(&call(&engine, &own, "policy.put", json!({}), document))["details"]["field"], "caller");
+    assert_eq!(call(&engine, &named, "policy.put", json!({}), "tiers: [").status, 400);
+    let put = call(&engine, &named, "policy.put", json!({}), document);
+    assert_eq!((put.status, &body(&put)["leafIndex"]), (200, &json!(4)), "{}", put.body);
+    assert_ne!(body(&call(&engine, &own, "policy.get", json!({}), ""))["hash"], before["hash"]);
+    let versions = body(&call(&engine, &own, "policy.versions", json!({ "limit": 5 }), ""));
+    let numbers: Vec<&Value> =
+        versions.as_array().unwrap().iter().map(|version| &version["version"]).collect();
+    assert_eq!(json!(numbers), json!([2, 1]));
+}
+
+#[test]
+fn subscriptions_give_item_by_item_what_calls_list_and_what_is_committed() {
+    let engine = engine();
+    let caller = Caller::new();
+    let calls = engine.json(&caller);
+    let next = |subscription: &mut Subscription| block_on(subscription.next()).unwrap();
+    let mut agents = block_on(calls.subscribe("agents.list", br#"{"tier":"VERIFIED"}"#)).unwrap();
+    let ids: Vec<Value> = std::iter::from_fn(|| next(&mut agents))
+        .map(|item| serde_json::from_str::<Value>(&item).unwrap()["id"].clone())
+        .collect();
+    assert_eq!(json!(ids), json!(["agent_001", "agent_002"]));
+    let mut follow = block_on(calls.subscribe("provenance.follow", br#"{"agentId":"b"}"#)).unwrap();
+    let record = |agent: &str| {
+        block_on(engine.log().record(NewRecord::new(RecordType::Alert, agent, "RAISED"))).unwrap()
+    };
+    let follower = std::thread::spawn(move || {
+        (0..3).map(|_| block_on(follow.next()).unwrap().unwrap()).collect::<Vec<_>>()
+    });
+    let mut ids = Vec::new();
+    for agent in ["a", "b", "b", "a", "b"] {
+        let id = record(agent).id().to_string();
+        if agent == "b" {
+            ids.push(id);
+        }
+    }
+    let followed = follower.join().unwrap();
+    let followed: Vec<Value> = followed.iter().map(|item| serde_json::from_str(item).unwrap()).collect();
+    assert_eq!(json!(followed.iter().map(|item| &item["id"]).collect::<Vec<_>>()), json!(ids));
+    let mut query =
+        block_on(calls.subscribe("provenance.query", br#"{"pageSize":1,"order":"oldest"}"#)).unwrap();
+    assert_eq!(std::iter::from_fn(|| next(&mut query)).count(), 5);
+    let refused =
+        |name: &str, parameters: &[u8]| block_on(calls.subscribe(name, parameters)).err().unwrap().kind();
+    assert_eq!(refused("agents.put", b""), ErrorKind::NotFound);
+    assert_eq!(refused("agents.list", br#"{"pageSize":1}"#), ErrorKind::InvalidInput);
+    let none = Caller::new().permit("stats:read").unwrap();
+    let refused = block_on(engine.json(&none).subscribe("agents.list", b"")).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    // A follower that waits hears that the engine is closed.
+    let mut follow = block_on(calls.subscribe("provenance.follow", b"")).unwrap();
+    let waiting = std::thread::spawn(move || block_on(follow.next()).err().unwrap().kind());
+    block_on(engine.close());
+    assert_eq!(waiting.join().unwrap(), ErrorKind::Closed);
+}
+
+#[test]
+fn options_are_read_from_json_and_each_mistake_is_named() {
+    let open = |text: &str| Options::from_json(text).map(drop);
+    open(r#"{"storage":{"memory":true}}"#).unwrap();
+    open(r#"{"storage":{"postgres":{"url":"postgres://x","connections":5},"redis":"redis://y"},"signingKey":"0000000000000000000000000000000000000000000000000000000000000001","deployment":"d","tierAuthorities":["a"],"queue":9,"shard":0,"takeoverAfterMs":3000}"#).unwrap();
+    for (text, field) in [
+        (r#"{"storage":{"memory":true},"polcy":"x"}"#, "polcy"),
+        (r#"{"storage":{"memry":true}}"#, "storage.memry"),
+        (r#"{"storage":{"memory":true,"embedded":"x"}}"#, "storage"),
+        (r#"{"storage":{}}"#, "storage"),
+        ("{}", "storage"),
+        (r#"{"storage":{"memory":true},"queue":-1}"#, "queue"),
+        (r#"{"storage":{"memory":true},"queue":1.5}"#, "queue"),
+        (r#"{"storage":{"memory":true},"signingKey":"00"}"#, "signingKey"),
+        (r#"{"storage":{"postgres":{"url":"postgres://x","conections":5}}}"#, "storage.postgres.conections"),
+        (r#"{"storage":{"postgres":{}}}"#, "storage.postgres.url"),
+        (r#"{"storage":{"postgres":5}}"#, "storage.postgres"),
+        (r#"[{"memory":true}]"#, "options"),
+    ] {
+        let error = open(text).unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)), "{text}: {error}");
+    }
 }

@@ -7,7 +7,7 @@ import type { JsonCalls, TrustEngine } from 'trust-engine'
 
 import { RequestError } from './errors.js'
 import type { InFlight } from './in-flight.js'
-import { type Key, KeyRing, type Permission } from './keys.js'
+import { CALL_PERMISSIONS, type Key, KeyRing, type Permission } from './keys.js'
 
 /** A caller that has been authenticated. */
 export interface Principal {
@@ -16,10 +16,8 @@ export interface Principal {
   /** Sees the records of every organization. */
   readonly fleet: boolean
   readonly permissions: ReadonlySet<Permission>
-  /** The contract's calls in this caller's name: made once per key and not per request. */
+  /** The engine's calls in this caller's name: made once per key and not per request. */
   readonly calls: JsonCalls
-  /** The same, with records of internal types; only auditors of the whole fleet have them. */
-  readonly audit: JsonCalls | undefined
 }
 
 declare module 'fastify' {
@@ -65,9 +63,8 @@ export function callerOf(request: FastifyRequest): Principal {
 
 function principalOfKey(engine: TrustEngine, { name, organization, permissions }: Key): Principal {
   const fleet = permissions.has('fleet')
-  const caller = { name, organization, fleetWide: fleet }
-  const audit = fleet ? engine.json({ ...caller, internal: true }) : undefined
-  return { name, organization, fleet, permissions, calls: engine.json(caller), audit }
+  const calls = engine.json({ name, organization, fleetWide: fleet, permissions: CALL_PERMISSIONS.filter((word) => permissions.has(word)) })
+  return { name, organization, fleet, permissions, calls }
 }
 
 /** `X-API-Key` goes first: proxies put credentials of their own into `Authorization`. */

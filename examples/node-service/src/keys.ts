@@ -2,19 +2,15 @@
 // randomness: there is nothing to guess that a slow hash would have to protect.
 import { hash, randomBytes } from 'node:crypto'
 
-export const PERMISSIONS = [
-  'gates:evaluate',
-  'ceilings:check',
-  'provenance:read',
-  'provenance:write',
-  'stats:read',
-  'agents:read',
-  'agents:write',
-  'tiers:assert',
-  'fleet',
-] as const
+import { callTable } from 'trust-engine'
 
-export type Permission = (typeof PERMISSIONS)[number]
+/** The permissions of the engine's table of calls. */
+export const CALL_PERMISSIONS: readonly string[] = [...new Set(callTable.map((row) => row.permission))]
+
+/** Beside them: a key that may assert tiers, and one that sees every organization. */
+export const PERMISSIONS: readonly string[] = [...CALL_PERMISSIONS, 'tiers:assert', 'fleet']
+
+export type Permission = string
 
 /** A key of the configuration, parsed. */
 export interface Key {
@@ -105,7 +101,7 @@ function parseKey(entry: unknown, where: string, mistakes: string[]): Key | unde
 }
 
 function isPermission(value: unknown): value is Permission {
-  return (PERMISSIONS as readonly unknown[]).includes(value)
+  return typeof value === 'string' && PERMISSIONS.includes(value)
 }
 
 /** Finds keys by what callers send. */

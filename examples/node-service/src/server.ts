@@ -9,11 +9,8 @@ import { errorAnswer, RequestError } from './errors.js'
 import { HealthProbe } from './health.js'
 import { InFlight } from './in-flight.js'
 import { requestId } from './request-id.js'
-import { agentRoutes } from './routes/agents.js'
-import { ceilingRoutes } from './routes/ceilings.js'
-import { gateRoutes } from './routes/gates.js'
+import { callRoutes } from './routes/calls.js'
 import { healthRoutes } from './routes/health.js'
-import { provenanceRoutes } from './routes/provenance.js'
 import { statsCache, statsRoutes } from './routes/stats.js'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -67,11 +64,11 @@ export function buildServer(config: Config, engine: TrustEngine): Service {
 
   const probe = new HealthProbe(engine, config.storage.kind === 'postgres' && config.storage.redis !== undefined)
   const guard = guards(engine, config.keys, new InFlight(app, config.maxInFlight))
-  addRoutes(app, guard, engine, probe, config)
+  addRoutes(app, guard, probe, config)
   return { app, probe }
 }
 
-function addRoutes(app: FastifyInstance, guard: Guard, engine: TrustEngine, probe: HealthProbe, config: Config): void {
+function addRoutes(app: FastifyInstance, guard: Guard, probe: HealthProbe, config: Config): void {
   const cache = statsCache(config.statsTtlSeconds)
   for (const prefix of ['', '/api']) {
     app.register(async (scope) => healthRoutes(scope, probe), { prefix })
@@ -79,11 +76,8 @@ function addRoutes(app: FastifyInstance, guard: Guard, engine: TrustEngine, prob
   for (const prefix of ['/api/phase6', '/api/v1/phase6']) {
     const routes = async (api: FastifyInstance) => {
       healthRoutes(api, probe)
-      gateRoutes(api, guard)
-      ceilingRoutes(api, guard)
-      provenanceRoutes(api, guard, engine)
-      statsRoutes(api, guard, engine, cache)
-      agentRoutes(api, guard, engine)
+      callRoutes(api, guard)
+      statsRoutes(api, guard, cache)
     }
     app.register(routes, { prefix })
   }

@@ -79,7 +79,7 @@ onEveryStore('agents', (store) => {
     assert.equal(await refused('pageSize=101'), 'pageSize')
     assert.equal(await refused('teir=PRIVILEGED'), 'teir')
     assert.equal(await refused('total=yes'), 'total')
-    assert.equal(await refused(`status=ACTIVE&pageToken=${first.nextPageToken}`), 'cursor')
+    assert.equal(await refused(`status=ACTIVE&pageToken=${first.nextPageToken}`), 'pageToken')
     const stranger = await client.get('/agents?tier=PRIVILEGED', { key: 'stranger' })
     assert.deepEqual(stranger.json<{ data: Agent[] }>().data, [])
   })

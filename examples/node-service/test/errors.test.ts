@@ -116,7 +116,9 @@ onEveryStore('errors', (store) => {
     ['/provenance?agentID=a', 'agentID'],
     ['/provenance?pageSize=1&pageSize=2', 'pageSize'],
     ['/stats?timeRange=2h', 'timeRange'],
-    ['/stats?timeRange=all', 'timeRange'],
+    ['/stats?timeRange=1h&timeRange=6h', 'timeRange'],
+    ['/agents/a?agentId=b', 'agentId'],
+    ['/log/x/checkpoint', 'shard'],
     ['/stats?organizationId=', undefined],
   ] as const) {
     test(`GET ${path.slice(0, 80)} is refused`, async () => {

@@ -20,7 +20,7 @@ use crate::clock::{Clock, Entropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::recorded::policy_key;
-use crate::log::{CheckpointCache, Draft, IdOrigin, ParentOf, Sequencer, Submission, Ticket, Worker};
+use crate::log::{CheckpointCache, Draft, IdOrigin, News, ParentOf, Sequencer, Submission, Ticket, Worker};
 use crate::policy::{Policy, PolicyHash};
 use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey};
 use crate::storage::{Change, DocumentChange, Relay, Shard, Store};
@@ -50,6 +50,8 @@ pub(super) struct Inner {
     pub(super) ceilings: Option<ceilings::State>,
     /// The threads that follow the log or give signs of life; they end with the engine.
     pub(super) workers: Mutex<Vec<Arc<Worker>>>,
+    /// Tells that the log may have grown.
+    pub(super) news: Arc<News>,
     pub(super) sequencer: Arc<Sequencer>,
     pub(super) store: Arc<dyn Store>,
     /// Tells other engines of changes beside the store.
@@ -104,6 +106,8 @@ impl Engine {
             worker.ended().await;
         }
         self.0.sequencer.close().await;
+        // Those who wait for records hear that no more come.
+        self.0.news.tell();
         if let Some(ceilings) = &self.0.ceilings {
             // An amount that could not be given back stays charged until its window has gone by.
             let _ = ceilings.flush().await;

@@ -17,7 +17,7 @@ use crate::clock::{SystemEntropy, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::log::recorded::policy_key;
-use crate::log::{CheckpointCache, Followed, LocalFollower, Sequencer, Settings, sign_of_life};
+use crate::log::{CheckpointCache, Followed, LocalFollower, News, Sequencer, Settings, sign_of_life};
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
@@ -51,8 +51,10 @@ impl Engine {
         identity.check(&*store).await?;
         // The owner's id never comes from an injected source: no two engines may have the same.
         let owner = new_id(options.clock.now(), &SystemEntropy);
+        let news = Arc::<News>::default();
         let settings = Settings {
             store: Arc::clone(&store),
+            news: Arc::clone(&news),
             signer,
             clock: Arc::clone(&options.clock),
             entropy: Arc::clone(&options.entropy),
@@ -92,12 +94,14 @@ impl Engine {
                 sign_of_life::start(Arc::clone(&store), Arc::clone(&sequencer), Arc::clone(&clock), owner)?;
             let (checkpoints, relay) = (Arc::clone(&checkpoints), relay.clone());
             let followed = Arc::new(Caches { agents: Arc::clone(&agents), policy: Arc::clone(&policy) });
-            let local = LocalFollower { store, sequencer, checkpoints, relay, followed, clock };
+            let news = Arc::clone(&news);
+            let local = LocalFollower { store, sequencer, checkpoints, relay, followed, clock, news };
             workers.extend([Arc::new(sign), Arc::new(local.start()?)]);
         }
         let engine = Self(Arc::new(Inner {
             ceilings,
             workers: Mutex::new(workers),
+            news,
             sequencer,
             store,
             relay,

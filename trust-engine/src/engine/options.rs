@@ -210,6 +210,11 @@ impl Options {
         self
     }
 
+    /// Whether the store is one in this process.
+    pub fn is_local(&self) -> bool {
+        matches!(self.backend, Backend::Memory | Backend::Embedded(_))
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let within = |field, value: usize, max: usize| match value {
             value if (1..=max).contains(&value) => Ok(()),

@@ -10,3 +10,14 @@ pub enum Recorded {
     /// The policy does not record it.
     Not,
 }
+
+impl Recorded {
+    /// The word for it: `committed`, `pending` or `none`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Pending => "pending",
+            Self::Not => "none",
+        }
+    }
+}

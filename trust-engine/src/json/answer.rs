@@ -15,8 +15,16 @@ use crate::policy::Decision;
 pub struct Answer {
     /// The status, as in HTTP: 200 and 201, or that of an error. A denial is a 200.
     pub status: u16,
-    /// The body as JSON text.
+    /// The body: JSON, or another text by its content type.
     pub body: String,
+    /// The content type of the body.
+    pub content_type: &'static str,
+    /// The version of what the answer shows, quoted, as the header ETag has it.
+    pub etag: Option<String>,
+    /// Whether the answer can never change.
+    pub immutable: bool,
+    /// The seconds after which to try again.
+    pub retry_after: Option<u32>,
     /// The error that the answer is about, for the host's log: the body leaves out details that concern only the
     /// operator.
     pub cause: Option<Error>,
@@ -25,15 +33,15 @@ pub struct Answer {
 impl Answer {
     pub(super) fn new(status: u16, body: &impl Serialize) -> Self {
         // Only keys that are no strings could make this fail, and no answer has such keys.
-        Self { status, body: serde_json::to_string(body).unwrap_or_default(), cause: None }
-    }
-}
-
-fn recorded(recorded: Recorded) -> &'static str {
-    match recorded {
-        Recorded::Committed => "committed",
-        Recorded::Pending => "pending",
-        Recorded::Not => "none",
+        Self {
+            status,
+            body: serde_json::to_string(body).unwrap_or_default(),
+            content_type: super::JSON,
+            etag: None,
+            immutable: false,
+            retry_after: None,
+            cause: None,
+        }
     }
 }
 
@@ -64,7 +72,7 @@ impl<'a> GateAnswer<'a> {
             provenance_id: Some(verdict.id()).filter(|_| verdict.recorded() != Recorded::Not),
             required_tier: verdict.required_tier(),
             escalation_path: verdict.escalation_path(),
-            recorded: recorded(verdict.recorded()),
+            recorded: verdict.recorded().as_str(),
         }
     }
 }
@@ -146,7 +154,7 @@ impl<'a> CeilingAnswer<'a> {
             near_limit: verdict.near_limit(),
             refused_by: verdict.refused_by(),
             retry_after: verdict.retry_after().map(seconds),
-            recorded: recorded(verdict.recorded()),
+            recorded: verdict.recorded().as_str(),
             resources: Several(verdict),
         }
     }

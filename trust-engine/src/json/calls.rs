@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::answer::{Answer, CeilingAnswer, GateAnswer};
 use super::body::{self, Asker, CeilingBody, GateBody, RecordBody};
+use super::permission::Permission;
 use super::record::RecordAnswer;
 use super::{Caller, MAX_REQUEST_ID_BYTES};
 use crate::attribution::is_traceparent;
@@ -20,10 +21,12 @@ const MAX_SKIPPED_PAGES: usize = 50;
 /// The calls of one caller.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonCalls<'a> {
-    engine: &'a Engine,
-    caller: &'a Caller,
-    request_id: Option<&'a str>,
+    pub(super) engine: &'a Engine,
+    pub(super) caller: &'a Caller,
+    pub(super) request_id: Option<&'a str>,
     traceparent: Option<&'a str>,
+    pub(super) if_match: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +61,14 @@ impl Engine {
     /// # }).unwrap();
     /// ```
     pub fn json<'a>(&'a self, caller: &'a Caller) -> JsonCalls<'a> {
-        JsonCalls { engine: self, caller, request_id: None, traceparent: None }
+        JsonCalls {
+            engine: self,
+            caller,
+            request_id: None,
+            traceparent: None,
+            if_match: None,
+            idempotency_key: None,
+        }
     }
 }
 
@@ -78,21 +88,47 @@ impl<'a> JsonCalls<'a> {
         self
     }
 
+    /// Sets the version that has to be there: the header If-Match.
+    #[must_use]
+    pub fn if_match(mut self, version: &'a str) -> Self {
+        self.if_match = Some(version);
+        self
+    }
+
+    /// Sets the key that makes a retry of an admitted check free: the header Idempotency-Key.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: &'a str) -> Self {
+        self.idempotency_key = Some(key);
+        self
+    }
+
+    /// The same calls for another caller.
+    pub(super) fn of<'b>(&self, caller: &'b Caller) -> JsonCalls<'b>
+    where
+        'a: 'b,
+    {
+        JsonCalls { caller, ..*self }
+    }
+
     /// Evaluates a gate, and answers when the verdict is committed. The body is
     /// `{agentId, role, tier?, context?{resourceId?, action?, environment?, metadata?}, onBehalfOf?, traceparent?}`.
     pub async fn evaluate_gate(&self, body: &[u8]) -> Answer {
-        let evaluated = async {
-            let request = body::read::<GateBody>(body)?.into_request(self.asker());
-            let verdict = self.engine.evaluate_gate(&request).await?;
-            Ok(Answer::new(200, &GateAnswer::of(&verdict)))
-        };
-        self.answer(evaluated.await)
+        self.answer(self.try_evaluate_gate(body).await)
+    }
+
+    pub(super) async fn try_evaluate_gate(&self, body: &[u8]) -> Result<Answer> {
+        self.caller.check(Permission::EvaluateGates)?;
+        let request = body::read::<GateBody>(body)?.into_request(self.asker());
+        let verdict = self.engine.evaluate_gate(&request).await?;
+        Ok(Answer::new(200, &GateAnswer::of(&verdict)))
     }
 
     /// Does the same as [`evaluate_gate`](Self::evaluate_gate) without ever waiting: the verdict's record is on its way
     /// into the log, and the ticket waits for it. `None` if there is no verdict.
     pub fn decide_gate(&self, body: &[u8]) -> (Answer, Option<Ticket>) {
-        let decided = body::read::<GateBody>(body)
+        let permitted = self.caller.check(Permission::EvaluateGates);
+        let decided = permitted
+            .and_then(|()| body::read::<GateBody>(body))
             .and_then(|body| self.engine.decide_gate(&body.into_request(self.asker())))
             .map(|(verdict, ticket)| (Answer::new(200, &GateAnswer::of(&verdict)), ticket));
         match decided {
@@ -102,72 +138,84 @@ impl<'a> JsonCalls<'a> {
     }
 
     /// Checks and consumes. The body is `{agentId, resourceType, requestedAmount, tier?, onBehalfOf?, traceparent?}`,
-    /// with `resources: [{resourceType, requestedAmount}]` instead for several at once. The key makes a retry of an
-    /// admitted check free.
-    pub async fn check_ceiling(&self, body: &[u8], idempotency_key: Option<&str>) -> Answer {
-        let checked = async {
-            let request = body::read::<CeilingBody>(body)?.into_request(self.asker(), idempotency_key)?;
-            let verdict = self.engine.check_ceiling(&request).await?;
-            Ok(Answer::new(200, &CeilingAnswer::of(&verdict)))
-        };
-        self.answer(checked.await)
+    /// with `resources: [{resourceType, requestedAmount}]` instead for several at once.
+    pub async fn check_ceiling(&self, body: &[u8]) -> Answer {
+        self.answer(self.try_check_ceiling(body).await)
+    }
+
+    pub(super) async fn try_check_ceiling(&self, body: &[u8]) -> Result<Answer> {
+        self.caller.check(Permission::CheckCeilings)?;
+        let request = body::read::<CeilingBody>(body)?.into_request(self.asker(), self.idempotency_key)?;
+        let verdict = self.engine.check_ceiling(&request).await?;
+        Ok(Answer::new(200, &CeilingAnswer::of(&verdict)))
     }
 
     /// Records a decision of the host, and answers with the committed record. The body is
     /// `{type, agentId, decision, id?, reason?, reasonCode?, context?, parentId?, onBehalfOf?, traceparent?}`.
     pub async fn record(&self, body: &[u8]) -> Answer {
-        let recorded = async {
-            let record = body::read::<RecordBody>(body)?.into_record(self.asker());
-            let organization = &self.caller.organization;
-            let receipt = self.engine.log().of(organization.clone()).record(record.clone()).await?;
-            Ok(Answer::new(201, &RecordAnswer::of_new(&record, organization, &receipt)))
-        };
-        self.answer(recorded.await)
+        self.answer(self.try_record(body).await)
+    }
+
+    pub(super) async fn try_record(&self, body: &[u8]) -> Result<Answer> {
+        self.caller.check(Permission::WriteProvenance)?;
+        let record = body::read::<RecordBody>(body)?.into_record(self.asker());
+        let organization = &self.caller.organization;
+        let receipt = self.engine.log().of(organization.clone()).record(record.clone()).await?;
+        Ok(Answer::new(201, &RecordAnswer::of_new(&record, organization, &receipt)))
     }
 
     /// Reads one record.
     pub async fn get(&self, id: &str) -> Answer {
-        let read = async {
-            let record = self.log().get(parse_id(id)?).await?;
-            if !self.sees(&record) {
-                return Err(missing(record.id()));
-            }
-            Ok(Answer::new(200, &RecordAnswer::of(&record)?))
-        };
-        self.answer(read.await)
+        self.answer(self.try_get(id).await)
+    }
+
+    pub(super) async fn try_get(&self, id: &str) -> Result<Answer> {
+        let record = self.log().get(parse_id(id)?).await?;
+        if !self.sees(&record) {
+            return Err(missing(record.id()));
+        }
+        Ok(Answer::new(200, &RecordAnswer::of(&record)?))
+    }
+
+    /// The id of a record that the caller may see.
+    pub(super) async fn visible(&self, id: &str) -> Result<Uuid> {
+        let record = self.log().get(parse_id(id)?).await?;
+        if self.sees(&record) { Ok(record.id()) } else { Err(missing(record.id())) }
     }
 
     /// A record and its ancestors, the records that it follows from, at most `depth` (1 to 100) of them.
     pub async fn chain(&self, id: &str, depth: usize) -> Answer {
-        let read = async {
-            let mut records = self.log().chain(parse_id(id)?, depth).await?;
-            // The chain ends before the first record that the caller may not see.
-            let seen = records.iter().take_while(|record| self.sees(record)).count();
-            if let (0, Some(first)) = (seen, records.first()) {
-                return Err(missing(first.id()));
-            }
-            records.truncate(seen);
-            let chain = answers(&records)?;
-            let depth = chain.len().saturating_sub(1);
-            Ok(Answer::new(200, &ChainAnswer { root: chain.last(), chain: &chain, depth }))
-        };
-        self.answer(read.await)
+        self.answer(self.try_chain(id, depth).await)
+    }
+
+    pub(super) async fn try_chain(&self, id: &str, depth: usize) -> Result<Answer> {
+        let mut records = self.log().chain(parse_id(id)?, depth).await?;
+        // The chain ends before the first record that the caller may not see.
+        let seen = records.iter().take_while(|record| self.sees(record)).count();
+        if let (0, Some(first)) = (seen, records.first()) {
+            return Err(missing(first.id()));
+        }
+        records.truncate(seen);
+        let chain = answers(&records)?;
+        let depth = chain.len().saturating_sub(1);
+        Ok(Answer::new(200, &ChainAnswer { root: chain.last(), chain: &chain, depth }))
     }
 
     /// A page of records; there may be fewer than asked for although there are more to come.
     pub async fn query(&self, query: &Query) -> Answer {
-        let read = async {
-            let mut page = self.log().query(query).await?;
+        self.answer(self.try_query(query).await)
+    }
+
+    pub(super) async fn try_query(&self, query: &Query) -> Result<Answer> {
+        let mut page = self.log().query(query).await?;
+        page.records.retain(|record| self.sees(record));
+        // Where many records in a row are not for this caller, the pages behind them are read.
+        for _ in 0..MAX_SKIPPED_PAGES {
+            let Some(next) = page.next.clone().filter(|_| page.records.is_empty()) else { break };
+            page = self.log().query(&query.clone().after(next)).await?;
             page.records.retain(|record| self.sees(record));
-            // Where many records in a row are not for this caller, the pages behind them are read.
-            for _ in 0..MAX_SKIPPED_PAGES {
-                let Some(next) = page.next.clone().filter(|_| page.records.is_empty()) else { break };
-                page = self.log().query(&query.clone().after(next)).await?;
-                page.records.retain(|record| self.sees(record));
-            }
-            Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
-        };
-        self.answer(read.await)
+        }
+        Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
     }
 
     /// Statistics of the caller's organization, or of all for a fleet-wide caller.
@@ -186,11 +234,11 @@ impl<'a> JsonCalls<'a> {
         Asker { caller: self.caller, traceparent: self.traceparent }
     }
 
-    fn sees(&self, record: &Record) -> bool {
+    pub(super) fn sees(&self, record: &Record) -> bool {
         self.caller.internal || record.entry().kind.is_public()
     }
 
-    fn log(&self) -> Log<'a> {
+    pub(super) fn log(&self) -> Log<'a> {
         let log = self.engine.log();
         if self.caller.fleet_wide { log.fleet_wide() } else { log.of(self.caller.organization.clone()) }
     }

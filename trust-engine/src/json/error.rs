@@ -3,8 +3,11 @@
 use serde::Serialize;
 
 use super::answer::Answer;
+use super::body;
 use crate::error::{Error, ErrorKind};
 
+/// Longest message in bytes.
+const MAX_MESSAGE_BYTES: usize = 800;
 /// Seconds after which an answer of 503 says to try again.
 const RETRY_AFTER: u32 = 1;
 
@@ -12,9 +15,9 @@ const RETRY_AFTER: u32 = 1;
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     code: &'static str,
-    message: &'a str,
+    message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Details<'a>>,
+    details: Option<Details>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,28 +25,34 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-struct Details<'a> {
-    field: &'a str,
-    issue: &'a str,
+#[serde(untagged)]
+enum Details {
+    Field { field: String, issue: String },
+    Permission { permission: String },
 }
 
 impl Answer {
     /// The answer for an error. A problem that concerns only the operator (a damaged store, a key, a permission) is not
     /// told to the caller: the error itself is for the host's log.
     pub fn of_error(error: &Error, request_id: Option<&str>) -> Self {
-        let (status, code) = match error.kind() {
-            ErrorKind::InvalidInput | ErrorKind::InvalidPolicy => (400, "P6_INVALID_REQUEST"),
-            ErrorKind::NotFound => (404, "P6_NOT_FOUND"),
-            ErrorKind::Conflict => (409, "P6_CONFLICT"),
-            ErrorKind::Closed => (503, "P6_UNAVAILABLE"),
-            _ if error.is_retryable() => (503, "P6_UNAVAILABLE"),
-            _ => (500, "P6_INTERNAL_ERROR"),
+        let (status, _) = status_of(error);
+        let body = Self::error_body(error, request_id);
+        let retry_after = (status == 503).then_some(RETRY_AFTER);
+        Self { cause: Some(error.clone()), retry_after, ..Self::new(status, &body) }
+    }
+
+    /// The body of the answer for an error.
+    pub(super) fn error_body<'a>(error: &'a Error, request_id: Option<&'a str>) -> impl Serialize {
+        let (status, code) = status_of(error);
+        // Messages quote what was sent. A policy's mistakes are told whole; their quotes are short.
+        let text = match error.kind() {
+            ErrorKind::InvalidPolicy => error.message().to_owned(),
+            _ => body::shown(error.message(), MAX_MESSAGE_BYTES),
         };
-        let text = error.message();
         let message = match status {
             500 => "something is wrong on our side",
             503 => "the service cannot answer now; try again",
-            _ => text,
+            _ => &text,
         };
         // The contract has other names for some fields than the engine.
         let name = |field| match field {
@@ -53,12 +62,27 @@ impl Answer {
             "requestId" => "Idempotency-Key",
             field => field,
         };
-        let details = error.field().filter(|_| status < 500).map(|field| {
-            let issue = text.strip_prefix(field).map_or(text, |issue| issue.trim_start_matches([':', ' ']));
-            Details { field: name(field), issue }
+        let field = error.field().filter(|_| status < 500).map(|field| {
+            let issue = text.strip_prefix(field).map_or(&*text, |issue| issue.trim_start_matches([':', ' ']));
+            Details::Field { field: name(field).to_owned(), issue: issue.to_owned() }
         });
+        let permission = error.context().find(|(key, _)| *key == "permission");
+        let permission =
+            permission.map(|(_, permission)| Details::Permission { permission: permission.to_owned() });
         let retry_after = (status == 503).then_some(RETRY_AFTER);
-        let body = Body { code, message, details, request_id, retry_after };
-        Self { cause: Some(error.clone()), ..Self::new(status, &body) }
+        Body { code, message: message.to_owned(), details: field.or(permission), request_id, retry_after }
+    }
+}
+
+/// Status and code of the contract.
+fn status_of(error: &Error) -> (u16, &'static str) {
+    match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::InvalidPolicy => (400, "P6_INVALID_REQUEST"),
+        ErrorKind::Forbidden => (403, "P6_FORBIDDEN"),
+        ErrorKind::NotFound => (404, "P6_NOT_FOUND"),
+        ErrorKind::Conflict => (409, "P6_CONFLICT"),
+        ErrorKind::Closed => (503, "P6_UNAVAILABLE"),
+        _ if error.is_retryable() => (503, "P6_UNAVAILABLE"),
+        _ => (500, "P6_INTERNAL_ERROR"),
     }
 }

@@ -6,20 +6,38 @@
 
 mod answer;
 mod body;
+mod call;
 mod calls;
 mod error;
+mod options;
+mod parameters;
+mod permission;
+mod receipt;
 mod record;
 mod strict;
+mod subscription;
+mod table;
+mod verbs;
+
+use std::collections::BTreeSet;
 
 use crate::bounds::{MAX_ID_BYTES, check_line};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 
 pub use answer::Answer;
 pub use calls::JsonCalls;
+pub use parameters::{Kind, Parameter};
+
+pub use permission::Permission;
+pub use subscription::Subscription;
+pub use table::{CALLS, Call, Route};
 
 /// Largest body in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The content types of answers.
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 /// Longest id of a request in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -30,6 +48,8 @@ pub struct Caller {
     organization: OrganizationId,
     fleet_wide: bool,
     internal: bool,
+    /// `None`: all of them.
+    permissions: Option<BTreeSet<Permission>>,
 }
 
 impl Caller {
@@ -69,5 +89,48 @@ impl Caller {
     pub fn internal(mut self) -> Self {
         self.internal = true;
         self
+    }
+
+    /// Allows a permission; a caller for which none is named has them all.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a word that is no permission.
+    pub fn permit(mut self, permission: &str) -> Result<Self> {
+        let known = Permission::parse(permission)
+            .ok_or_else(|| Error::invalid("permission", format!("{permission:?} is not one")))?;
+        self.permissions.get_or_insert_default().insert(known);
+        Ok(self)
+    }
+
+    /// The organization that the caller sees; `None` for all of them.
+    fn scope(&self) -> Option<OrganizationId> {
+        Some(self.organization.clone()).filter(|_| !self.fleet_wide)
+    }
+
+    /// Checks that the caller has a permission.
+    fn check(&self, permission: Permission) -> Result<()> {
+        if self.permissions.as_ref().is_none_or(|permissions| permissions.contains(&permission)) {
+            return Ok(());
+        }
+        let word = permission.as_str();
+        let issue = format!("the caller lacks the permission {word}");
+        Err(Error::new(ErrorKind::Forbidden, issue).with("permission", word))
+    }
+
+    /// The organization that a caller means: its own, or one that it names and may see.
+    fn organization_for(&self, named: Option<&str>) -> Result<OrganizationId> {
+        let named = named.map(|name| match name {
+            // Hosts write it for all of them.
+            "*" => Err(Error::invalid("organizationId", "is '*', which is no organization")),
+            name => OrganizationId::parse_field("organizationId", name),
+        });
+        match named.transpose()? {
+            Some(named) if named != self.organization && !self.fleet_wide => {
+                Err(Error::new(ErrorKind::Forbidden, "the caller is of another organization")
+                    .with("field", "organizationId"))
+            }
+            Some(named) => Ok(named),
+            None => Ok(self.organization.clone()),
+        }
     }
 }

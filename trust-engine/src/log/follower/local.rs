@@ -14,6 +14,7 @@ use pollster::block_on;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, Result};
 use crate::log::checkpoint_cache::CheckpointCache;
+use crate::log::news::News;
 use crate::log::recorded::{changed_document, policy_key};
 use crate::log::sequencer::Sequencer;
 use crate::log::worker::Worker;
@@ -54,6 +55,7 @@ pub(crate) struct LocalFollower {
     pub(crate) relay: Option<Arc<dyn Relay>>,
     pub(crate) followed: Arc<dyn Followed>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) news: Arc<News>,
 }
 
 impl LocalFollower {
@@ -67,6 +69,8 @@ impl LocalFollower {
             // the next look; and while nothing is verified, documents are read again when they are a second old.
             let _ = block_on(self.follow_documents(&mut seen));
             let _ = block_on(self.follow_policy());
+            // Others may have committed, or the time of an idle shard may have moved on.
+            self.news.tell();
             false
         };
         let worker = Worker::start("trust-engine-follower", PAUSE, look, || {})?;

@@ -9,5 +9,6 @@ mod owned;
 
 pub(crate) use local::{Followed, LocalFollower};
 pub use order::EventPlace;
+pub(crate) use order::{Position, ordered_page};
 pub(crate) use owned::OwnedFollower;
 pub use owned::{Effect, Fold};

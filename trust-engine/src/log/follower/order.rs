@@ -3,8 +3,12 @@
 //! The head of a shard says that no entry will come with an earlier time than its own. So a record is in its final place
 //! once every other shard has passed its time, whoever writes them; sealed shards are passed by all.
 
+use std::collections::BTreeMap;
+
 use crate::clock::Timestamp;
-use crate::storage::{DecodedRecord, Head, Shard};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::merge::scan_all;
+use crate::storage::{DecodedRecord, Filter, Head, Shard, ShardRange, Store};
 
 /// The place of a record in the order of all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,14 +50,60 @@ impl EventPlace {
     }
 }
 
+/// The next index of each shard; one that is not named begins at 0.
+pub(crate) type Position = BTreeMap<Shard, u64>;
+
+/// A page of records in their final order.
+pub(crate) struct OrderedPage {
+    pub(crate) events: Vec<DecodedRecord>,
+    /// The position behind it.
+    pub(crate) position: Position,
+    /// Whether there are records behind it that are not final yet.
+    pub(crate) waits: bool,
+    /// Whether there may be more that are final.
+    pub(crate) more: bool,
+}
+
+/// The records behind a position that pass a filter and are in their final order.
+pub(crate) async fn ordered_page(
+    store: &dyn Store,
+    filter: &Filter,
+    position: &Position,
+    limit: usize,
+) -> Result<OrderedPage> {
+    let heads = store.heads().await?;
+    let settled = settled(&heads);
+    let start = |shard| position.get(&shard).copied().unwrap_or(0);
+    if let Some(head) = heads.iter().find(|head| start(head.shard) > head.size) {
+        let issue = format!("the log of shard {} was set back behind a follower", head.shard);
+        return Err(Error::new(ErrorKind::Corrupt, issue).with("shard", head.shard));
+    }
+    let ranges: Vec<ShardRange> = heads
+        .iter()
+        .map(|head| ShardRange { shard: head.shard, start: start(head.shard), end: head.size })
+        .filter(|range| range.start < range.end)
+        .collect();
+    let mut after: Position = heads.iter().map(|head| (head.shard, head.size)).collect();
+    let (mut events, rest) = scan_all(store, filter, ranges, false, limit).await?;
+    let more = !rest.is_empty();
+    after.extend(rest.into_iter().map(|range| (range.shard, range.start)));
+    let cut = events.iter().position(|event| !is_final(&EventPlace::of(event), settled));
+    let waiting = events.split_off(cut.unwrap_or(events.len()));
+    // In the order of the page, so the first one of a shard counts.
+    for event in waiting.iter().rev() {
+        after.insert(event.shard, event.index);
+    }
+    Ok(OrderedPage { events, position: after, waits: cut.is_some(), more: more && cut.is_none() })
+}
+
 /// The latest (time, shard) up to which the order is final, by heads that were read before the records.
-pub(super) fn settled(heads: &[Head]) -> Option<(Timestamp, Shard)> {
+fn settled(heads: &[Head]) -> Option<(Timestamp, Shard)> {
     heads.iter().filter(|head| !head.sealed).map(|head| (head.time, head.shard)).min()
 }
 
 /// Whether no record that is still to come can stand before this one. Of the shard that lags most, records up to the
 /// head's own time are final: those to come have higher indexes.
-pub(super) fn is_final(place: &EventPlace, settled: Option<(Timestamp, Shard)>) -> bool {
+fn is_final(place: &EventPlace, settled: Option<(Timestamp, Shard)>) -> bool {
     settled.is_none_or(|settled| (place.time, place.shard) <= settled)
 }
 

@@ -15,17 +15,14 @@ use pollster::block_on;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::order::{EventPlace, is_final, settled};
+use super::order::{EventPlace, Position, ordered_page};
 use crate::clock::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::log::merge::scan_all;
 use crate::log::sequencer::{Draft, IdOrigin, ParentOf, Sequencer, Submission, Ticket};
 use crate::log::worker::Worker;
 use crate::provenance::{Entry, Hash, NewRecord, Parent, Payload, Source};
-use crate::storage::{
-    DecodedRecord, Filter, FollowerClaim, FollowerKey, FollowerRow, Shard, ShardRange, Store,
-};
+use crate::storage::{DecodedRecord, Filter, FollowerClaim, FollowerKey, FollowerRow, Store};
 
 /// Time between two rounds, and two signs of life.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -74,20 +71,10 @@ pub(crate) struct OwnedFollower<F> {
     pub(crate) fold: F,
 }
 
-/// The claim that this engine holds, and the position: the next index of each shard.
+/// The claim that this engine holds, and its position.
 struct Held {
     claim: FollowerClaim,
-    position: BTreeMap<Shard, u64>,
-}
-
-/// A page of records in their final order.
-struct Page {
-    events: Vec<DecodedRecord>,
-    position: BTreeMap<Shard, u64>,
-    /// Whether there are records behind it that are not final yet.
-    waits: bool,
-    /// Whether there may be more that are final.
-    more: bool,
+    position: Position,
 }
 
 /// A row while it is folded.
@@ -131,7 +118,7 @@ impl<F: Fold> OwnedFollower<F> {
     /// Folds a page. Gives whether another one may follow at once.
     async fn round(&self, held: &mut Option<Held>) -> Result<bool> {
         let Some(Held { claim, position }) = self.hold(held).await? else { return Ok(false) };
-        let page = self.page(position).await?;
+        let page = ordered_page(&*self.store, &Filter::default(), position, PAGE).await?;
         if page.waits {
             self.store.raise_idle(self.patience).await?;
         }
@@ -168,33 +155,6 @@ impl<F: Fold> OwnedFollower<F> {
             *held = Some(Held { claim, position: of_text(&position)? });
         }
         Ok(held.as_mut())
-    }
-
-    /// The records behind a position that are in their final order.
-    async fn page(&self, position: &BTreeMap<Shard, u64>) -> Result<Page> {
-        let heads = self.store.heads().await?;
-        let settled = settled(&heads);
-        let start = |shard| position.get(&shard).copied().unwrap_or(0);
-        if let Some(head) = heads.iter().find(|head| start(head.shard) > head.size) {
-            let issue = format!("shard {} was set back behind the follower {}", head.shard, self.name);
-            return Err(Error::new(ErrorKind::Corrupt, issue));
-        }
-        let ranges: Vec<ShardRange> = heads
-            .iter()
-            .map(|head| ShardRange { shard: head.shard, start: start(head.shard), end: head.size })
-            .filter(|range| range.start < range.end)
-            .collect();
-        let mut after: BTreeMap<Shard, u64> = heads.iter().map(|head| (head.shard, head.size)).collect();
-        let (mut events, rest) = scan_all(&*self.store, &Filter::default(), ranges, false, PAGE).await?;
-        let more = !rest.is_empty();
-        after.extend(rest.into_iter().map(|range| (range.shard, range.start)));
-        let cut = events.iter().position(|event| !is_final(&EventPlace::of(event), settled));
-        let waiting = events.split_off(cut.unwrap_or(events.len()));
-        // In the order of the page, so the first one of a shard counts.
-        for event in waiting.iter().rev() {
-            after.insert(event.shard, event.index);
-        }
-        Ok(Page { events, position: after, waits: cut.is_some(), more: more && cut.is_none() })
     }
 
     /// The rows that events concern.
@@ -283,15 +243,15 @@ fn to_stored((key, row): (FollowerKey, Row)) -> FollowerRow {
     FollowerRow { key, state: Some(state) }
 }
 
-fn to_text(position: &BTreeMap<Shard, u64>) -> Result<String> {
+fn to_text(position: &Position) -> Result<String> {
     serde_json::to_string(position)
         .map_err(|error| Error::new(ErrorKind::Corrupt, "a position cannot be stored").caused_by(error))
 }
 
 /// A follower without a position begins at the start of every shard.
-fn of_text(text: &str) -> Result<BTreeMap<Shard, u64>> {
+fn of_text(text: &str) -> Result<Position> {
     if text.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Position::new());
     }
     serde_json::from_str(text)
         .map_err(|error| Error::new(ErrorKind::Corrupt, "a position cannot be read").caused_by(error))

@@ -103,6 +103,11 @@ impl Sequencer {
         self.shared.log_time.compare(now, store);
     }
 
+    /// Whether the engine was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.submissions.is_closed()
+    }
+
     /// Hands over a submission, waiting for room in the queue.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<()> {
         self.check_state()?;

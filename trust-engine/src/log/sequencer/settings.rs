@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Entropy};
 use crate::error::Result;
+use crate::log::news::News;
 use crate::provenance::{Signer, VerifierKey};
 use crate::storage::{Shard, Store};
 
@@ -14,6 +15,8 @@ use crate::storage::{Shard, Store};
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) store: Arc<dyn Store>,
+    /// Told of every commit.
+    pub(crate) news: Arc<News>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,

@@ -1,0 +1,61 @@
+//! What callers may do.
+
+use serde::Serialize;
+
+/// What a caller must be allowed to, to make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Permission {
+    #[serde(rename = "gates:evaluate")]
+    EvaluateGates,
+    #[serde(rename = "ceilings:check")]
+    CheckCeilings,
+    #[serde(rename = "provenance:read")]
+    ReadProvenance,
+    #[serde(rename = "provenance:write")]
+    WriteProvenance,
+    #[serde(rename = "stats:read")]
+    ReadStats,
+    #[serde(rename = "agents:read")]
+    ReadAgents,
+    #[serde(rename = "agents:write")]
+    WriteAgents,
+    #[serde(rename = "policy:read")]
+    ReadPolicy,
+    #[serde(rename = "policy:write")]
+    WritePolicy,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 9] = [
+        Self::EvaluateGates,
+        Self::CheckCeilings,
+        Self::ReadProvenance,
+        Self::WriteProvenance,
+        Self::ReadStats,
+        Self::ReadAgents,
+        Self::WriteAgents,
+        Self::ReadPolicy,
+        Self::WritePolicy,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EvaluateGates => "gates:evaluate",
+            Self::CheckCeilings => "ceilings:check",
+            Self::ReadProvenance => "provenance:read",
+            Self::WriteProvenance => "provenance:write",
+            Self::ReadStats => "stats:read",
+            Self::ReadAgents => "agents:read",
+            Self::WriteAgents => "agents:write",
+            Self::ReadPolicy => "policy:read",
+            Self::WritePolicy => "policy:write",
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|permission| permission.as_str() == word)
+    }
+}

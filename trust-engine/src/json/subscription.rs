@@ -1,0 +1,136 @@
+//! Streams: what a call lists, item by item, and records as they are committed.
+
+use std::collections::VecDeque;
+
+use super::answer::Answer;
+use super::calls::JsonCalls;
+use super::parameters::{Parameter, Values};
+use super::permission::Permission;
+use super::record::RecordAnswer;
+use super::verbs::{agents, provenance};
+use super::{Caller, table};
+use crate::engine::{AgentQuery, Engine, Followed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Query;
+
+/// A stream that can be subscribed to.
+struct Stream {
+    name: &'static str,
+    parameters: &'static [Parameter],
+    permission: Permission,
+    open: fn(&Engine, &Caller, &Values) -> Result<Source>,
+}
+
+/// Every stream.
+const STREAMS: &[Stream] = &[
+    Stream {
+        name: "provenance.query",
+        parameters: table::SEARCH,
+        permission: Permission::ReadProvenance,
+        open: |_, _, values| Ok(Source::Records { query: provenance::query_of(values)?, ended: false }),
+    },
+    Stream {
+        name: "provenance.follow",
+        parameters: table::FOLLOW,
+        permission: Permission::ReadProvenance,
+        open: |engine, _, values| {
+            Ok(Source::Follow { query: provenance::query_of(values)?, followed: engine.followed() })
+        },
+    },
+    Stream {
+        name: "agents.list",
+        parameters: table::AGENTS,
+        permission: Permission::ReadAgents,
+        open: |_, _, values| Ok(Source::Agents { query: agents::query_of(values)?, ended: false }),
+    },
+];
+
+enum Source {
+    Records { query: Query, ended: bool },
+    Follow { query: Query, followed: Followed },
+    Agents { query: AgentQuery, ended: bool },
+}
+
+/// A subscription: ask for the [`next`](Self::next) item until there is no more; dropping it ends it.
+pub struct Subscription {
+    engine: Engine,
+    caller: Caller,
+    source: Source,
+    items: VecDeque<String>,
+}
+
+impl JsonCalls<'_> {
+    /// Subscribes to a stream: `provenance.query` and `agents.list` give what the calls of these names list, item by item,
+    /// and end; `provenance.follow` gives the records that are committed from now on, in their final order over all
+    /// shards, and does not end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for another name, [`ErrorKind::Forbidden`], [`ErrorKind::InvalidInput`].
+    pub async fn subscribe(&self, name: &str, parameters: &[u8]) -> Result<Subscription> {
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no stream {name:?}"));
+        let stream = STREAMS.iter().find(|stream| stream.name == name).ok_or_else(missing)?;
+        self.caller.check(stream.permission)?;
+        let values = Values::read(stream.parameters, parameters)?;
+        let caller = provenance::caller_of(self, &values)?;
+        let mut source = (stream.open)(self.engine, &caller, &values)?;
+        if let Source::Follow { followed, .. } = &mut source {
+            followed.begin().await?;
+        }
+        Ok(Subscription { engine: self.engine.clone(), caller, source, items: VecDeque::new() })
+    }
+}
+
+impl Subscription {
+    /// The next item as JSON; `None` at the end. A stream that follows waits for the next commit.
+    ///
+    /// # Errors
+    /// Those of the call that lists; the subscription can be asked again after one that is retryable.
+    pub async fn next(&mut self) -> Result<Option<String>> {
+        while self.items.is_empty() {
+            if !self.fetch().await? {
+                return Ok(None);
+            }
+        }
+        Ok(self.items.pop_front())
+    }
+
+    /// Reads the next page. `false` at the end.
+    async fn fetch(&mut self) -> Result<bool> {
+        let Self { engine, caller, source, items } = self;
+        let calls = engine.json(caller);
+        match source {
+            Source::Records { ended: true, .. } | Source::Agents { ended: true, .. } => return Ok(false),
+            Source::Records { query, ended } => {
+                let page = calls.log().query(query).await?;
+                let seen = page.records.iter().filter(|record| calls.sees(record));
+                for record in seen {
+                    items.push_back(text(&RecordAnswer::of(record)?));
+                }
+                match page.next {
+                    Some(next) => *query = query.clone().after(next),
+                    None => *ended = true,
+                }
+            }
+            Source::Follow { query, followed } => {
+                for record in followed.next(query, caller.scope()).await? {
+                    if calls.sees(&record) {
+                        items.push_back(text(&RecordAnswer::of(&record)?));
+                    }
+                }
+            }
+            Source::Agents { query, ended } => {
+                let page = engine.agents().of(caller.organization.clone()).list(query).await?;
+                items.extend(page.agents.iter().map(text));
+                match page.next {
+                    Some(next) => *query = query.clone().after(next),
+                    None => *ended = true,
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn text(item: &impl serde::Serialize) -> String {
+    Answer::new(200, item).body
+}
