@@ -10,7 +10,7 @@ use super::record::RecordAnswer;
 use super::{Caller, MAX_REQUEST_ID_BYTES};
 use crate::attribution::is_traceparent;
 use crate::bounds::check_line;
-use crate::engine::{Engine, Log, TimeRange};
+use crate::engine::{Engine, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Query, Ticket};
 use crate::provenance::Record;
@@ -216,18 +216,6 @@ impl<'a> JsonCalls<'a> {
             page.records.retain(|record| self.sees(record));
         }
         Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
-    }
-
-    /// Statistics of the caller's organization, or of all for a fleet-wide caller.
-    pub async fn stats(&self, range: TimeRange) -> Answer {
-        let organization = Some(&self.caller.organization).filter(|_| !self.caller.fleet_wide);
-        let stats = self.engine.stats(range, organization).await;
-        self.answer(stats.map(|stats| Answer::new(200, &stats)))
-    }
-
-    /// The answer for an error that the host has found itself.
-    pub fn refuse(&self, error: &Error) -> Answer {
-        Answer::of_error(error, self.request_id)
     }
 
     fn asker(&self) -> Asker<'a> {

@@ -19,33 +19,41 @@ pub const MAX_TAGS: usize = 8;
 /// The highest count that [`Store::count_documents`](super::Store::count_documents) gives.
 pub const MAX_COUNT: u64 = 10_000;
 
-/// The kind of a document. Stores keep its number, so a kind keeps its place for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[repr(u8)]
-pub enum DocumentKind {
-    /// A registered agent, under its id.
-    Agent,
-    /// The policy in force; its versions are in the log.
-    Policy,
-    /// The deployment itself: its name and public key.
-    Deployment,
+/// Makes the enum of kinds, their list and their words, so that a kind is one line.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal,)*) => {
+        /// The kind of a document. Stores keep its number, so a kind keeps its place for ever.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum DocumentKind {
+            $($(#[$doc])* #[serde(rename = $word)] $kind,)*
+        }
+
+        impl DocumentKind {
+            /// Every kind, in the order of their numbers.
+            pub const ALL: [Self; [$(Self::$kind),*].len()] = [$(Self::$kind),*];
+
+            /// The word for messages and records.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+        }
+    };
 }
 
+kinds! {
+    /// A registered agent, under its id.
+    Agent = "AGENT",
+    /// The policy in force; its versions are in the log.
+    Policy = "POLICY",
+    /// The deployment itself: its name and public key.
+    Deployment = "DEPLOYMENT",
+}
+
+#[cfg(any(feature = "postgres", feature = "redis"))]
 impl DocumentKind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Agent, Self::Policy, Self::Deployment];
-
-    /// The word for messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "AGENT",
-            Self::Policy => "POLICY",
-            Self::Deployment => "DEPLOYMENT",
-        }
-    }
-
-    #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(super) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }

@@ -14,7 +14,8 @@ pub(in crate::json) async fn get(calls: JsonCalls<'_>, values: Values, _: &[u8])
     };
     let stats = calls.engine.stats(range, organization.as_ref()).await?;
     let mut body = serde_json::to_value(&stats).unwrap_or_default();
-    if let (Some(provenance), Some(_)) = (body["provenance"].as_object_mut(), &organization) {
+    let provenance = body.get_mut("provenance").and_then(serde_json::Value::as_object_mut);
+    if let (Some(provenance), Some(_)) = (provenance, &organization) {
         // The rest of it is what the engine does for all organizations together.
         provenance.retain(|name, _| matches!(name.as_str(), "totalRecords" | "byType"));
     }
