@@ -22,7 +22,7 @@ pub use ceiling::{CeilingCode, CeilingRequest, Level, Measure};
 pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
 pub use engine::{
     AgentPage, AgentQuery, AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Following, Health,
-    Log, Options, Policies, PolicyVersion, Quota, Quotas, Recorded, Reminder, Reminders, Reservation, Stats, TimeRange, Verdict,
+    Log, Options, Policies, PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict,
     blocking, recompute, recompute_ceiling,
 };
 pub use error::{Error, ErrorKind, Result};

@@ -20,7 +20,6 @@ mod payload;
 mod policies;
 mod recorded;
 mod recording;
-mod reminders;
 mod state;
 mod stats;
 
@@ -36,5 +35,4 @@ pub use options::Options;
 pub use payload::recompute;
 pub use policies::{Policies, PolicyVersion};
 pub use recorded::Recorded;
-pub use reminders::{Reminder, Reminders};
 pub use stats::{Stats, TimeRange};

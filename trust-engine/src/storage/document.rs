@@ -50,8 +50,6 @@ kinds! {
     Policy = "POLICY",
     /// The deployment itself: its name and public key.
     Deployment = "DEPLOYMENT",
-    /// A reminder, for the measurement of what a kind costs.
-    Reminder = "REMINDER",
 }
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
