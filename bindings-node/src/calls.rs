@@ -33,6 +33,7 @@ pub struct NativeCalls {
 }
 
 impl NativeCalls {
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
     pub(crate) fn new(
         tasks: Rc<Tasks>,
         engine: SharedEngine,
