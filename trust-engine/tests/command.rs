@@ -232,6 +232,9 @@ fn a_backup_is_restored_verified_and_goes_on_in_a_shard_of_its_own() {
     let (code, json) = run(&["backup", "--store", text(&store), "--to", text(&backup)]);
     assert_eq!(code, 0, "{json}");
     assert_eq!(run(&["log", "verify", text(&backup), "--since", text(&kept)]).0, 0);
+    // Nobody goes on in a backup.
+    let (code, json) = run(&["gate", "--store", text(&backup), "--agent", "a", "--role", "READER"]);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("restore"), "{json}");
     // Records after the backup are lost by the restore; what was signed for them is never signed over.
     gates(&store, 2);
     let later = at("later");
@@ -246,6 +249,11 @@ fn a_backup_is_restored_verified_and_goes_on_in_a_shard_of_its_own() {
     assert_eq!((code, &json["clean"]), (0, &Value::Bool(true)), "{json}");
     let shard = json["shard"].as_u64().unwrap();
     assert!(shard > 0);
+    // Restored again from what was restored and never opened: again another shard.
+    let (second, third) = (at("second"), at("third"));
+    assert_eq!(run(&["backup", "--store", text(&restored), "--to", text(&second)]).0, 0);
+    let (code, again) = run(&["restore", "--from", text(&second), "--to", text(&third)]);
+    assert!(code == 0 && again["shard"].as_u64().unwrap() > shard, "{again}");
     gates(&restored, 1);
     let engine = trust_engine::blocking::Engine::open(trust_engine::Options::embedded(&restored)).unwrap();
     assert_eq!(u64::from(engine.shard()), shard);
@@ -341,6 +349,10 @@ fn a_store_is_copied_into_postgresql_with_its_checkpoints() {
     assert!(json["entries"].as_u64().unwrap() > 400 && json["counters"].as_u64().unwrap() > 0, "{json}");
     let (code, json) = copy();
     assert!(code == 2 && json["error"].as_str().unwrap().contains("not empty"), "{json}");
+    // The old store would sign the same shard: it is only to be read from now on.
+    assert_eq!(run(&["log", "verify", text(&store)]).0, 0);
+    let (code, json) = run(&["gate", "--store", text(&store), "--agent", "a", "--role", "READER"]);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("copied to PostgreSQL"), "{json}");
     let key = std::fs::read_to_string(store.join("signing.key")).unwrap();
     let signer = trust_engine::provenance::Ed25519Signer::parse(&key).unwrap();
     let deployment = kept.checkpoint.origin.strip_suffix("/prov/0").unwrap().to_owned();
@@ -358,4 +370,37 @@ fn a_store_is_copied_into_postgresql_with_its_checkpoints() {
     assert_eq!(counts(after), counts(stats));
     assert_eq!(check(&engine).measure().unwrap().current_usage(), usage + 3, "what was used stays used");
     engine.close();
+}
+
+/// A store whose database lost its end behind what was acknowledged is not laundered by a copy of it.
+#[test]
+fn a_store_that_was_set_back_is_not_backed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let older = folder.path().join("older");
+    let status = Command::new("cp").args(["-r", text(&store.join("db")), text(&older)]).status().unwrap();
+    assert!(status.success());
+    gates(&store, 2);
+    std::fs::remove_dir_all(store.join("db")).unwrap();
+    std::fs::rename(&older, store.join("db")).unwrap();
+    let to = folder.path().join("backup");
+    let (code, json) = run(&["backup", "--store", text(&store), "--to", text(&to)]);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("acknowledged"), "{json}");
+    assert!(!to.exists(), "nothing is left of it");
+}
+
+#[test]
+fn an_unfinished_backup_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let backup = folder.path().join("backup");
+    assert_eq!(run(&["backup", "--store", text(&store), "--to", text(&backup)]).0, 0);
+    // As if it had been cut off before its end.
+    std::fs::remove_file(backup.join("FORMAT")).unwrap();
+    let error = trust_engine::blocking::Engine::open(trust_engine::Options::embedded(&backup)).unwrap_err();
+    assert!(
+        error.kind() == trust_engine::ErrorKind::Foreign && error.to_string().contains("not finished"),
+        "{error}"
+    );
+    assert_eq!(run(&["restore", "--from", text(&backup), "--to", text(&folder.path().join("to"))]).0, 2);
 }

@@ -3,14 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::instance::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Fold, OwnedFollower, Worker};
 use crate::provenance::Source;
 use crate::storage::check_follower;
 
 /// A follower that runs on this engine, or waits for its turn. It stops when this is dropped or the engine is closed.
-pub struct Following(Arc<Worker>);
+pub struct Following {
+    worker: Arc<Worker>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
 
 /// In front of the names of hosts' followers, so that they never meet the engine's own.
 const PREFIX: &str = "host.";
@@ -24,23 +29,41 @@ impl Engine {
     /// share the log, an event is folded about a second after its commit.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a name out of bounds.
+    /// [`ErrorKind::InvalidInput`] for a name out of bounds; [`ErrorKind::Conflict`] if one of this name runs on this
+    /// engine; [`ErrorKind::Closed`].
     pub fn follow(&self, fold: impl Fold) -> Result<Following> {
         let name = format!("{PREFIX}{}", fold.name());
         check_follower(&name).map_err(|error: Error| error.during("follow"))?;
-        let worker = OwnedFollower {
+        let mut workers = self.0.workers.lock();
+        let Some(workers) = workers.as_mut() else {
+            return Err(Error::new(ErrorKind::Closed, "the engine was closed").during("follow"));
+        };
+        workers.retain(|(_, worker)| !worker.is_stopped());
+        if workers.iter().any(|(running, _)| *running == name) {
+            let issue = format!("a follower {} runs on this engine already", fold.name());
+            return Err(Error::new(ErrorKind::Conflict, issue).during("follow"));
+        }
+        let follower = OwnedFollower {
             store: Arc::clone(&self.0.store),
             sequencer: Arc::clone(&self.0.sequencer),
             entropy: Arc::clone(&self.0.entropy),
             owner: self.0.owner,
             patience: self.0.patience,
-            name,
+            name: name.clone(),
             source: Source::Host,
             fold,
         };
-        let worker = Arc::new(worker.start()?);
-        self.0.workers.lock().push(Arc::clone(&worker));
-        Ok(Following(worker))
+        let failure = Arc::<Mutex<Option<Error>>>::default();
+        let worker = Arc::new(follower.start(Arc::clone(&failure))?);
+        workers.push((name, Arc::clone(&worker)));
+        Ok(Following { worker, failure })
+    }
+}
+
+impl Following {
+    /// The error of the last round, `None` if it had none: the follower stands still meanwhile, and tries again.
+    pub fn last_error(&self) -> Option<Error> {
+        self.failure.lock().clone()
     }
 }
 
@@ -52,6 +75,6 @@ impl fmt::Debug for Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.0.stop();
+        self.worker.stop();
     }
 }

@@ -40,19 +40,19 @@ impl Followed {
         loop {
             // This comes before the log is read: what is committed in between is told.
             let news = inner.news.listen();
-            if inner.sequencer.is_closed() {
+            // As is this: what was committed before the end is still given.
+            let closed = inner.sequencer.has_ended();
+            let page = ordered_page(&*inner.store, &search.filter, &self.position, search.limit).await?;
+            // An error, or a caller that stops waiting, leaves the position as it was.
+            let records = inner.checkpoints.complete(&*inner.store, page.events).await?;
+            self.position = page.position;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            if closed {
                 return Err(Error::new(ErrorKind::Closed, "the engine was closed"));
             }
-            let page = ordered_page(&*inner.store, &search.filter, &self.position, search.limit).await?;
-            if page.waits {
-                inner.store.raise_idle(inner.patience).await?;
-            }
-            self.position = page.position;
-            if !page.events.is_empty() {
-                return inner.checkpoints.complete(&*inner.store, page.events).await;
-            }
             if !page.more {
-                // A sender that is gone is news too: the engine was dropped.
                 let _ = news.await;
             }
         }

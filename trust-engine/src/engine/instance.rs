@@ -49,7 +49,8 @@ pub(super) struct Inner {
     // The fields are dropped in this order: leases go back, the writer ends, then the store closes.
     pub(super) ceilings: Option<ceilings::State>,
     /// The threads that follow the log or give signs of life; they end with the engine.
-    pub(super) workers: Mutex<Vec<Arc<Worker>>>,
+    /// By names, of which no two that run are the same; `None` once the engine is closed.
+    pub(super) workers: Mutex<Option<Vec<(String, Arc<Worker>)>>>,
     /// Tells that the log may have grown.
     pub(super) news: Arc<News>,
     pub(super) sequencer: Arc<Sequencer>,
@@ -66,6 +67,13 @@ pub(super) struct Inner {
     pub(super) owner: Uuid,
     /// The time for which an owner may be silent before others take over.
     pub(super) patience: Duration,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let workers = self.workers.lock().take().unwrap_or_default();
+        workers.iter().for_each(|(_, worker)| worker.stop());
+    }
 }
 
 /// The health of an engine: whether the services that it depends on answer.
@@ -100,9 +108,9 @@ impl Engine {
         if let Some(ceilings) = &self.0.ceilings {
             ceilings.stop();
         }
-        let workers = std::mem::take(&mut *self.0.workers.lock());
-        workers.iter().for_each(|worker| worker.stop());
-        for worker in &workers {
+        let workers = self.0.workers.lock().take().unwrap_or_default();
+        workers.iter().for_each(|(_, worker)| worker.stop());
+        for (_, worker) in &workers {
             worker.ended().await;
         }
         self.0.sequencer.close().await;
@@ -114,8 +122,9 @@ impl Engine {
         }
     }
 
-    /// Copies the embedded store, as it is now, into a new folder, while it is in use: a store of its own, with its key,
-    /// that can be opened, verified, and restored with [`storage::restore_embedded`](crate::storage::restore_embedded).
+    /// Copies the embedded store, as it is now, into a new folder, while it is in use: with its key, so keep it as you keep
+    /// that. A backup can be verified and exported, and becomes a store by a [restore](crate::storage::Store::restore); no
+    /// engine writes it. The thread is kept busy until the copy is made.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for another store, which has tools of its own; [`ErrorKind::Foreign`] if the folder is not

@@ -94,13 +94,15 @@ impl Engine {
                 sign_of_life::start(Arc::clone(&store), Arc::clone(&sequencer), Arc::clone(&clock), owner)?;
             let (checkpoints, relay) = (Arc::clone(&checkpoints), relay.clone());
             let followed = Arc::new(Caches { agents: Arc::clone(&agents), policy: Arc::clone(&policy) });
-            let news = Arc::clone(&news);
-            let local = LocalFollower { store, sequencer, checkpoints, relay, followed, clock, news };
-            workers.extend([Arc::new(sign), Arc::new(local.start()?)]);
+            let (news, patience) = (Arc::clone(&news), options.takeover_after);
+            let local =
+                LocalFollower { store, sequencer, checkpoints, relay, followed, clock, news, patience };
+            workers.push(("sign".to_owned(), Arc::new(sign)));
+            workers.push(("follower".to_owned(), Arc::new(local.start()?)));
         }
         let engine = Self(Arc::new(Inner {
             ceilings,
-            workers: Mutex::new(workers),
+            workers: Mutex::new(Some(workers)),
             news,
             sequencer,
             store,

@@ -14,6 +14,8 @@ use crate::storage::{CounterStore, Shard, Store};
 
 /// Most submissions that a queue may be set to hold.
 const MAX_QUEUE: usize = 1 << 20;
+/// Highest shard that may be asked for, so that there is room above it.
+const MAX_SHARD: Shard = 1 << 30;
 /// Most agents that the cache may be set to hold.
 const MAX_CACHED_AGENTS: usize = 1 << 24;
 
@@ -232,6 +234,9 @@ impl Options {
         if !(Duration::from_secs(2)..=Duration::from_secs(3600)).contains(&self.takeover_after) {
             let issue = format!("is {:?}; it must be 2s to 1h", self.takeover_after);
             return Err(Error::invalid("takeoverAfter", issue));
+        }
+        if self.shard.is_some_and(|shard| shard > MAX_SHARD) {
+            return Err(Error::invalid("shard", format!("must be 0 to {MAX_SHARD}")));
         }
         for authority in &self.authorities {
             check_line("tierAuthority", authority, MAX_ID_BYTES)?;

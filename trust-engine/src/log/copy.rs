@@ -6,11 +6,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::sequencer::push_hash;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::OrganizationId;
 use crate::provenance::{Frontier, Hash, SignedCheckpoint};
 use crate::storage::{
-    After, Append, Batch, Committed, CounterStore, DocumentChange, FollowerRow, HashRun, Head, StatsDelta,
-    Store, StoredRecord,
+    After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentKey, DocumentKind,
+    FollowerRow, HashRun, Head, StatsDelta, Store, StoredRecord,
 };
 
 /// Rows of each kind that are read and written together.
@@ -26,8 +28,8 @@ pub struct Copied {
     pub counters: u64,
 }
 
-/// Copies a store that no engine has open into one that is empty. Documents come last, so that no engine opens a copy that
-/// was cut off.
+/// Copies a store that no engine has open into one that is empty. A copy that was cut off belongs to no deployment, so no
+/// engine opens it. Verify the source first.
 ///
 /// # Errors
 /// [`ErrorKind::Foreign`] if the target is not empty; [`ErrorKind::Corrupt`] if the log is not the one that its checkpoints
@@ -42,14 +44,27 @@ pub async fn copy(
         return Err(Error::new(ErrorKind::Foreign, "the store to copy into is not empty"));
     }
     let heads = from.heads().await?;
+    let (first, last) =
+        (heads.first().map_or(0, |head| head.shard), heads.last().map_or(0, |head| head.shard));
     let mut copied = Copied { shards: heads.len() as u64, ..Copied::default() };
     let mut writers = Vec::new();
     let total = heads.iter().map(|head| head.size).sum();
     for head in &heads {
-        let mut writer =
-            Writer { to, head: to.claim(head.shard, owner).await?, frontier: Frontier::default() };
+        let empty = to.claim(head.shard, owner).await?;
+        if (empty.size, empty.epoch) != (0, 1) {
+            return Err(claimed());
+        }
+        let mut writer = Writer { to, head: empty, frontier: Frontier::default() };
+        if head.shard == first {
+            // No engine is of this deployment, so none opens a copy that was cut off.
+            writer.commit_change(None, Some(unfinished())).await?;
+        }
         writer.copy_log(from, head, &mut |entries| progress(copied.entries + entries, total)).await?;
         copied.entries += head.size;
+        // The last one carries what is no log, and is sealed when that is done.
+        if head.sealed && head.shard != last && !to.seal(head.shard, writer.head.epoch).await? {
+            return Err(claimed());
+        }
         writers.push(writer);
     }
     copied.counters = copy_counters(from_counters, to_counters).await?;
@@ -58,7 +73,7 @@ pub async fn copy(
         writer.copy_stats(from).await?;
         copied.documents = writer.copy_documents(from).await?;
     }
-    for (writer, head) in writers.iter().zip(&heads) {
+    for (writer, head) in writers.iter().zip(&heads).filter(|(_, head)| head.shard == last || !head.sealed) {
         if head.sealed && !to.seal(head.shard, writer.head.epoch).await? {
             return Err(claimed());
         }
@@ -128,17 +143,33 @@ impl Writer<'_> {
     }
 
     async fn copy_documents(&mut self, from: &dyn Store) -> Result<u64> {
-        let (mut after, mut copied) = (None, 0);
+        let (mut after, mut copied, mut deployment) = (None, 0, None);
         loop {
             let page = from.all_documents(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(copied) };
+            let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
             copied += page.len() as u64;
             let change =
                 |document| DocumentChange { expected: None, after: After::Document(Box::new(document)) };
-            let changes = page.into_iter().map(change).collect();
+            let (own, others): (Vec<Document>, Vec<Document>) =
+                page.into_iter().partition(|document| document.key.kind == DocumentKind::Deployment);
+            deployment = own.into_iter().next().or(deployment);
+            let changes = others.into_iter().map(change).collect();
             self.commit(Batch { changes, ..self.batch(self.head.clone()) }).await?;
         }
+        // The last change of all makes the copy one that can be opened.
+        self.commit_change(Some(1), deployment).await?;
+        Ok(copied)
+    }
+
+    /// Replaces the document of the deployment.
+    async fn commit_change(&mut self, expected: Option<u64>, document: Option<Document>) -> Result<()> {
+        let after = match document {
+            Some(document) => After::Document(Box::new(document)),
+            None => After::Removed(deployment_key()),
+        };
+        let changes = vec![DocumentChange { expected, after }];
+        self.commit(Batch { changes, ..self.batch(self.head.clone()) }).await
     }
 
     async fn copy_stats(&mut self, from: &dyn Store) -> Result<()> {
@@ -203,6 +234,25 @@ async fn copy_followers(from: &dyn Store, to: &dyn Store, owner: Uuid) -> Result
         to.release_follower(&claim).await?;
     }
     Ok(())
+}
+
+fn deployment_key() -> DocumentKey {
+    let organization = OrganizationId::default();
+    DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() }
+}
+
+/// Stands for the deployment until everything is copied.
+fn unfinished() -> Document {
+    Document {
+        key: deployment_key(),
+        version: 1,
+        body: r#"{"name":"(a copy that is not finished)","publicKey":""}"#.into(),
+        created: Timestamp::default(),
+        changed: Timestamp::default(),
+        tags: Vec::new(),
+        due: None,
+        record: Uuid::nil(),
+    }
 }
 
 fn push(frontier: &mut Frontier, hashes: &mut Vec<HashRun>, record: &StoredRecord) {

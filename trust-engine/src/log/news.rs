@@ -17,8 +17,15 @@ impl News {
         told
     }
 
+    /// Whether anybody listens.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.lock().iter().any(|tell| !tell.is_canceled())
+    }
+
     pub(crate) fn tell(&self) {
-        for tell in std::mem::take(&mut *self.0.lock()) {
+        // The lock is released before anybody is woken, who may listen again at once.
+        let listening = std::mem::take(&mut *self.0.lock());
+        for tell in listening {
             // It may have given up.
             let _ = tell.send(());
         }

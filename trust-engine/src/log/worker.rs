@@ -51,6 +51,8 @@ impl Worker {
                     break;
                 }
             }
+            // Nothing that the thread held is held any more when its end is told.
+            drop(round);
             last();
             drop(ending);
         };
@@ -63,6 +65,11 @@ impl Worker {
 
     pub(crate) fn wake(&self) -> Wake {
         self.wake.clone()
+    }
+
+    /// Whether the thread was told to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Lets the thread end, without waiting for it.

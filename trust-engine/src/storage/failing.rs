@@ -228,6 +228,10 @@ impl Store for FailingStore {
         self.inner.backup(folder).await
     }
 
+    async fn restore(&self, folder: &Path, above: u32) -> Result<()> {
+        self.inner.restore(folder, above).await
+    }
+
     async fn claim_follower(
         &self,
         follower: &str,

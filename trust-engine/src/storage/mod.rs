@@ -53,7 +53,7 @@ pub use document::{
 #[cfg(feature = "embedded")]
 pub(crate) use embedded::key_file;
 #[cfg(feature = "embedded")]
-pub use embedded::{backup_embedded, embedded, embedded_with_counters, is_embedded_store, restore_embedded};
+pub use embedded::{backup_embedded, embedded, embedded_with_counters, is_embedded_store, retire_embedded};
 #[cfg(any(test, feature = "testing"))]
 pub use failing::{FailingCounters, FailingStore, Fault};
 pub(crate) use follower_state::check_follower;

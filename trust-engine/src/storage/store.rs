@@ -50,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes over a shard, also from another owner, and gives its head. `owner` names the engine that will write.
     ///
     /// # Behavior
-    /// - The first claim of a shard gives the empty head with epoch 1, at the latest time of any shard.
+    /// - The first claim of a shard gives the empty head with epoch 1, at a time that no reader who goes by time can have
+    ///   passed: none passes the earliest of the open shards.
     /// - Every claim raises the epoch by one and changes nothing else.
     /// - After a claim, a commit with an earlier epoch is [`Committed::Fenced`].
     /// - After a commit whose outcome is unknown, the head says whether it happened, and will not change any more.
@@ -315,6 +316,16 @@ pub trait Store: Send + Sync + 'static {
     ///   tools of its own.
     async fn backup(&self, _folder: &Path) -> Result<()> {
         let issue = format!("the {} store is backed up with its own tools", self.name());
+        Err(Error::new(ErrorKind::Unsupported, issue))
+    }
+
+    /// Copies the store into a new folder in which its log goes on in another shard: one that no other life of it writes,
+    /// `above` the next one. For the restore of a backup, which was verified before.
+    ///
+    /// # Behavior
+    /// - The shard that was written is sealed in the copy.
+    async fn restore(&self, _folder: &Path, _above: u32) -> Result<()> {
+        let issue = format!("the {} store is restored with its own tools", self.name());
         Err(Error::new(ErrorKind::Unsupported, issue))
     }
 

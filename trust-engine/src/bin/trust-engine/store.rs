@@ -1,7 +1,8 @@
 //! `trust-engine backup`, `restore` and `copy`.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+#[cfg(feature = "postgres")]
+use std::path::Path;
+use std::path::PathBuf;
 
 use clap::Args;
 use pollster::block_on;
@@ -44,7 +45,7 @@ pub(crate) fn backup(arguments: &Backup, as_json: bool) -> Result<bool, Failure>
     let Backup { store, to } = arguments;
     storage::backup_embedded(store, to)?;
     if as_json {
-        output::json(&json!({ "folder": to }));
+        output::json(&json!({ "folder": to.display().to_string() }));
     } else {
         output::line(format_args!("{} backed up to {}", store.display(), to.display()));
     }
@@ -57,7 +58,9 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
     must_be_store(from)?;
     let kept = since.iter().map(|file| read_checkpoint(file)).collect::<Result<Vec<_>, _>>()?;
     let key = verifier_key(from, key.as_deref())?;
-    let reports = verify_all(&*storage::embedded(from)?, &key, &kept)?;
+    // What is verified and what is copied are one snapshot of one open store.
+    let backup = storage::embedded(from)?;
+    let reports = verify_all(&*backup, &key, &kept)?;
     if let Some(damaged) = reports.iter().find(|report| !report.is_clean()) {
         if as_json {
             output::json(&json!({ "clean": false, "report": crate::log::to_json(damaged) }));
@@ -67,12 +70,19 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
         }
         return Ok(false);
     }
-    let last = block_on(storage::embedded(from)?.heads())?.last().map_or(0, |head| head.shard);
-    let heads = storage::restore_embedded(from, to, unused_shard(last))?;
+    let mut random = [0; 3];
+    SystemEntropy.fill(&mut random);
+    let [a, b, c] = random;
+    // Another restored copy of the same backup may have gone on in the next shard already.
+    block_on(backup.restore(to, u32::from_be_bytes([0, a, b, c])))?;
+    drop(backup);
+    let heads = block_on(storage::embedded(to)?.heads())?;
     let entries: u64 = heads.iter().map(|head| head.size).sum();
     let shard = heads.last().map_or(0, |head| head.shard);
     if as_json {
-        output::json(&json!({ "clean": true, "entries": entries, "shard": shard, "folder": to }));
+        output::json(
+            &json!({ "clean": true, "entries": entries, "shard": shard, "folder": to.display().to_string() }),
+        );
     } else {
         let to = to.display();
         output::line(format_args!(
@@ -82,14 +92,7 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
     Ok(true)
 }
 
-/// A shard that no other life of the log writes: another restored copy may have gone on in the next one already.
-fn unused_shard(last: u32) -> u32 {
-    let mut random = [0; 3];
-    SystemEntropy.fill(&mut random);
-    let [a, b, c] = random;
-    last.saturating_add(1).saturating_add(u32::from_be_bytes([0, a, b, c]))
-}
-
+#[cfg(feature = "postgres")]
 #[derive(Args)]
 pub(crate) struct Copy {
     /// Folder of the store, which no process may have open.
@@ -109,7 +112,17 @@ pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
     let Copy { store, to, schema } = arguments;
     must_be_store(store)?;
     let key = verifier_key(store, None)?;
-    let (from, from_counters) = storage::embedded_with_counters(store, Arc::new(trust_engine::SystemClock))?;
+    let (from, from_counters) =
+        storage::embedded_with_counters(store, std::sync::Arc::new(trust_engine::SystemClock))?;
+    if let Some(damaged) = verify_all(&*from, &key, &[])?.iter().find(|report| !report.is_clean()) {
+        if as_json {
+            output::json(&json!({ "clean": false, "report": crate::log::to_json(damaged) }));
+        } else {
+            output::line(damaged);
+            output::line("nothing was copied");
+        }
+        return Ok(false);
+    }
     let database = storage::Postgres::new(to).schema(schema);
     let (target, counters) = block_on(storage::postgres(&database))?;
     let mut random = [0; 16];
@@ -123,6 +136,10 @@ pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
     ))?;
     let reports = verify_all(&*target, &key, &[])?;
     let clean = reports.iter().all(Report::is_clean);
+    if clean {
+        // Two stores that go on would both sign the same shard.
+        storage::retire_embedded(store, &format!("it was copied to PostgreSQL, into the schema {schema}"))?;
+    }
     if as_json {
         output::json(&json!({
             "clean": clean,

@@ -56,6 +56,8 @@ pub(crate) struct LocalFollower {
     pub(crate) followed: Arc<dyn Followed>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) news: Arc<News>,
+    /// The time for which an owner may be silent.
+    pub(crate) patience: Duration,
 }
 
 impl LocalFollower {
@@ -69,8 +71,12 @@ impl LocalFollower {
             // the next look; and while nothing is verified, documents are read again when they are a second old.
             let _ = block_on(self.follow_documents(&mut seen));
             let _ = block_on(self.follow_policy());
-            // Others may have committed, or the time of an idle shard may have moved on.
-            self.news.tell();
+            if self.news.is_awaited() {
+                // Others may have committed, or the time of a shard may have moved on; that of one that nobody owns is moved
+                // here. A failure costs the listeners one look.
+                let _ = block_on(self.store.raise_idle(self.patience));
+                self.news.tell();
+            }
             false
         };
         let worker = Worker::start("trust-engine-follower", PAUSE, look, || {})?;

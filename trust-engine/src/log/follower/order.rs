@@ -53,6 +53,9 @@ impl EventPlace {
 /// The next index of each shard; one that is not named begins at 0.
 pub(crate) type Position = BTreeMap<Shard, u64>;
 
+/// Fewest records of a page.
+const LEAST: usize = 16;
+
 /// A page of records in their final order.
 pub(crate) struct OrderedPage {
     pub(crate) events: Vec<DecodedRecord>,
@@ -84,7 +87,9 @@ pub(crate) async fn ordered_page(
         .filter(|range| range.start < range.end)
         .collect();
     let mut after: Position = heads.iter().map(|head| (head.shard, head.size)).collect();
-    let (mut events, rest) = scan_all(store, filter, ranges, false, limit).await?;
+    // Every shard is read to this length, so that many of them together take no more memory than one.
+    let each = (limit / ranges.len().max(1)).max(LEAST);
+    let (mut events, rest) = scan_all(store, filter, ranges, false, each).await?;
     let more = !rest.is_empty();
     after.extend(rest.into_iter().map(|range| (range.shard, range.start)));
     let cut = events.iter().position(|event| !is_final(&EventPlace::of(event), settled));

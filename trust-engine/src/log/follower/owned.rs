@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pollster::block_on;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -21,11 +22,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::log::sequencer::{Draft, IdOrigin, ParentOf, Sequencer, Submission, Ticket};
 use crate::log::worker::Worker;
-use crate::provenance::{Entry, Hash, NewRecord, Parent, Payload, Source};
+use crate::provenance::{Entry, Hash, NewRecord, Parent, Payload, RecordType, Source};
 use crate::storage::{DecodedRecord, Filter, FollowerClaim, FollowerKey, FollowerRow, Store};
 
 /// Time between two rounds, and two signs of life.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Effects that wait for their commit at once.
+const AT_ONCE: usize = 256;
 /// Most records of a round.
 const PAGE: usize = 512;
 
@@ -42,14 +45,15 @@ pub trait Fold: Send + 'static {
     fn keys(&self, event: &DecodedRecord) -> Vec<FollowerKey>;
 
     /// Folds an event into the state of a row, which is empty at first, and gives its effects. A state that is empty
-    /// afterwards is kept like any other.
+    /// afterwards is kept like any other. With the place in front it has at most 64 KiB; a follower whose state or effect
+    /// is out of bounds, or that panics, stops at its event until it is mended.
     fn fold(&self, key: &FollowerKey, state: &mut Vec<u8>, event: &DecodedRecord) -> Vec<Effect>;
 }
 
 /// A record that follows from an event, in the organization of the row.
 #[derive(Clone, Debug)]
 pub struct Effect {
-    /// Tells the effects of one event apart: of two with the same key one is recorded.
+    /// Tells the effects of one event apart: of two with the same key and type one is recorded.
     pub key: String,
     /// The record. An id or a parent that was set is replaced: the parent is the event.
     pub record: NewRecord,
@@ -87,19 +91,29 @@ struct Row {
 
 impl<F: Fold> OwnedFollower<F> {
     /// Starts the thread, which claims the follower whenever it is free.
-    pub(crate) fn start(self) -> Result<Worker> {
-        let held = Arc::new(parking_lot::Mutex::new(None));
+    /// `failure` holds the error of the last round, if it had one.
+    pub(crate) fn start(self, failure: Arc<Mutex<Option<Error>>>) -> Result<Worker> {
+        let held = Arc::new(Mutex::new(None));
         let (store, last) = (Arc::clone(&self.store), Arc::clone(&held));
         let name = format!("trust-engine-{}", self.name);
         let round = move || {
             let mut held = held.lock();
             // No failing step is fatal: what was not written is done again by the next round, or the next owner.
-            match block_on(self.round(&mut held)) {
-                Ok(more) => more,
+            let round = std::panic::AssertUnwindSafe(|| block_on(self.round(&mut held)));
+            let done = std::panic::catch_unwind(round).unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::InvalidInput, format!("the follower {} panicked", self.name)))
+            });
+            match done {
+                Ok(more) => {
+                    *failure.lock() = None;
+                    more
+                }
                 Err(error) => {
-                    if error.kind() == ErrorKind::Fenced {
+                    // An outdated claim, or a position that the log does not have.
+                    if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Corrupt) {
                         *held = None;
                     }
+                    *failure.lock() = Some(error);
                     false
                 }
             }
@@ -120,7 +134,8 @@ impl<F: Fold> OwnedFollower<F> {
         let Some(Held { claim, position }) = self.hold(held).await? else { return Ok(false) };
         let page = ordered_page(&*self.store, &Filter::default(), position, PAGE).await?;
         if page.waits {
-            self.store.raise_idle(self.patience).await?;
+            // A failure costs one round.
+            let _ = self.store.raise_idle(self.patience).await;
         }
         if page.position == *position {
             // Nothing was read, so this is a sign of life and no more.
@@ -136,10 +151,11 @@ impl<F: Fold> OwnedFollower<F> {
         for event in wanted {
             self.fold_event(event, &mut rows, &mut effects)?;
         }
-        self.commit(claim, effects).await?;
         let changed = rows.into_iter().filter(|(_, row)| row.changed);
         let changed: Vec<FollowerRow> = changed.map(to_stored).collect();
+        // What cannot be written has no effects either.
         changed.iter().try_for_each(FollowerRow::check)?;
+        self.commit(claim, effects).await?;
         if !self.store.write_follower(claim, changed, &to_text(&page.position)?).await? {
             return Err(outdated());
         }
@@ -150,6 +166,8 @@ impl<F: Fold> OwnedFollower<F> {
     /// The claim, taken now if the follower is free.
     async fn hold<'a>(&self, held: &'a mut Option<Held>) -> Result<Option<&'a mut Held>> {
         if held.is_none() {
+            // An engine that cannot record leaves the work to one that can.
+            self.sequencer.check_state()?;
             let claimed = self.store.claim_follower(&self.name, self.owner, self.patience).await?;
             let Some((claim, position)) = claimed else { return Ok(None) };
             *held = Some(Held { claim, position: of_text(&position)? });
@@ -203,7 +221,7 @@ impl<F: Fold> OwnedFollower<F> {
         let same = event.entry.organization == *organization;
         let parent = Parent { id: event.entry.id, leaf: Hash::leaf(&event.bytes) };
         Ok(Draft {
-            id: derived_id(&self.name, organization, &key, event.entry.id),
+            id: derived_id(&self.name, organization, record.kind(), &key, event.entry.id),
             id_origin: IdOrigin::Derived,
             kind: record.kind(),
             organization: organization.clone(),
@@ -221,14 +239,21 @@ impl<F: Fold> OwnedFollower<F> {
 
     /// Commits effects, all of them before any row says that its event was folded.
     async fn commit(&self, claim: &FollowerClaim, effects: Vec<Draft>) -> Result<()> {
-        let mut tickets: Vec<Ticket> = Vec::with_capacity(effects.len());
-        for draft in effects {
-            let (submission, ticket) = Submission::new(vec![draft], None, false);
-            self.sequencer.submit(submission.under(claim.clone())).await?;
-            tickets.push(ticket);
-        }
-        for ticket in tickets {
-            ticket.committed().await?;
+        let mut effects = effects.into_iter().peekable();
+        while effects.peek().is_some() {
+            let mut tickets: Vec<Ticket> = Vec::with_capacity(AT_ONCE);
+            for draft in effects.by_ref().take(AT_ONCE) {
+                let (submission, ticket) = Submission::new(vec![draft], None, false);
+                self.sequencer.submit(submission.under(claim.clone())).await?;
+                tickets.push(ticket);
+            }
+            for ticket in tickets {
+                ticket.committed().await?;
+            }
+            // Many effects take longer than an owner may be silent.
+            if !self.store.renew_follower(claim).await? {
+                return Err(outdated());
+            }
         }
         Ok(())
     }
@@ -258,9 +283,16 @@ fn of_text(text: &str) -> Result<Position> {
 }
 
 /// The id of an effect: a UUID of version 8 (RFC 9562), which no caller can choose for a record of its own.
-fn derived_id(follower: &str, organization: &OrganizationId, key: &str, event: Uuid) -> Uuid {
+fn derived_id(
+    follower: &str,
+    organization: &OrganizationId,
+    kind: RecordType,
+    key: &str,
+    event: Uuid,
+) -> Uuid {
     let mut hash = Sha256::new();
-    for part in [follower.as_bytes(), organization.as_str().as_bytes(), key.as_bytes(), event.as_bytes()] {
+    let parts = [follower, organization.as_str(), kind.as_str(), key].map(str::as_bytes);
+    for part in parts.into_iter().chain([&event.as_bytes()[..]]) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -6,8 +6,8 @@ use super::report::Damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::merge::scan_all;
 use crate::log::recorded::{RecordedVersion, changed_document};
-use crate::provenance::{Entry, Payload, RecordType};
-use crate::storage::{Filter, Shard, ShardRange, Store};
+use crate::provenance::{Entry, Hash, Parent, Payload, RecordType};
+use crate::storage::{Document, Filter, Shard, ShardRange, Store};
 
 /// Documents read at a time.
 const PAGE: usize = 1000;
@@ -32,7 +32,13 @@ pub(super) async fn check_recorded(
     let is_last = document.as_ref().is_some_and(|document| document.record == entry.id);
     if entry.kind == RecordType::State && !is_last {
         // A document may be removed and made anew, so its version says nothing: the next record of it must be there.
-        let removed = recorded.as_ref().is_some_and(RecordedVersion::is_removal) && document.is_none();
+        let is_removal = recorded.as_ref().is_some_and(RecordedVersion::is_removal);
+        let removed = is_removal
+            && match &document {
+                None => true,
+                // Made anew: by a record that is the last one of its own line.
+                Some(document) => is_last_of_line(store, document).await?,
+            };
         if !removed && !is_followed(store, entry).await? {
             checker.find(
                 index,
@@ -120,12 +126,28 @@ async fn is_followed(store: &dyn Store, entry: &Entry) -> Result<bool> {
     let heads = store.heads().await?;
     let mut ranges =
         heads.iter().map(|head| ShardRange { shard: head.shard, start: 0, end: head.size }).collect();
+    let parent = Parent { id: entry.id, leaf: Hash::leaf(&entry.to_bytes()) };
     loop {
-        let (found, rest) = scan_all(store, &filter, ranges, false, 1).await?;
-        if !found.is_empty() || rest.is_empty() {
-            return Ok(!found.is_empty());
+        let (found, rest) = scan_all(store, &filter, ranges, false, 16).await?;
+        // What the entry says, and not what an index says of it.
+        if found
+            .iter()
+            .any(|found| found.entry.kind == RecordType::State && found.entry.parent == Some(parent))
+        {
+            return Ok(true);
+        }
+        if rest.is_empty() {
+            return Ok(false);
         }
         ranges = rest;
+    }
+}
+
+/// Whether the record that made a document is there, and no other follows from it.
+async fn is_last_of_line(store: &dyn Store, document: &Document) -> Result<bool> {
+    match store.record_by_id(&document.key.organization, document.record).await? {
+        Some(record) => Ok(!is_followed(store, &record.entry).await?),
+        None => Ok(false),
     }
 }
 

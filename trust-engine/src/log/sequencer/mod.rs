@@ -103,9 +103,9 @@ impl Sequencer {
         self.shared.log_time.compare(now, store);
     }
 
-    /// Whether the engine was closed.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.submissions.is_closed()
+    /// Whether the writer has ended, so that nothing is committed any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_closed()
     }
 
     /// Hands over a submission, waiting for room in the queue.

@@ -307,7 +307,10 @@ impl Writer {
         let entries: usize = batch.iter().map(|submission| submission.drafts.len()).sum();
         self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.settings.news.tell();
+        // Where others commit too, a record is final only later: the local follower tells then.
+        if !self.settings.store.is_shared() {
+            self.settings.news.tell();
+        }
         self.gap.clear();
         self.unrecorded = StatsBatch::default();
         self.unanswered.extend(batch.into_iter().zip(receipts));

@@ -1,56 +1,98 @@
 //! Backups of the embedded store, and the restoring of one.
 //!
-//! A backup is a store of its own, made from one snapshot of all tables while the store is in use. Restoring seals the
-//! shard that the backup was writing: its log may have gone on after the backup, and nothing must ever be signed below a
-//! checkpoint that was shown. So records after a restore come into a new shard.
+//! A backup is made from one snapshot of all tables while the store is in use. It can be read, verified and exported, and
+//! not written: the file `BACKUP` in it stands for that, so that nobody goes on in the shard that the store itself writes.
+//! A restore takes the tables over into a new store and seals that shard: its log may have gone on after the backup, and
+//! nothing must ever be signed below a checkpoint that was shown. So records after a restore come into a new shard.
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{DATABASE, FORMAT, FORMAT_NAME, FORMAT_VERSION, LOCK, MARK, files, high_water_mark, key_file};
-use super::{is_embedded_store, open, tables};
+use super::{DATABASE, FORMAT, FORMAT_NAME, FORMAT_VERSION, LOCK, MARK, UNWRITABLE, files, high_water_mark};
+use super::{is_embedded_store, key_file, open, tables};
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::storage::kv::KvStore;
-use crate::storage::{Head, Shard};
+use crate::storage::kv::{Kv as _, KvStore, check_mark};
 
-/// In a backup that is not whole, so that no engine takes the folder for a store that was never finished.
-const UNFINISHED: &str = "BACKUP";
+/// What a copy of a store is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Purpose {
+    /// To be kept.
+    Backup,
+    /// To go on in a shard that no other life of the log writes: this far above the next one.
+    Restored(u32),
+}
 
-/// Copies the tables, as one snapshot has them, into a new store in `to`.
-pub(super) fn write(source: &tables::Tables, from: &Path, to: &Path) -> Result<()> {
+/// Copies the tables, as one snapshot has them, into the new folder `to`. After an error nothing of it is left there.
+pub(super) fn write(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
     let at = |error: Error| error.with("folder", to.display());
-    let occupied = || {
-        Error::new(ErrorKind::Foreign, format!("{} is not empty; a backup needs a new folder", to.display()))
-    };
-    match fs::read_dir(to).map(|mut inside| inside.next().is_some()) {
-        Ok(false) => {}
-        Ok(true) => return Err(at(occupied())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            files::create_private(to).map_err(at)?
-        }
-        Err(error) => return Err(at(from_io(error, to.display()))),
+    let made = claim_folder(to).map_err(at)?;
+    let written = fill(source, to, purpose).map_err(at);
+    if written.is_err() {
+        // What was there before stays: an empty folder.
+        let _ = if made { fs::remove_dir_all(to) } else { empty(to) };
     }
-    files::write_durably(&to.join(UNFINISHED), b"", 0o644).map_err(at)?;
-    let lock = files::lock(&to.join(LOCK)).map_err(at)?;
-    files::create_private(&to.join(DATABASE)).map_err(at)?;
-    let mark = high_water_mark::HighWaterMarkFile::open(&to.join(MARK), true).map_err(at)?;
-    let copy = tables::Tables::open(&to.join(DATABASE), mark, lock).map_err(at)?;
-    source.copy_into(&copy).map_err(at)?;
-    let store = KvStore::new(std::sync::Arc::new(copy));
-    store.set_mark().map_err(at)?;
+    written
+}
+
+/// Makes the folder, or takes one that is empty; only its owner may look into it. Gives whether it was made.
+fn claim_folder(to: &Path) -> Result<bool> {
+    match fs::read_dir(to).map(|mut inside| inside.next().is_some()) {
+        Ok(false) => files::make_private(to).map(|()| false),
+        Ok(true) => {
+            let issue = format!("{} is not empty; a backup needs a new folder", to.display());
+            Err(Error::new(ErrorKind::Foreign, issue))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            files::create_private(to)?;
+            files::sync_parent(to).map(|()| true)
+        }
+        Err(error) => Err(from_io(error, to.display())),
+    }
+}
+
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    Ok(())
+}
+
+fn fill(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
+    // Without FORMAT behind it this says that the folder is not whole.
+    files::write_durably(&to.join(UNWRITABLE), b"a backup\n", 0o644)?;
+    let lock = files::lock(&to.join(LOCK))?;
+    files::create_private(&to.join(DATABASE))?;
+    let mark = high_water_mark::HighWaterMarkFile::open(&to.join(MARK), true)?;
+    let copy = tables::Tables::open(&to.join(DATABASE), mark, lock)?;
+    // The mark is read before the snapshot is taken, which can only be ahead of it.
+    let acknowledged = source.high_water_mark()?;
+    source.copy_into(&copy)?;
+    let store = KvStore::new(Arc::new(copy));
+    if let Some(acknowledged) = acknowledged {
+        check_mark(&acknowledged, &store.read_head(acknowledged.shard)?)?;
+    }
+    store.set_mark()?;
+    if let Purpose::Restored(above) = purpose {
+        store.go_on_above(above)?;
+    }
     drop(store);
     for (name, mode) in [(key_file::PRIVATE, 0o600), (key_file::PUBLIC, 0o644)] {
-        match fs::read(from.join(name)).map(zeroize::Zeroizing::new) {
-            Ok(key) => files::write_durably(&to.join(name), &key, mode).map_err(at)?,
+        let from = source.folder().join(name);
+        match fs::read(&from).map(zeroize::Zeroizing::new) {
+            Ok(key) => files::write_durably(&to.join(name), &key, mode)?,
             // The host brings its own signer.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(from_io(error, from.join(name).display())),
+            Err(error) => return Err(from_io(error, from.display())),
         }
     }
     let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");
-    files::write_durably(&to.join(FORMAT), format.as_bytes(), 0o644).map_err(at)?;
-    let unfinished = to.join(UNFINISHED);
-    fs::remove_file(&unfinished).map_err(|error| at(from_io(error, unfinished.display())))
+    if purpose == Purpose::Backup {
+        return files::write_durably(&to.join(FORMAT), format.as_bytes(), 0o644);
+    }
+    files::write_durably(&to.join(FORMAT), format.as_bytes(), 0o644)?;
+    files::remove_durably(&to.join(UNWRITABLE))
 }
 
 /// Copies the store in `from`, as it is now, into the new folder `to`. A store that another process has open is copied by
@@ -60,34 +102,25 @@ pub(super) fn write(source: &tables::Tables, from: &Path, to: &Path) -> Result<(
 /// [`ErrorKind::NotFound`] if `from` holds no store, [`ErrorKind::Foreign`] if `to` is not empty, [`ErrorKind::Locked`] if
 /// the process that has it open cannot be asked, and those of [`embedded`](super::embedded).
 pub fn backup_embedded(from: &Path, to: &Path) -> Result<()> {
-    must_be_store(from)?;
+    if !is_embedded_store(from)? {
+        let issue = format!("{} holds no store", from.display());
+        return Err(Error::new(ErrorKind::NotFound, issue).with("folder", from.display()));
+    }
     match open(from) {
-        Ok(source) => write(&source, from, to),
+        Ok(source) => write(&source, to, Purpose::Backup),
         #[cfg(unix)]
-        Err(error) if error.kind() == ErrorKind::Locked => super::control::ask(from, to),
+        Err(error) if error.kind() == ErrorKind::Locked => {
+            super::control::ask(from, to)?;
+            // The other process may see other folders than this one.
+            if is_embedded_store(to).unwrap_or(false) {
+                return Ok(());
+            }
+            let issue = format!(
+                "the process that has the store open made the backup, and {} is not there: it sees other folders",
+                to.display()
+            );
+            Err(Error::new(ErrorKind::NotFound, issue).with("folder", to.display()))
+        }
         Err(error) => Err(error),
     }
-}
-
-fn must_be_store(folder: &Path) -> Result<()> {
-    if is_embedded_store(folder)? {
-        return Ok(());
-    }
-    let issue = format!("{} holds no store", folder.display());
-    Err(Error::new(ErrorKind::NotFound, issue).with("folder", folder.display()))
-}
-
-/// Makes a store in the new folder `to` from the backup in `from`, which stays as it is, and lets it go on in the shard
-/// `next`: a number that no earlier life of the log has used. Gives the heads of the restored log.
-///
-/// Verify the backup first, against the checkpoints that were kept.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`] if `from` holds no store, [`ErrorKind::Foreign`] if `to` is not empty, and those of
-/// [`embedded`](super::embedded).
-pub fn restore_embedded(from: &Path, to: &Path, next: Shard) -> Result<Vec<Head>> {
-    must_be_store(from)?;
-    let source = open(from)?;
-    write(&source, from, to)?;
-    KvStore::new(open(to)?).go_on_in(next)
 }

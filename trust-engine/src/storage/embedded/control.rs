@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::SOCKET;
 use super::tables::Tables;
+use super::{DATABASE, SOCKET};
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::storage::kv::Kv as _;
 
@@ -44,10 +44,12 @@ impl Control {
     /// Listens in `folder`, if that is possible. The lock of the store is held, so a socket that is there is of a process
     /// that has ended.
     pub(super) fn start(folder: &Path, tables: Weak<Tables>) -> Option<Self> {
-        let path = folder.join(SOCKET);
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).ok()?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).ok()?;
+        // It is made where only the owner can look, and moved once only the owner can use it.
+        let (hidden, path) = (folder.join(DATABASE).join(SOCKET), folder.join(SOCKET));
+        let _ = std::fs::remove_file(&hidden);
+        let listener = UnixListener::bind(&hidden).ok()?;
+        std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600)).ok()?;
+        std::fs::rename(&hidden, &path).ok()?;
         let stopped = Arc::new(AtomicBool::new(false));
         let is_stopped = Arc::clone(&stopped);
         let serve = move || {
@@ -81,7 +83,7 @@ fn answer(mut stream: &UnixStream, tables: &Weak<Tables>) -> std::io::Result<()>
         .map_err(|error| Error::invalid("request", format!("cannot be read: {error}")))
         .and_then(|request| {
             let closed = || Error::new(ErrorKind::Closed, "the store was closed");
-            tables.upgrade().ok_or_else(closed)?.backup(&request.backup)
+            tables.upgrade().ok_or_else(closed)?.copy_to(&request.backup, None)
         });
     let answer = Answer { error: done.err().map(|error| error.to_string()) };
     stream.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes())

@@ -6,16 +6,28 @@ use std::time::Duration;
 
 use fjall::PersistMode;
 
+use super::backup::{self, Purpose};
 use super::tables::{Open, Tables, guarded, translate};
-use super::{backup, overflow};
-use crate::error::{ErrorKind, Result};
+use super::{UNWRITABLE, overflow};
+use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::storage::kv::{HighWaterMark, Kv, Pair, Table, WriteBatch};
 
 impl Kv for Tables {
-    fn backup(&self, folder: &Path) -> Result<()> {
-        // The database is in the store's folder.
-        let own = self.path.parent().unwrap_or(&self.path);
-        backup::write(self, own, folder)
+    fn copy_to(&self, folder: &Path, restored: Option<u32>) -> Result<()> {
+        backup::write(self, folder, restored.map_or(Purpose::Backup, Purpose::Restored))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        let reason = match std::fs::read_to_string(self.folder().join(UNWRITABLE)) {
+            Ok(reason) => reason,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(from_io(error, self.folder().display())),
+        };
+        let (folder, reason) = (self.folder().display(), reason.trim());
+        let issue = format!(
+            "{folder} is only to be read: {reason}. A backup becomes a store by `trust-engine restore`"
+        );
+        Err(Error::new(ErrorKind::Foreign, issue).with("folder", folder))
     }
 
     fn name(&self) -> &'static str {

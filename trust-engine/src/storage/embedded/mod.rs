@@ -5,6 +5,7 @@
 //! LOCK           locked while the store is open
 //! signing.key    the log's private key, mode 0600 (absent where the host brings its own signer)
 //! verifier.key   the log's public key
+//! READ-ONLY      in a backup, and in a store that was copied elsewhere: no engine writes it
 //! control        a socket, by which a command asks for a backup (on Unix, while the store is open)
 //! MARK           size and root of the last commit, to notice a database that lost its end
 //! db/            the tables, kept by fjall
@@ -21,7 +22,7 @@ mod manifest;
 mod overflow;
 mod tables;
 
-pub use backup::{backup_embedded, restore_embedded};
+pub use backup::backup_embedded;
 
 use std::fs;
 use std::path::Path;
@@ -37,6 +38,8 @@ const LOCK: &str = "LOCK";
 const MARK: &str = "MARK";
 const DATABASE: &str = "db";
 const SOCKET: &str = "control";
+/// Says why a store is only to be read: it is a backup, or it went on elsewhere.
+const UNWRITABLE: &str = "READ-ONLY";
 const FORMAT_NAME: &str = "trust-engine store";
 const FORMAT_VERSION: u32 = 2;
 
@@ -71,7 +74,18 @@ fn open(folder: &Path) -> Result<Arc<tables::Tables>> {
             format!("{} is a file, not a folder", folder.display()),
         )));
     }
-    fs::create_dir_all(folder).map_err(|error| at(from_io(error, folder.display())))?;
+    // The host may change its working directory while the store is open.
+    let folder = &std::path::absolute(folder).map_err(|error| at(from_io(error, folder.display())))?;
+    if !folder.is_dir() {
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent).map_err(|error| at(from_io(error, parent.display())))?;
+        }
+        match files::create_private(folder) {
+            // Another process was faster.
+            Err(_) if folder.is_dir() => {}
+            made => made.map_err(at)?,
+        }
+    }
     // Before anything is written into a folder that holds something else.
     check_format(folder).map_err(at)?;
     let lock = files::lock(&folder.join(LOCK)).map_err(at)?;
@@ -102,6 +116,14 @@ pub fn is_embedded_store(folder: &Path) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::Foreign => Ok(false),
         other => other,
     }
+}
+
+/// Marks a store, durably, as one that no engine writes any more, because of `reason`.
+///
+/// # Errors
+/// Those of the file system.
+pub fn retire_embedded(folder: &Path, reason: &str) -> Result<()> {
+    files::write_durably(&folder.join(UNWRITABLE), format!("{reason}\n").as_bytes(), 0o644)
 }
 
 fn discard(database: &Path) -> Result<()> {
@@ -149,6 +171,11 @@ fn check_format(folder: &Path) -> Result<bool> {
             for file in inside {
                 let name = file.map_err(|error| from_io(error, folder.display()))?.file_name();
                 let name = name.to_string_lossy();
+                if name == UNWRITABLE {
+                    let issue =
+                        format!("{} holds a backup that was not finished; remove it", folder.display());
+                    return Err(foreign(issue));
+                }
                 let ours = [LOCK, MARK, DATABASE, SOCKET, key_file::PRIVATE, key_file::PUBLIC, "lost+found"];
                 if !ours.contains(&&*name) && !name.ends_with(files::UNFINISHED) {
                     let issue = format!("{} holds {name}, which is not part of a store", folder.display());

@@ -64,6 +64,11 @@ impl Tables {
         })
     }
 
+    /// The store's folder, which the database is in.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Keeps something until the tables are closed.
     pub(super) fn keep(&self, companion: impl Any + Send + Sync) {
         let _ = self.companion.set(Box::new(companion));

@@ -41,10 +41,16 @@ pub(in crate::storage) trait Kv: Send + Sync + 'static {
     /// Makes the engine usable again after an error; afterwards all durable rows are there, and no write is pending.
     fn recover(&self) -> Result<()>;
 
-    /// Copies the store, as it is at one instant, into a new folder.
-    fn backup(&self, _: &Path) -> Result<()> {
-        let issue = format!("the {} store cannot be backed up into a folder", self.name());
+    /// Copies the store, as it is at one instant, into a new folder: to be kept, or, restored, to go on in a shard this far
+    /// above the next one.
+    fn copy_to(&self, _: &Path, _restored: Option<u32>) -> Result<()> {
+        let issue = format!("the {} store cannot be copied into a folder", self.name());
         Err(Error::new(ErrorKind::Unsupported, issue))
+    }
+
+    /// Refuses a store that is only to be read.
+    fn check_writable(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Remembers a committed head where damage to the tables cannot reach it.

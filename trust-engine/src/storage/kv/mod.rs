@@ -16,5 +16,7 @@ pub(super) use contract::{HighWaterMark, Kv, Pair};
 #[cfg(feature = "embedded")]
 pub(super) use counters::KvCounters;
 pub(super) use store::KvStore;
+#[cfg(feature = "embedded")]
+pub(super) use store::check_mark;
 pub(super) use table::Table;
 pub(super) use write_batch::WriteBatch;

@@ -32,7 +32,7 @@ impl<K: Kv> KvStore<K> {
         Self { kv, writing: Mutex::new(()) }
     }
 
-    fn read_head(&self, shard: Shard) -> Result<Head> {
+    pub(in crate::storage) fn read_head(&self, shard: Shard) -> Result<Head> {
         match self.kv.get(Table::Meta, &keys::head(shard))? {
             Some(bytes) => decode(&bytes, "the log's head"),
             None => Ok(Head::empty(shard)),
@@ -47,6 +47,7 @@ impl<K: Kv> KvStore<K> {
 
     /// Takes the log while no commit and no other claim can come between.
     fn claim_locked(&self, owner: Uuid, _: &MutexGuard<'_, ()>) -> Result<Head> {
+        self.kv.check_writable()?;
         self.kv.recover()?;
         if let Some(mark) = self.kv.high_water_mark()? {
             check_mark(&mark, &self.read_head(mark.shard)?)?;
@@ -83,20 +84,17 @@ impl<K: Kv> KvStore<K> {
         })
     }
 
-    /// Seals the shard that is written, unless it is empty, and lets the log go on in another one. Gives all heads.
+    /// Seals the shard that is written, and lets the log go on in another one: `above` the next.
     #[cfg(feature = "embedded")]
-    pub(in crate::storage) fn go_on_in(&self, next: Shard) -> Result<Vec<Head>> {
+    pub(in crate::storage) fn go_on_above(&self, above: u32) -> Result<()> {
         let _writing = self.writing.lock();
         let open = self.open_shard()?;
-        if next <= open.shard {
-            let issue = format!("is {next}; it must be above {}, the log's last shard", open.shard);
-            return Err(Error::invalid("shard", issue));
-        }
-        let mut rows = WriteBatch::default();
+        let next = open.shard.saturating_add(1).saturating_add(above);
+        let (time, mut rows) = (open.time, WriteBatch::default());
         put_head(&Head { sealed: true, epoch: open.epoch.max(1), ..open }, &mut rows)?;
-        put_head(&Head { time: open.time, ..Head::empty(next) }, &mut rows)?;
-        self.kv.write(&rows)?;
-        self.read_heads()
+        // As if it had been claimed, so that all who list shards see it.
+        put_head(&Head { time, epoch: 1, ..Head::empty(next) }, &mut rows)?;
+        self.kv.write(&rows)
     }
 
     fn read_heads(&self) -> Result<Vec<Head>> {
@@ -186,7 +184,7 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn heads(&self) -> Result<Vec<Head>> {
-        Ok(self.read_heads()?.into_iter().filter(|head| head.epoch > 0).collect())
+        self.read_heads()
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {
@@ -283,7 +281,11 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     async fn backup(&self, folder: &Path) -> Result<()> {
-        self.kv.backup(folder)
+        self.kv.copy_to(folder, None)
+    }
+
+    async fn restore(&self, folder: &Path, above: u32) -> Result<()> {
+        self.kv.copy_to(folder, Some(above))
     }
 
     async fn followers(&self) -> Result<Vec<String>> {
@@ -343,7 +345,7 @@ impl<K: Kv> Store for KvStore<K> {
 
 /// Checks a head against the high-water mark: the head may be ahead of the mark, which is written after it, and never
 /// behind.
-fn check_mark(mark: &HighWaterMark, head: &Head) -> Result<()> {
+pub(in crate::storage) fn check_mark(mark: &HighWaterMark, head: &Head) -> Result<()> {
     let issue = if head.size < mark.size {
         format!(
             "the database ends at entry {}, but {} entries were acknowledged: it was damaged or set back to an older copy",

@@ -84,7 +84,6 @@ impl<'a> Keys<'a> {
 /// Columns of documents; their tags name the document by its place, from 1.
 struct Columns<'a> {
     keys: Keys<'a>,
-    expected: Vec<Option<i64>>,
     versions: Vec<i64>,
     bodies: Vec<&'a str>,
     created: Vec<i64>,
@@ -97,14 +96,12 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(documents: &[&'a Document], expected: &BTreeMap<&DocumentKey, Option<u64>>) -> Self {
-        let expected = |document: &&Document| expected.get(&document.key).copied().flatten().map(int);
+    fn of(documents: &[&'a Document]) -> Self {
         let tags = (1i64..)
             .zip(documents)
             .flat_map(|(place, document)| document.tags.iter().map(move |tag| (place, tag)));
         Self {
             keys: Keys::of(documents.iter().map(|document| &document.key)),
-            expected: documents.iter().map(expected).collect(),
             versions: documents.iter().map(|document| int(document.version)).collect(),
             bodies: documents.iter().map(|document| document.body.as_str()).collect(),
             created: documents.iter().map(|document| document.created.micros()).collect(),
@@ -119,13 +116,17 @@ impl<'a> Columns<'a> {
 }
 
 /// Locks the rows of the documents that change and reads their versions, in the order of their keys: two engines that
-/// change the same documents wait for each other and never in a circle.
+/// change the same documents wait for each other and never in a circle. Each row is looked up by itself: a join may be
+/// planned over the whole table.
 async fn lock(client: &impl GenericClient, changes: &[DocumentChange]) -> Result<BTreeMap<DocumentKey, u64>> {
     let select = "select d.kind, d.organization, d.id, d.version
-        from documents d join (select distinct * from unnest($1::smallint[], $2::text[], $3::text[])) as k (kind, organization, id)
-        using (kind, organization, id) order by d.kind, d.organization, d.id for update of d";
+        from (select * from unnest($1::smallint[], $2::text[], $3::text[]) with ordinality as k (kind, organization, id, place)
+            order by place) as k,
+        lateral (select kind, organization, id, version from documents
+            where kind = k.kind and organization = k.organization and id = k.id for update) as d";
     let statement = client.prepare_cached(select).await.map_err(from_driver)?;
-    let keys = Keys::of(changes.iter().map(DocumentChange::key));
+    let keys: BTreeSet<&DocumentKey> = changes.iter().map(DocumentChange::key).collect();
+    let keys = Keys::of(keys.iter().copied());
     let rows = client
         .query(&statement, &[&keys.kinds, &keys.organizations, &keys.ids])
         .await
@@ -137,54 +138,100 @@ async fn remove(client: &impl GenericClient, keys: Keys<'_>) -> Result<()> {
     if keys.ids.is_empty() {
         return Ok(());
     }
-    let delete = "with gone as (
-            delete from documents d using unnest($1::smallint[], $2::text[], $3::text[]) as k (kind, organization, id)
-            where (d.kind, d.organization, d.id) = (k.kind, k.organization, k.id)
-            returning d.kind, d.organization, d.id
-        ) delete from document_tags t using gone
-        where (t.kind, t.organization, t.id) = (gone.kind, gone.organization, gone.id)";
+    let delete = "delete from documents where ctid = any(array(
+            select d.ctid from unnest($1::smallint[], $2::text[], $3::text[]) as k (kind, organization, id),
+            lateral (select ctid from documents
+                where kind = k.kind and organization = k.organization and id = k.id offset 0) as d))";
     let statement = client.prepare_cached(delete).await.map_err(from_driver)?;
     client.execute(&statement, &[&keys.kinds, &keys.organizations, &keys.ids]).await.map_err(from_driver)?;
+    remove_tags(client, &keys, &[]).await
+}
+
+/// Removes the tags of documents, whose rows are locked, but for those that stay as they are.
+async fn remove_tags(client: &impl GenericClient, keys: &Keys<'_>, stay: &[&Document]) -> Result<()> {
+    let delete = "delete from document_tags where ctid = any(array(
+            select t.ctid from unnest($1::smallint[], $2::text[], $3::text[]) as k (kind, organization, id),
+            lateral (select ctid, * from document_tags
+                where kind = k.kind and organization = k.organization and id = k.id offset 0) as t
+            where (t.kind, t.organization, t.name, t.value, t.created, t.id) not in (
+                select * from unnest($4::smallint[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[]))))";
+    let tags = TagColumns::of(stay);
+    let statement = client.prepare_cached(delete).await.map_err(from_driver)?;
+    let parameters: [&(dyn ToSql + Sync); 9] = [
+        &keys.kinds,
+        &keys.organizations,
+        &keys.ids,
+        &tags.kinds,
+        &tags.organizations,
+        &tags.names,
+        &tags.values,
+        &tags.created,
+        &tags.ids,
+    ];
+    client.execute(&statement, &parameters).await.map_err(from_driver)?;
     Ok(())
 }
 
-/// Writes documents and their tags, and gives the keys of those that had the version that was expected.
+/// Writes documents and their tags, and gives the keys of those that were written: not of new ones that another
+/// transaction has just made. The rows of the others are locked, and their versions were compared.
 async fn write(
     client: &impl GenericClient,
     documents: &[&Document],
     expected: &BTreeMap<&DocumentKey, Option<u64>>,
 ) -> Result<BTreeSet<DocumentKey>> {
-    if documents.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let upsert = "insert into documents as old
-            (kind, organization, id, version, body, created, changed, tag_names, tag_values, due, record)
-        select d.kind, d.organization, d.id, d.version, d.body, d.created, d.changed,
-            (select coalesce(array_agg(t.name order by t.place), '{}') from tags t where t.document = d.place),
-            (select coalesce(array_agg(t.value order by t.place), '{}') from tags t where t.document = d.place),
-            d.due, d.record
-        from given d order by d.kind, d.organization, d.id
+    let is_new = |document: &&Document| expected.get(&document.key).is_none_or(|version| version.is_none());
+    let (new, known): (Vec<&Document>, Vec<&Document>) = documents.iter().copied().partition(is_new);
+    let insert = "insert into documents
+            (kind, organization, id, version, body, created, changed, due, record, tag_names, tag_values)
+        select * from given order by kind, organization, id
+        on conflict (kind, organization, id) do nothing returning kind, organization, id";
+    // The row is there and locked; a conflict is the way to it that is always by the index.
+    let update = "insert into documents
+            (kind, organization, id, version, body, created, changed, due, record, tag_names, tag_values)
+        select * from given order by kind, organization, id
         on conflict (kind, organization, id) do update set version = excluded.version, body = excluded.body,
-            created = excluded.created, changed = excluded.changed, tag_names = excluded.tag_names, tag_values = excluded.tag_values,
-            due = excluded.due, record = excluded.record
-        where old.version = (select g.expected from given g
-            where (g.kind, g.organization, g.id) = (excluded.kind, excluded.organization, excluded.id))
+            created = excluded.created, changed = excluded.changed, due = excluded.due, record = excluded.record,
+            tag_names = excluded.tag_names, tag_values = excluded.tag_values
         returning kind, organization, id";
-    let given = "with given as (
-            select * from unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[],
-                $7::bigint[], $8::bigint[], $9::bigint[], $10::uuid[]) with ordinality
-            as d (kind, organization, id, expected, version, body, created, changed, due, record, place)
-        ), tags as (
-            select * from unnest($11::bigint[], $12::text[], $13::text[]) with ordinality as t (document, name, value, place)
+    let mut written = BTreeSet::new();
+    for (documents, statement) in [(&new, insert), (&known, update)] {
+        if !documents.is_empty() {
+            let rows = write_rows(client, documents, statement).await?;
+            written.extend(rows.iter().map(key_of).collect::<Result<Vec<DocumentKey>>>()?);
+        }
+    }
+    if !known.is_empty() {
+        remove_tags(client, &Keys::of(known.iter().map(|document| &document.key)), &known).await?;
+    }
+    add_tags(client, documents).await?;
+    Ok(written)
+}
+
+async fn write_rows(
+    client: &impl GenericClient,
+    documents: &[&Document],
+    statement: &str,
+) -> Result<Vec<Row>> {
+    let given = "with given
+            (kind, organization, id, version, body, created, changed, due, record, tag_names, tag_values) as (
+            select d.kind, d.organization, d.id, d.version, d.body, d.created, d.changed, d.due, d.record,
+                coalesce(t.names, '{}'), coalesce(t.values, '{}')
+            from unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[],
+                $8::bigint[], $9::uuid[]) with ordinality
+                as d (kind, organization, id, version, body, created, changed, due, record, place)
+            left join (
+                select document, array_agg(name order by place) as names, array_agg(value order by place) as values
+                from unnest($10::bigint[], $11::text[], $12::text[]) with ordinality as t (document, name, value, place)
+                group by document
+            ) t on t.document = d.place
         )";
-    let statement = client.prepare_cached(&format!("{given} {upsert}")).await.map_err(from_driver)?;
-    let Columns { keys, expected, versions, bodies, created, changed, due, records, places, names, values } =
-        Columns::of(documents, expected);
-    let parameters: [&(dyn ToSql + Sync); 13] = [
+    let statement = client.prepare_cached(&format!("{given} {statement}")).await.map_err(from_driver)?;
+    let Columns { keys, versions, bodies, created, changed, due, records, places, names, values } =
+        Columns::of(documents);
+    let parameters: [&(dyn ToSql + Sync); 12] = [
         &keys.kinds,
         &keys.organizations,
         &keys.ids,
-        &expected,
         &versions,
         &bodies,
         &created,
@@ -195,35 +242,47 @@ async fn write(
         &names,
         &values,
     ];
-    let rows = client.query(&statement, &parameters).await.map_err(from_driver)?;
-    write_tags(client, &keys).await?;
-    rows.iter().map(key_of).collect()
+    client.query(&statement, &parameters).await.map_err(from_driver)
 }
 
-/// Makes the rows of the tags what the documents say; those that stay are not touched.
-async fn write_tags(client: &impl GenericClient, keys: &Keys<'_>) -> Result<()> {
-    let changed =
-        "documents d join unnest($1::smallint[], $2::text[], $3::text[]) as k (kind, organization, id)
-        using (kind, organization, id)";
-    let delete = format!(
-        "delete from document_tags t using {changed}
-        where (t.kind, t.organization, t.id) = (d.kind, d.organization, d.id) and (t.created <> d.created or not exists (
-            select from unnest(d.tag_names, d.tag_values) as now (name, value) where (now.name, now.value) = (t.name, t.value)))"
-    );
-    let insert = format!(
-        "insert into document_tags (kind, organization, name, value, created, id)
-        select d.kind, d.organization, now.name, now.value, d.created, d.id
-        from {changed}, unnest(d.tag_names, d.tag_values) as now (name, value)
-        on conflict do nothing"
-    );
-    for statement in [delete, insert] {
-        let statement = client.prepare_cached(&statement).await.map_err(from_driver)?;
-        client
-            .execute(&statement, &[&keys.kinds, &keys.organizations, &keys.ids])
-            .await
-            .map_err(from_driver)?;
-    }
+/// Adds the rows of documents' tags; those that are there stay.
+async fn add_tags(client: &impl GenericClient, documents: &[&Document]) -> Result<()> {
+    let insert = "insert into document_tags (kind, organization, name, value, created, id)
+        select * from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+        on conflict do nothing";
+    let tags = TagColumns::of(documents);
+    let statement = client.prepare_cached(insert).await.map_err(from_driver)?;
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&tags.kinds, &tags.organizations, &tags.names, &tags.values, &tags.created, &tags.ids];
+    client.execute(&statement, &parameters).await.map_err(from_driver)?;
     Ok(())
+}
+
+/// Columns of tags.
+struct TagColumns<'a> {
+    kinds: Vec<i16>,
+    organizations: Vec<&'a str>,
+    names: Vec<&'a str>,
+    values: Vec<&'a str>,
+    created: Vec<i64>,
+    ids: Vec<&'a str>,
+}
+
+impl<'a> TagColumns<'a> {
+    fn of(documents: &[&'a Document]) -> Self {
+        let tags: Vec<(&Document, &Tag)> = documents
+            .iter()
+            .flat_map(|document| document.tags.iter().map(move |tag| (*document, tag)))
+            .collect();
+        Self {
+            kinds: tags.iter().map(|(document, _)| document.key.kind as i16).collect(),
+            organizations: tags.iter().map(|(document, _)| document.key.organization.as_str()).collect(),
+            names: tags.iter().map(|(_, tag)| tag.name.as_str()).collect(),
+            values: tags.iter().map(|(_, tag)| tag.value.as_str()).collect(),
+            created: tags.iter().map(|(document, _)| document.created.micros()).collect(),
+            ids: tags.iter().map(|(document, _)| document.key.id.as_str()).collect(),
+        }
+    }
 }
 
 fn key_of(row: &Row) -> Result<DocumentKey> {

@@ -18,13 +18,21 @@ pub(super) async fn claim(
     owner: Uuid,
     patience: Duration,
 ) -> Result<Option<(FollowerClaim, String)>> {
+    let patience = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
+    // An upsert would lock the row also where it changes nothing, and wait for the owner's commits.
+    let taken = "select 1 from followers where name = $1 and owner <> $2
+        and seen >= clock_timestamp() - $3::bigint * interval '1 microsecond'";
+    let statement = connection.prepare_cached(taken).await.map_err(from_driver)?;
+    let row = connection.query_opt(&statement, &[&follower, &owner, &patience]).await.map_err(from_driver)?;
+    if row.is_some() {
+        return Ok(None);
+    }
     let claim = "insert into followers as old (name, owner, epoch, position) values ($1, $2, 1, '')
         on conflict (name) do update set epoch = old.epoch + 1, owner = $2, seen = clock_timestamp()
         where old.owner is null or old.owner = $2
             or old.seen < clock_timestamp() - $3::bigint * interval '1 microsecond'
         returning epoch, position";
     let statement = connection.prepare_cached(claim).await.map_err(from_driver)?;
-    let patience = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
     let row = connection.query_opt(&statement, &[&follower, &owner, &patience]).await.map_err(from_driver)?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some((FollowerClaim { follower, epoch: uint(row.get(0))? }, row.get(1))))

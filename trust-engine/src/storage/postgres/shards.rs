@@ -33,15 +33,22 @@ pub(super) async fn claim(connection: Object, shard: Shard, owner: Uuid) -> Resu
     begin(&connection, head).await
 }
 
-/// Lets a new shard begin at the latest time of any shard. Readers who go by time see the shard as soon as its row is
-/// there; as the time is read after that, they cannot have gone beyond it in between.
+/// Lets a shard without entries begin behind every time that readers who go by time can have passed: the earliest one of
+/// the other open shards. They see the shard as soon as its row is there, and wait for it; as the times are read after
+/// that, they cannot have gone beyond in between.
 async fn begin(connection: &Object, head: Head) -> Result<Head> {
-    if head.epoch > 1 {
+    if head.size > 0 {
         return Ok(head);
     }
-    let raise = "update heads set time = greatest(time, (select max(time) from heads)) where shard = $1 and epoch = 1 returning time";
+    let raise = "update heads set time = greatest(time, 1 + coalesce(
+            (select min(time) from heads where not sealed and shard <> $1 and time > 0),
+            (select max(time) from heads where shard <> $1), -1))
+        where shard = $1 and epoch = $2 and size = 0 returning time";
     let statement = connection.prepare_cached(raise).await.map_err(from_driver)?;
-    let row = connection.query_opt(&statement, &[&i64::from(head.shard)]).await.map_err(from_driver)?;
+    let row = connection
+        .query_opt(&statement, &[&i64::from(head.shard), &int(head.epoch)])
+        .await
+        .map_err(from_driver)?;
     // If another engine has claimed it already, the head is outdated anyway.
     let time = row.map_or(head.time, |row| Timestamp::from_micros(row.get(0)));
     Ok(Head { time, ..head })
@@ -57,7 +64,7 @@ pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Durati
             select shard from heads
             where not sealed
                 and (owner is null or owner = $1 or seen < clock_timestamp() - $2::bigint * interval '1 microsecond')
-            order by owner = $1 desc nulls last, shard limit 1 for update skip locked
+            order by coalesce(owner = $1, false) desc, owner is null desc, shard limit 1 for update skip locked
         ) returning {HEAD}"
     );
     let add = format!(
@@ -72,7 +79,7 @@ pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Durati
     let root = empty.root.as_bytes().as_slice();
     for _ in 0..ATTEMPTS {
         if let Some(row) = connection.query_opt(&claim, &[&owner, &patience]).await.map_err(from_driver)? {
-            return head_of(&row);
+            return begin(&connection, head_of(&row)?).await;
         }
         let added = connection.query_opt(&add, &[&owner, &root, &empty.time.micros()]).await;
         if let Some(row) = added.map_err(from_driver)? {
@@ -90,7 +97,10 @@ pub(super) async fn reclaim(connection: Object, shard: Shard, owner: Uuid) -> Re
     );
     let statement = connection.prepare_cached(&claim).await.map_err(from_driver)?;
     let row = connection.query_opt(&statement, &[&i64::from(shard), &owner]).await.map_err(from_driver)?;
-    row.as_ref().map(head_of).transpose()
+    match row.as_ref().map(head_of).transpose()? {
+        Some(head) => begin(&connection, head).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn renew(
@@ -115,7 +125,7 @@ pub(super) async fn raise_idle(connection: Object, patience: Duration) -> Result
     let silent = "owner is null or seen < clock_timestamp() - $1::bigint * interval '1 microsecond'";
     let raise = format!(
         "with live as (
-            select min(time) as time from heads where not sealed and not ({silent})
+            select coalesce(min(time) filter (where not ({silent})), max(time)) as time from heads where not sealed
         ), idle as (
             select shard from heads, live where not sealed and ({silent}) and heads.time < live.time
             for update of heads skip locked

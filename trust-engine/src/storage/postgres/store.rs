@@ -185,7 +185,7 @@ impl Store for PostgresStore {
 
     async fn renew_follower(&self, claim: &FollowerClaim) -> Result<bool> {
         let claim = claim.clone();
-        self.database.sign(move |connection| followers::renew(connection, claim)).await
+        self.database.write(move |connection| followers::renew(connection, claim)).await
     }
 
     async fn release_follower(&self, claim: &FollowerClaim) -> Result<()> {
