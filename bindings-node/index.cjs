@@ -60,20 +60,73 @@ class JsonCalls {
   async stats(timeRange, requestId) {
     return this.#body('stats.get', { timeRange: text('timeRange', timeRange) }, requestId)
   }
-  /** The items of a stream, each as JSON. It has begun when the first one is asked for. */
-  async *subscribe(name, parameters = {}) {
+  /** The items of a stream, each as JSON. */
+  subscribe(name, parameters = {}) {
     const written = requests.json('parameters', requests.object('parameters', parameters))
-    const stream = this.#calls.subscribe(text('name', name), written)
+    return new Stream(this.#calls.subscribe(text('name', name), written), this.#waiting)
+  }
+}
+
+/** Streams that are open; the engine ends them when it is closed, so that they do not keep its store. */
+const streams = new WeakMap()
+
+/** Items between two turns of Node's loop: those that are there already would keep it from everything else. */
+const ITEMS_PER_TURN = 100
+
+/** An iterator by hand: a generator could not be ended while it waits. */
+class Stream {
+  #native
+  #waiting
+  #begun
+  #last = Promise.resolve()
+  #items = 0
+  #ended = false
+  #self = new WeakRef(this)
+
+  constructor(native, waiting) {
+    this.#native = native
+    this.#waiting = waiting
+    if (!streams.has(waiting)) streams.set(waiting, new Set())
+    // Weakly: one that was let go of without its end is collected.
+    streams.get(waiting).add(this.#self)
+  }
+  [Symbol.asyncIterator]() {
+    return this
+  }
+  next() {
+    // One after the other, as of a generator.
+    const next = this.#last.then(() => this.#next())
+    this.#last = next.catch(() => {})
+    return next
+  }
+  async #next() {
+    if (this.#ended) return { done: true, value: undefined }
     try {
-      await this.#waiting.call((slot) => stream.begin(slot))
-      for (;;) {
-        const item = await this.#waiting.call((slot) => stream.next(slot))
-        if (item === '') return
-        yield item
-      }
-    } finally {
-      stream.end()
+      await (this.#begun ??= this.#waiting.call((slot) => this.#native.begin(slot)))
+      if (++this.#items % ITEMS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+      const item = await this.#waiting.call((slot) => this.#native.next(slot))
+      if (item !== '') return { done: false, value: item }
+    } catch (error) {
+      // One that may succeed later can be asked again where it stood.
+      if (!error.retryable) this.end()
+      throw error
     }
+    this.end()
+    return { done: true, value: undefined }
+  }
+  async return(value) {
+    this.end()
+    return { done: true, value }
+  }
+  async throw(error) {
+    this.end()
+    throw error
+  }
+  end() {
+    if (this.#ended) return
+    this.#ended = true
+    streams.get(this.#waiting)?.delete(this.#self)
+    this.#native.end()
   }
 }
 
@@ -175,9 +228,16 @@ class Agents {
     let size = 0
     const send = async () => {
       const body = utf8.encode(`{"agents":[${batch.join()}]}`)
+      const count = batch.length
       batch = []
       size = 0
-      outcomes.push(...(await valueOf(this.#calls, 'agents.import', {}, { body })).outcomes)
+      try {
+        const { outcomes: of } = await valueOf(this.#calls, 'agents.import', {}, { body })
+        outcomes.push(...of.map((outcome) => (outcome.agent ? outcome : { error: errors.ofBody(outcome.error) })))
+      } catch (error) {
+        // What was imported before is told all the same.
+        outcomes.push(...Array.from({ length: count }, () => ({ error })))
+      }
     }
     for (const agent of agents.map((agent) => requests.json('agent', agent))) {
       const bytes = Buffer.byteLength(agent) + 1
@@ -186,7 +246,7 @@ class Agents {
       size += bytes
     }
     if (batch.length > 0) await send()
-    return outcomes.map((outcome) => (outcome.agent ? outcome : { error: errors.ofBody(outcome.error) }))
+    return outcomes
   }
   async page(query) {
     return valueOf(this.#calls, 'agents.list', requests.agentQueryOf(query))
@@ -212,11 +272,11 @@ class Policy {
     return JSON.parse(unwrap(this.#current()))
   }
   async swap(document, actor) {
-    const calls = this.#engine.json({ name: text('actor', actor) })
+    const calls = this.#engine.json({ name: text('actor', actor), fleetWide: true })
     return valueOf(calls, 'policy.put', {}, { body: utf8.encode(text('document', document)) })
   }
   async history(below, limit = 20) {
-    const parameters = { limit: requests.number('limit', limit) }
+    const parameters = { pageSize: requests.number('limit', limit) }
     if (below != null) parameters.below = requests.number('below', below)
     return valueOf(this.#engine.json(), 'policy.versions', parameters)
   }
@@ -347,6 +407,8 @@ class TrustEngine {
     const last = new Waiting()
     this.#waiting.end()
     await closed
+    // Those that wait were told that it is closed; the others would keep the store.
+    for (const stream of streams.get(this.#waiting) ?? []) setImmediate(() => stream.deref()?.end())
     // Calls that were under way are settled by now or soon; then nothing holds the store any more.
     await this.#waiting.idle()
     this.#holder.waiting = last

@@ -72,6 +72,10 @@ export interface OpenOptions {
   deployment?: string
   /** Callers whose claims of a tier are believed and recorded as theirs. */
   tierAuthorities?: readonly string[]
+  /** The shard to write, also if another engine writes it now; a free one by default. */
+  shard?: number
+  /** How long the owner of a shard may be silent before others take over, 2,000 to 3,600,000; 10,000 by default. */
+  takeoverAfterMs?: number
   /** Submissions that may wait for a commit; 8,192 by default. */
   queue?: number
   /** Agents and quotas kept in memory; 100,000 by default. */
@@ -423,8 +427,10 @@ export interface JsonCalls {
   /**
    * Subscribes to a stream when the first item is asked for: `agents.list` and `provenance.query` give what these calls list, and
    * end; `provenance.follow` gives records that are committed from then on, in their final order over all shards. Items are JSON.
+   * It is ended by `return()`, also while `next()` waits; after an error that is retryable it can be asked again where it stood.
+   * Errors are those of the engine.
    */
-  subscribe(name: string, parameters?: Parameters): AsyncGenerator<string, void, undefined>
+  subscribe(name: string, parameters?: Parameters): AsyncIterableIterator<string>
 }
 
 /** A row of the engine's table of calls. */
@@ -434,7 +440,10 @@ export interface CallRow {
   readonly parameters: readonly { readonly name: string; readonly required: boolean; readonly kind: { readonly type: string; readonly of?: unknown } }[]
   /** In bytes; 0 for a call that takes no body. */
   readonly maxBody: number
-  readonly search: boolean
+  /** Whether it may keep a processor busy for milliseconds. */
+  readonly heavy: boolean
+  /** Whether it takes `ifMatch`. */
+  readonly ifMatch: boolean
   readonly permission: string
 }
 
@@ -561,7 +570,10 @@ export class TrustEngine {
   /** `24h` by default. */
   stats(timeRange?: TimeRange, scope?: Scope): Promise<Stats>
   health(): Promise<Health>
-  /** Copies the embedded store, as it is now, into a new folder, while it is in use: a store of its own, with its key. */
+  /**
+   * Copies the embedded store, as it is now, into a new folder, while it is in use, with its key. A backup can be verified and
+   * exported; `trust-engine restore` makes a store of it.
+   */
   backup(folder: string): Promise<void>
   /** Warnings for the operator of the store; none once the engine is closed. */
   readonly warnings: readonly string[]

@@ -2,7 +2,7 @@
 // Checks of the values that callers pass: they have the right type, and text is well-formed Unicode. The engine checks
 // the bounds.
 const { isUint8Array } = require('node:util/types')
-const { invalid } = require('./errors.cjs')
+const { TrustEngineError, invalid } = require('./errors.cjs')
 
 /** The organization that is meant where none is named. */
 const DEFAULT_ORGANIZATION = 'default'
@@ -25,6 +25,7 @@ function optionalText(field, value) {
 
 function number(field, value) {
   if (typeof value !== 'number') throw mistyped(field, value, 'a number')
+  if (!Number.isFinite(value)) throw invalid(field, `is ${value}, which is no number of JSON`)
   return value
 }
 
@@ -69,8 +70,13 @@ function checkTexts(field, value) {
 function json(field, value) {
   let written
   try {
-    written = JSON.stringify(value)
+    written = JSON.stringify(value, (name, one) => {
+      // JSON.stringify would write null, and what was meant would be lost.
+      if (typeof one === 'number' && !Number.isFinite(one)) throw invalid(name === '' ? field : `${field}.${name}`, `is ${one}`)
+      return one
+    })
   } catch (cause) {
+    if (cause instanceof TrustEngineError) throw cause
     const [why] = String(cause?.message ?? cause).split('\n', 1)
     throw invalid(field, `cannot be written as JSON: ${why}`, cause)
   }

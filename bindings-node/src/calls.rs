@@ -54,8 +54,8 @@ impl NativeCalls {
         if internal {
             caller = caller.internal();
         }
-        for permission in permissions.iter().flatten() {
-            caller = caller.permit(permission)?;
+        if let Some(permissions) = permissions {
+            caller = caller.permitting(permissions.iter().map(String::as_str))?;
         }
         Ok(Self { tasks, engine, searches, caller: Arc::new(caller) })
     }
@@ -169,7 +169,7 @@ impl NativeCalls {
     ) -> Option<Value> {
         let Some(engine) = self.engine.borrow().clone() else { return Some(failed(closed())) };
         let (caller, searches, body) = (Arc::clone(&self.caller), Rc::clone(&self.searches), body.to_vec());
-        let on_a_thread = searches.are_local() && CALLS.iter().any(|call| call.name == name && call.search);
+        let on_a_thread = searches.are_local() && CALLS.iter().any(|call| call.name == name && call.heavy);
         let call = async move || {
             let mut calls =
                 traced(named(engine.json(&caller), request_id.as_deref()), traceparent.as_deref());
@@ -194,6 +194,7 @@ impl NativeCalls {
     #[napi(catch_unwind)]
     pub fn subscribe(&self, name: String, parameters: String) -> NativeSubscription {
         let (tasks, engine) = (Rc::clone(&self.tasks), Rc::clone(&self.engine));
-        NativeSubscription::new(tasks, engine, Arc::clone(&self.caller), name, parameters)
+        let searches = Rc::clone(&self.searches);
+        NativeSubscription::new(tasks, engine, searches, Arc::clone(&self.caller), name, parameters)
     }
 }

@@ -1,42 +1,54 @@
 //! Subscriptions to the engine's streams.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
 use napi_derive::napi;
-use trust_engine::Error;
+use pollster::block_on;
 use trust_engine::json::{Caller, Subscription};
+use trust_engine::{Error, Result};
 
 use crate::engine::SharedEngine;
 use crate::error::{closed, failed};
 use crate::output::Value;
+use crate::searches::Searches;
 use crate::tasks::Tasks;
-
-/// The subscription while no call is under way; `None` before it begins, while one waits, and when it has ended.
-type Place = Rc<RefCell<Option<Subscription>>>;
 
 /// A subscription.
 #[napi]
 pub struct NativeSubscription {
     tasks: Rc<Tasks>,
     engine: SharedEngine,
+    searches: Rc<Searches>,
     caller: Arc<Caller>,
     name: String,
     parameters: String,
-    place: Place,
-    ended: Rc<RefCell<bool>>,
+    state: Rc<State>,
+}
+
+/// The state of a subscription; lives on Node's thread.
+#[derive(Default)]
+struct State {
+    /// The subscription while no call is under way; `None` before it begins, while one waits, and when it has ended.
+    subscription: RefCell<Option<Subscription>>,
+    ended: Cell<bool>,
+    /// Ends a call that waits.
+    end: RefCell<Option<oneshot::Sender<()>>>,
 }
 
 impl NativeSubscription {
     pub(crate) fn new(
         tasks: Rc<Tasks>,
         engine: SharedEngine,
+        searches: Rc<Searches>,
         caller: Arc<Caller>,
         name: String,
         parameters: String,
     ) -> Self {
-        Self { tasks, engine, caller, name, parameters, place: Place::default(), ended: Rc::default() }
+        Self { tasks, engine, searches, caller, name, parameters, state: Rc::default() }
     }
 }
 
@@ -46,12 +58,14 @@ impl NativeSubscription {
     #[napi(catch_unwind)]
     pub fn begin(&self, slot: u32) -> Option<Value> {
         let Some(engine) = self.engine.borrow().clone() else { return Some(failed(closed())) };
-        let (caller, place) = (Arc::clone(&self.caller), Rc::clone(&self.place));
+        let (caller, state) = (Arc::clone(&self.caller), Rc::clone(&self.state));
         let (name, parameters) = (self.name.clone(), self.parameters.clone());
         self.tasks.start(slot, async move {
             match engine.json(&caller).subscribe(&name, parameters.as_bytes()).await {
                 Ok(subscription) => {
-                    place.replace(Some(subscription));
+                    if !state.ended.get() {
+                        state.subscription.replace(Some(subscription));
+                    }
                     Value::A(String::new())
                 }
                 Err(error) => failed(error),
@@ -62,17 +76,42 @@ impl NativeSubscription {
     /// The next item as JSON; an empty text at the end.
     #[napi(catch_unwind)]
     pub fn next(&self, slot: u32) -> Option<Value> {
-        let (place, ended) = (Rc::clone(&self.place), Rc::clone(&self.ended));
-        if *ended.borrow() {
+        let state = Rc::clone(&self.state);
+        if state.ended.get() {
             return Some(Value::A(String::new()));
         }
-        let Some(mut subscription) = place.borrow_mut().take() else {
-            return Some(failed(Error::invalid("next", "is called while the call before it waits")));
+        let Some(mut subscription) = state.subscription.borrow_mut().take() else {
+            return Some(failed(Error::invalid(
+                "next",
+                "is called before the subscription has begun, or while a call waits",
+            )));
         };
+        if let Some(item) = subscription.pop() {
+            state.subscription.replace(Some(subscription));
+            return Some(Value::A(item));
+        }
+        // A page of a store in this process keeps a processor busy.
+        let on_a_thread = self.searches.are_local() && !subscription.follows();
+        let searches = Rc::clone(&self.searches);
+        let (end, ended) = oneshot::channel();
+        state.end.replace(Some(end));
         self.tasks.start(slot, async move {
-            let next = subscription.next().await;
-            if !*ended.borrow() {
-                place.replace(Some(subscription));
+            let read = async {
+                if on_a_thread {
+                    let read = move || (block_on(subscription.next()), subscription);
+                    searches.run(read).await
+                } else {
+                    Ok((subscription.next().await, subscription))
+                }
+            };
+            let (next, subscription): (Result<Option<String>>, Subscription) =
+                match select(Box::pin(read), ended).await {
+                    Either::Left((Ok(read), _)) => read,
+                    Either::Left((Err(error), _)) => return failed(error),
+                    Either::Right(_) => return Value::A(String::new()),
+                };
+            if !state.ended.get() {
+                state.subscription.replace(Some(subscription));
             }
             match next {
                 Ok(item) => Value::A(item.unwrap_or_default()),
@@ -81,10 +120,14 @@ impl NativeSubscription {
         })
     }
 
-    /// Ends it. A call that waits is answered by what it waits for, or when the engine is closed.
+    /// Ends it, also while a call waits, which is answered as at the end.
     #[napi(catch_unwind)]
     pub fn end(&self) {
-        self.ended.replace(true);
-        self.place.take();
+        self.state.ended.set(true);
+        self.state.subscription.take();
+        if let Some(end) = self.state.end.take() {
+            // The call may be answered already.
+            let _ = end.send(());
+        }
     }
 }

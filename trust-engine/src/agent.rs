@@ -4,7 +4,7 @@
 //! version it was made against and commits together with its record in the log. A registration is never deleted: an
 //! agent that must not act any more is revoked.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bounds::{MAX_ID_BYTES, check_line, check_optional_line, check_reason};
 use crate::clock::Timestamp;
@@ -138,6 +138,13 @@ impl TryFrom<String> for Creation {
     }
 }
 
+/// A field that is there has a value: `null` would be taken for a field that is not.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// An agent to register.
 ///
 /// Without a tier the agent gets the one whose score band holds its score, or the lowest.
@@ -145,9 +152,9 @@ impl TryFrom<String> for Creation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewAgent {
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     tier: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     score: Option<u32>,
     #[serde(default)]
     status: AgentStatus,
@@ -155,11 +162,11 @@ pub struct NewAgent {
     attestations: Vec<String>,
     #[serde(default)]
     creation: Creation,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     creator: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     registered_by: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     parent: Option<String>,
 }
 
@@ -209,6 +216,16 @@ impl NewAgent {
     pub(crate) fn ancestors(&self) -> impl Iterator<Item = &str> {
         [&self.parent, &self.creator].into_iter().flatten().map(String::as_str)
     }
+    /// Refuses an agent that is signed with a name: the caller's own is recorded.
+    pub(crate) fn check_unsigned(&self) -> Result<()> {
+        for (field, name) in [("creator", &self.creator), ("registeredBy", &self.registered_by)] {
+            if name.is_some() {
+                return Err(Error::invalid(field, "is given; the caller itself is recorded"));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn actor(&self) -> Result<Option<String>> {
         check_optional_line("registeredBy", self.registered_by.as_deref(), MAX_ID_BYTES)?;
         Ok(self.registered_by.clone().or_else(|| self.creator.clone()))
@@ -267,19 +284,19 @@ impl NewAgent {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentChange {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     tier: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     score: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     status: Option<AgentStatus>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     attestations: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     changed_by: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 

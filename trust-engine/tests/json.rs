@@ -182,14 +182,28 @@ fn every_call_is_refused_without_its_permission_before_anything_is_read() {
     let engine = engine();
     for call in CALLS {
         let others = Permission::ALL.into_iter().filter(|permission| *permission != call.permission);
-        let caller = others.fold(Caller::new(), |caller, other| caller.permit(other.as_str()).unwrap());
+        let caller = Caller::new().fleet_wide().permitting(others.map(Permission::as_str)).unwrap();
         let answer = block_on(engine.json(&caller).call(call.name, b"not JSON", b"neither"));
         assert_eq!(answer.status, 403, "{}: {}", call.name, answer.body);
         let body = body(&answer);
         assert_eq!(body["code"], "P6_FORBIDDEN");
         assert_eq!(body["details"]["permission"], call.permission.as_str());
     }
-    assert_eq!(Caller::new().permit("agents:reed").unwrap_err().field(), Some("permission"));
+    assert_eq!(Caller::new().permitting(["agents:reed"]).unwrap_err().field(), Some("permissions"));
+    // None at all is none, and not all of them.
+    let nobody = Caller::new().permitting([]).unwrap();
+    let calls = engine.json(&nobody);
+    let id = "01890000-0000-7000-8000-00000000dead";
+    let refused = [
+        block_on(calls.evaluate_gate(b"{}")),
+        calls.decide_gate(b"{}").0,
+        block_on(calls.check_ceiling(b"{}")),
+        block_on(calls.record(b"{}")),
+        block_on(calls.get(id)),
+        block_on(calls.chain(id, 1)),
+        block_on(calls.query(&Query::new())),
+    ];
+    assert!(refused.iter().all(|answer| answer.status == 403), "{refused:?}");
 }
 
 #[test]
@@ -274,13 +288,27 @@ fn an_import_names_each_refusal_in_its_place() {
     let agents = json!({ "agents": [
         { "id": "n1", "tier": "BASIC" }, { "id": "agent_001" }, { "id": "n2", "teir": "BASIC" }, 7,
         { "id": "n3", "parent": "n1", "creation": "CLONED" },
+        { "id": "n4", "creator": "ops" }, { "id": "n5", "score": null },
     ] });
-    let answer = call(&engine, &caller, "agents.import", json!({}), &agents.to_string());
+    // A name that is there twice, as text.
+    let agents =
+        agents.to_string().replacen("[{", "[{\"id\":\"t\",\"tier\":\"BASIC\",\"tier\":\"TRUSTED\"},{", 1);
+    let answer = call(&engine, &caller, "agents.import", json!({}), &agents);
     let imported = body(&answer);
-    assert_eq!((answer.status, &imported["registered"], &imported["refused"]), (200, &json!(2), &json!(3)));
-    let codes: Vec<&Value> = (0..5).map(|n| &imported["outcomes"][n]["error"]["code"]).collect();
+    assert_eq!((answer.status, &imported["registered"], &imported["refused"]), (200, &json!(2), &json!(6)));
+    let codes: Vec<&Value> = (1..6).map(|n| &imported["outcomes"][n]["error"]["code"]).collect();
     assert_eq!(json!(codes), json!([null, "P6_CONFLICT", "P6_INVALID_REQUEST", "P6_INVALID_REQUEST", null]));
-    assert_eq!(imported["outcomes"][4]["agent"]["family"], "n1");
+    assert_eq!(imported["outcomes"][5]["agent"]["family"], "n1");
+    let fields: Vec<&Value> =
+        [0, 3, 6, 7].map(|n: usize| &imported["outcomes"][n]["error"]["details"]["field"]).into();
+    assert_eq!(json!(fields), json!(["tier", "teir", "creator", "score"]));
+    // As large as the row says, and no larger.
+    let many: Vec<Value> =
+        (0..9000).map(|n| json!({ "id": format!("many_{n}"), "attestations": ["x".repeat(60)] })).collect();
+    let answer = call(&engine, &caller, "agents.import", json!({}), &json!({ "agents": many }).to_string());
+    assert_eq!((answer.status, &body(&answer)["registered"]), (200, &json!(9000)));
+    let larger = format!("{{\"agents\":[{}]}}", " ".repeat(1024 * 1024));
+    assert_eq!(call(&engine, &caller, "agents.import", json!({}), &larger).status, 400);
     let listed = call(&engine, &caller, "agents.list", json!({ "family": "n1", "total": true }), "");
     assert_eq!(body(&listed)["total"], 2);
     assert_eq!(call(&engine, &caller, "agents.count", json!({ "family": "n1" }), "").body, "2");
@@ -336,7 +364,7 @@ fn reads_know_organizations_internal_types_and_what_never_changes() {
 #[test]
 fn the_policy_is_read_and_put() {
     let engine = engine();
-    let (own, named) = (Caller::new(), Caller::new().named("ops").unwrap());
+    let (own, named) = (Caller::new().fleet_wide(), Caller::new().fleet_wide().named("ops").unwrap());
     let before = body(&call(&engine, &own, "policy.get", json!({}), ""));
     let document = include_str!("../src/policy/presets/t0-t7.yaml");
     assert_eq!(body(&call(&engine, &own, "policy.put", json!({}), document))["details"]["field"], "caller");
@@ -344,7 +372,13 @@ fn the_policy_is_read_and_put() {
     let put = call(&engine, &named, "policy.put", json!({}), document);
     assert_eq!((put.status, &body(&put)["leafIndex"]), (200, &json!(4)), "{}", put.body);
     assert_ne!(body(&call(&engine, &own, "policy.get", json!({}), ""))["hash"], before["hash"]);
-    let versions = body(&call(&engine, &own, "policy.versions", json!({ "limit": 5 }), ""));
+    let versions = body(&call(&engine, &own, "policy.versions", json!({ "pageSize": 5 }), ""));
+    // One organization does not change the policy of all, whatever it may do else.
+    let tenant = Caller::new().named("acme").unwrap();
+    assert_eq!(call(&engine, &tenant, "policy.put", json!({}), document).status, 403);
+    let calls = engine.json(&named).if_match("\"1\"");
+    let unheeded = block_on(calls.call("policy.put", b"", document.as_bytes()));
+    assert_eq!((unheeded.status, &body(&unheeded)["details"]["field"]), (400, &json!("If-Match")));
     let numbers: Vec<&Value> =
         versions.as_array().unwrap().iter().map(|version| &version["version"]).collect();
     assert_eq!(json!(numbers), json!([2, 1]));
@@ -385,7 +419,7 @@ fn subscriptions_give_item_by_item_what_calls_list_and_what_is_committed() {
         |name: &str, parameters: &[u8]| block_on(calls.subscribe(name, parameters)).err().unwrap().kind();
     assert_eq!(refused("agents.put", b""), ErrorKind::NotFound);
     assert_eq!(refused("agents.list", br#"{"pageSize":1}"#), ErrorKind::InvalidInput);
-    let none = Caller::new().permit("stats:read").unwrap();
+    let none = Caller::new().permitting(["stats:read"]).unwrap();
     let refused = block_on(engine.json(&none).subscribe("agents.list", b"")).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
     // A follower that waits hears that the engine is closed.

@@ -45,12 +45,15 @@ use crate::storage::{Change, DocumentChange, Relay, Shard, Store};
 #[derive(Clone)]
 pub struct Engine(pub(super) Arc<Inner>);
 
+/// Threads by names.
+pub(super) type Workers = Vec<(String, Arc<Worker>)>;
+
 pub(super) struct Inner {
     // The fields are dropped in this order: leases go back, the writer ends, then the store closes.
     pub(super) ceilings: Option<ceilings::State>,
     /// The threads that follow the log or give signs of life; they end with the engine.
     /// By names, of which no two that run are the same; `None` once the engine is closed.
-    pub(super) workers: Mutex<Option<Vec<(String, Arc<Worker>)>>>,
+    pub(super) workers: Mutex<Option<Workers>>,
     /// Tells that the log may have grown.
     pub(super) news: Arc<News>,
     pub(super) sequencer: Arc<Sequencer>,

@@ -32,6 +32,9 @@ impl JsonCalls<'_> {
     async fn try_call(&self, name: &str, parameters: &[u8], body: &[u8]) -> Result<Answer> {
         let call = find(name)?;
         self.caller.check(call.permission)?;
+        if self.if_match.is_some() && !call.if_match {
+            return Err(Error::invalid("If-Match", "is given, and this call does not take it"));
+        }
         let values = Values::read(call.parameters, parameters)?;
         if body.len() > call.max_body {
             let issue = match call.max_body {

@@ -170,6 +170,7 @@ impl<'a> JsonCalls<'a> {
     }
 
     pub(super) async fn try_get(&self, id: &str) -> Result<Answer> {
+        self.caller.check(Permission::ReadProvenance)?;
         let record = self.log().get(parse_id(id)?).await?;
         if !self.sees(&record) {
             return Err(missing(record.id()));
@@ -179,6 +180,7 @@ impl<'a> JsonCalls<'a> {
 
     /// The id of a record that the caller may see.
     pub(super) async fn visible(&self, id: &str) -> Result<Uuid> {
+        self.caller.check(Permission::ReadProvenance)?;
         let record = self.log().get(parse_id(id)?).await?;
         if self.sees(&record) { Ok(record.id()) } else { Err(missing(record.id())) }
     }
@@ -189,6 +191,7 @@ impl<'a> JsonCalls<'a> {
     }
 
     pub(super) async fn try_chain(&self, id: &str, depth: usize) -> Result<Answer> {
+        self.caller.check(Permission::ReadProvenance)?;
         let mut records = self.log().chain(parse_id(id)?, depth).await?;
         // The chain ends before the first record that the caller may not see.
         let seen = records.iter().take_while(|record| self.sees(record)).count();
@@ -207,6 +210,7 @@ impl<'a> JsonCalls<'a> {
     }
 
     pub(super) async fn try_query(&self, query: &Query) -> Result<Answer> {
+        self.caller.check(Permission::ReadProvenance)?;
         let mut page = self.log().query(query).await?;
         page.records.retain(|record| self.sees(record));
         // Where many records in a row are not for this caller, the pages behind them are read.

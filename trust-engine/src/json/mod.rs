@@ -91,14 +91,16 @@ impl Caller {
         self
     }
 
-    /// Allows a permission; a caller for which none is named has them all.
+    /// Allows these permissions and no others; a caller for which this is not called has them all.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a word that is no permission.
-    pub fn permit(mut self, permission: &str) -> Result<Self> {
-        let known = Permission::parse(permission)
-            .ok_or_else(|| Error::invalid("permission", format!("{permission:?} is not one")))?;
-        self.permissions.get_or_insert_default().insert(known);
+    pub fn permitting<'a>(mut self, permissions: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let parse = |word: &str| {
+            let unknown = || Error::invalid("permissions", format!("have {word:?}, which is none"));
+            Permission::parse(word).ok_or_else(unknown)
+        };
+        self.permissions = Some(permissions.into_iter().map(parse).collect::<Result<_>>()?);
         Ok(self)
     }
 

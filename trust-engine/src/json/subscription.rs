@@ -12,6 +12,7 @@ use super::{Caller, table};
 use crate::engine::{AgentQuery, Engine, Followed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Query;
+use crate::provenance::Record;
 
 /// A stream that can be subscribed to.
 struct Stream {
@@ -94,6 +95,16 @@ impl Subscription {
         Ok(self.items.pop_front())
     }
 
+    /// The next item, if it is there already.
+    pub fn pop(&mut self) -> Option<String> {
+        self.items.pop_front()
+    }
+
+    /// Whether the stream waits for commits, and never ends.
+    pub fn follows(&self) -> bool {
+        matches!(self.source, Source::Follow { .. })
+    }
+
     /// Reads the next page. `false` at the end.
     async fn fetch(&mut self) -> Result<bool> {
         let Self { engine, caller, source, items } = self;
@@ -102,21 +113,14 @@ impl Subscription {
             Source::Records { ended: true, .. } | Source::Agents { ended: true, .. } => return Ok(false),
             Source::Records { query, ended } => {
                 let page = calls.log().query(query).await?;
-                let seen = page.records.iter().filter(|record| calls.sees(record));
-                for record in seen {
-                    items.push_back(text(&RecordAnswer::of(record)?));
-                }
+                items.extend(seen(&calls, &page.records)?);
                 match page.next {
                     Some(next) => *query = query.clone().after(next),
                     None => *ended = true,
                 }
             }
             Source::Follow { query, followed } => {
-                for record in followed.next(query, caller.scope()).await? {
-                    if calls.sees(&record) {
-                        items.push_back(text(&RecordAnswer::of(&record)?));
-                    }
-                }
+                items.extend(seen(&calls, &followed.next(query, caller.scope()).await?)?);
             }
             Source::Agents { query, ended } => {
                 let page = engine.agents().of(caller.organization.clone()).list(query).await?;
@@ -129,6 +133,12 @@ impl Subscription {
         }
         Ok(true)
     }
+}
+
+/// The records that a caller sees, all of them or an error.
+fn seen(calls: &JsonCalls<'_>, records: &[Record]) -> Result<Vec<String>> {
+    let seen = records.iter().filter(|record| calls.sees(record));
+    seen.map(|record| Ok(text(&RecordAnswer::of(record)?))).collect()
 }
 
 fn text(item: &impl serde::Serialize) -> String {

@@ -28,7 +28,10 @@ pub(crate) fn start(
         // No failure is fatal: a store that is down is asked again by the next sign, and a shard that was lost is
         // noticed by the next commit, which claims another if it may.
         let signed = block_on(store.renew(sequencer.shard(), owner, time));
-        if let (Ok(Some(by_the_store)), true) = (signed, clock.is_real()) {
+        // A store without a clock gives the time back.
+        if let (Ok(Some(by_the_store)), true) = (signed, clock.is_real())
+            && by_the_store != time
+        {
             sequencer.compare_clock(clock.now(), by_the_store);
         }
         false

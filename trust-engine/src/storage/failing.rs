@@ -108,6 +108,10 @@ impl Store for FailingStore {
         "failing"
     }
 
+    fn refuses_taken_ids(&self) -> bool {
+        self.inner.refuses_taken_ids()
+    }
+
     async fn claim(&self, shard: Shard, owner: Uuid) -> Result<Head> {
         self.may_claim()?;
         self.inner.claim(shard, owner).await

@@ -33,6 +33,12 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
+    /// Whether a commit says [`Committed::Duplicate`] for every id that its organization has, in any shard, so that ids that
+    /// are hardly ever there need not be looked up first.
+    fn refuses_taken_ids(&self) -> bool {
+        false
+    }
+
     /// A copy to search instead, which may be behind; `None` if there is none.
     fn replica(&self) -> Option<&dyn Store> {
         None

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 use crate::engine::{AgentQuery, Agents};
@@ -54,7 +55,7 @@ pub(in crate::json) async fn get(calls: JsonCalls<'_>, values: Values, _: &[u8])
 }
 
 pub(in crate::json) async fn register(calls: JsonCalls<'_>, _: Values, text: &[u8]) -> Result<Answer> {
-    let agent = by_caller(&calls, body::read::<NewAgent>(text)?);
+    let agent = by_caller(&calls, body::read::<NewAgent>(text)?)?;
     Ok(tagged(201, &of(&calls).register(agent).await?.agent))
 }
 
@@ -104,7 +105,7 @@ pub(in crate::json) async fn put(calls: JsonCalls<'_>, values: Values, text: &[u
             Ok(tagged(200, &agents.change(id, change).await?.agent))
         }
         (Err(error), Expected::Any) if error.kind() == ErrorKind::NotFound => {
-            let agent = by_caller(&calls, body.into_new(id));
+            let agent = by_caller(&calls, body.into_new(id))?;
             Ok(tagged(201, &agents.register(agent).await?.agent))
         }
         (Err(error), _) if error.kind() == ErrorKind::NotFound => {
@@ -202,7 +203,7 @@ impl PutBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ImportBody {
-    agents: Vec<Value>,
+    agents: Vec<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -215,18 +216,16 @@ struct ImportAnswer {
 
 /// Registers many agents; one that is refused costs no other.
 pub(in crate::json) async fn import(calls: JsonCalls<'_>, _: Values, text: &[u8]) -> Result<Answer> {
-    let ImportBody { agents } = body::read(text)?;
+    // The row bounds it.
+    let ImportBody { agents } = body::read_as("body", text)?;
     if agents.len() > MAX_IMPORTED {
         let issue = format!("are {}; at most {MAX_IMPORTED} are allowed", agents.len());
         return Err(Error::invalid("agents", issue));
     }
-    let read = |(place, agent): (usize, Value)| match agent {
-        Value::Object(_) => serde_json::from_value::<NewAgent>(agent)
-            .map(|agent| by_caller(&calls, agent))
-            .map_err(|error| Error::invalid("agents", format!("[{place}]: {error}"))),
-        _ => Err(Error::invalid("agents", format!("[{place}]: is no object"))),
+    let read = |agent: Box<RawValue>| {
+        body::read_as("agent", agent.get().as_bytes()).and_then(|agent| by_caller(&calls, agent))
     };
-    let read: Vec<Result<NewAgent>> = agents.into_iter().enumerate().map(read).collect();
+    let read: Vec<Result<NewAgent>> = agents.into_iter().map(read).collect();
     let whole = read.iter().filter_map(|agent| agent.as_ref().ok().cloned()).collect();
     let mut imported = of(&calls).import(whole).await.into_iter();
     let lost = || Err(Error::new(ErrorKind::Closed, "the agent was not registered"));
@@ -245,11 +244,14 @@ fn of<'a>(calls: &JsonCalls<'a>) -> Agents<'a> {
     calls.engine.agents().of(calls.caller.organization.clone())
 }
 
-/// A caller with a name is recorded as the one that registered the agent, and nothing that the body says.
-fn by_caller(calls: &JsonCalls<'_>, agent: NewAgent) -> NewAgent {
+/// A caller with a name is recorded as the one that registered the agent, and registers it in nobody else's name.
+fn by_caller(calls: &JsonCalls<'_>, agent: NewAgent) -> Result<NewAgent> {
     match &calls.caller.name {
-        Some(name) => agent.registered_by(name.as_str()),
-        None => agent,
+        Some(name) => {
+            agent.check_unsigned()?;
+            Ok(agent.registered_by(name.as_str()))
+        }
+        None => Ok(agent),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::answer::Answer;
 use crate::json::calls::JsonCalls;
 use crate::json::parameters::Values;
@@ -36,7 +36,7 @@ pub(in crate::json) async fn get(calls: JsonCalls<'_>, _: Values, _: &[u8]) -> R
 }
 
 pub(in crate::json) async fn versions(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
-    let limit = values.whole("limit").unwrap_or(PAGE);
+    let limit = values.whole("pageSize").unwrap_or(PAGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let versions = calls.engine.policy().history(values.whole("below"), limit).await?;
     let rows = versions.iter().map(|of| Version {
@@ -48,8 +48,12 @@ pub(in crate::json) async fn versions(calls: JsonCalls<'_>, values: Values, _: &
     Ok(Answer::new(200, &rows.collect::<Vec<_>>()))
 }
 
-/// The body is the document, in YAML or JSON.
+/// The body is the document, in YAML or JSON. There is one policy for all organizations.
 pub(in crate::json) async fn put(calls: JsonCalls<'_>, _: Values, text: &[u8]) -> Result<Answer> {
+    if !calls.caller.fleet_wide {
+        let issue = "the policy is that of every organization: the caller lacks the permission fleet";
+        return Err(Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet"));
+    }
     let text = std::str::from_utf8(text).map_err(|_| Error::invalid("body", "is not UTF-8"))?;
     let document = PolicyDocument::parse(text)?;
     let actor =

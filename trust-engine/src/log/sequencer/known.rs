@@ -12,8 +12,12 @@ use crate::provenance::{Hash, Payload, Receipt, SignedCheckpoint};
 use crate::storage::{DecodedRecord, Store};
 
 /// Answers the submissions whose record is in the log already or whose id is taken, joins those that repeat one
-/// another, and gives the rest. A look-up that fails is the answer to that submission, and no obstacle to the others.
-pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>) -> Vec<Submission> {
+/// another, and gives the rest. The store is asked about those that `asks` says. A look-up that fails is the answer to that submission, and no obstacle to the others.
+pub(super) async fn without_known(
+    store: &dyn Store,
+    mut batch: Vec<Submission>,
+    asks: fn(&Submission) -> bool,
+) -> Vec<Submission> {
     // A submission without a draft only asks for a commit.
     batch.retain(|submission| !submission.drafts.is_empty());
     if !batch.iter().any(Submission::is_looked_up) {
@@ -40,6 +44,11 @@ pub(super) async fn without_known(store: &dyn Store, mut batch: Vec<Submission>)
                 Some(other) if is_same(other, draft) => twin.join(submission),
                 _ => submission.answer(&Err(taken(id))),
             }
+            continue;
+        }
+        if !asks(&submission) {
+            first.insert(key, rest.len());
+            rest.push(submission);
             continue;
         }
         match known(store, draft).await {

@@ -105,6 +105,12 @@ impl Submission {
         self.drafts.iter().any(|draft| draft.id_origin != IdOrigin::New)
     }
 
+    /// Whether a caller chose an id. An id that was derived is hardly ever there already, so a store that says when one is
+    /// need not be asked first.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.drafts.iter().any(|draft| draft.id_origin == IdOrigin::Caller)
+    }
+
     /// Answers the callers of `other`, a repetition of this submission, together with those of this one.
     pub(super) fn join(&mut self, other: Self) {
         self.joined.push(other.done);

@@ -179,7 +179,12 @@ impl Writer {
             WriterState::SetBack => return answer_all(batch, &Err(set_back())),
             WriterState::Up | WriterState::Down => {}
         }
-        let mut batch = self.without_known(batch);
+        let asks = if self.settings.store.refuses_taken_ids() {
+            Submission::is_chosen
+        } else {
+            Submission::is_looked_up
+        };
+        let mut batch = self.without_known(batch, asks);
         loop {
             self.unrecorded.merge(std::mem::take(&mut *self.shared.unrecorded.lock()));
             let gaps = self.gap.drafts(&self.settings, self.settings.clock.now());
@@ -226,7 +231,7 @@ impl Writer {
                 }
                 Ok(Committed::Duplicate) => {
                     let before = batch.len();
-                    batch = self.without_known(batch);
+                    batch = self.without_known(batch, Submission::is_looked_up);
                     if batch.len() == before {
                         // The id is one that this engine made and another caller has learnt of: only its record is lost.
                         batch = self.without_taken(batch);
@@ -253,8 +258,8 @@ impl Writer {
         }
     }
 
-    fn without_known(&self, batch: Vec<Submission>) -> Vec<Submission> {
-        block_on(without_known(&*self.settings.store, batch))
+    fn without_known(&self, batch: Vec<Submission>, asks: fn(&Submission) -> bool) -> Vec<Submission> {
+        block_on(without_known(&*self.settings.store, batch, asks))
     }
 
     /// Refuses the submissions of which an id is taken, and gives the rest.

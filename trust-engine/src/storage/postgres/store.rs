@@ -32,6 +32,10 @@ impl Store for PostgresStore {
         "postgres"
     }
 
+    fn refuses_taken_ids(&self) -> bool {
+        true
+    }
+
     fn replica(&self) -> Option<&dyn Store> {
         self.replica.as_deref().map(|replica| replica as &dyn Store)
     }
