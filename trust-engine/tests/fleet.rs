@@ -403,3 +403,35 @@ fn searches_go_to_the_replica_and_what_decides_does_not() {
     drop(reader);
     sql(&format!("drop database {behind} with (force)"));
 }
+
+/// A batch of 1,024 submissions, of which one changes an agent that another engine has changed since it was read.
+#[test]
+fn of_a_thousand_submissions_of_one_batch_only_the_conflicting_one_is_lost() {
+    let schema = Schema::new();
+    let other = Engine::open(schema.options()).unwrap();
+    other.agents().register(NewAgent::new("contended")).unwrap();
+    let (inner, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    let store = Arc::new(FailingStore::new(inner));
+    let options = trust_engine::Options::store(store.clone()).signer(support::signer());
+    let options = options.deployment("test.example.com/fleet").linger(Duration::from_millis(300));
+    let engine = Engine::open(options).unwrap();
+    let before = engine.stats(trust_engine::TimeRange::All, None).unwrap().provenance.commits;
+    let agents: Vec<NewAgent> = (0..1023).map(|n| NewAgent::new(format!("a{n}"))).collect();
+    let (outcomes, conflicting) = std::thread::scope(|scope| {
+        let import = scope.spawn(|| engine.agents().import(agents));
+        let change = scope.spawn(|| {
+            // Between the reading of the agent and the commit.
+            let other = other.clone();
+            store.on_document_read(move || {
+                drop(other.agents().change("contended", AgentChange::of_current().score(1)))
+            });
+            engine.agents().change("contended", AgentChange::of_current().score(2))
+        });
+        (import.join().unwrap(), change.join().unwrap())
+    });
+    assert!(outcomes.iter().all(Result::is_ok), "{:?}", outcomes.iter().find(|outcome| outcome.is_err()));
+    assert_eq!(conflicting.unwrap_err().kind(), ErrorKind::Conflict);
+    let commits = engine.stats(trust_engine::TimeRange::All, None).unwrap().provenance.commits - before;
+    assert!(commits < 100, "{commits} commits");
+    assert_eq!(other.agents().count(&trust_engine::AgentQuery::new()).unwrap(), 1024);
+}

@@ -452,3 +452,14 @@ fn options_are_read_from_json_and_each_mistake_is_named() {
         assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)), "{text}: {error}");
     }
 }
+
+#[test]
+fn the_page_of_calls_has_every_row() {
+    let page = include_str!("../../docs/calls.md");
+    for call in CALLS {
+        let route = call.route.map_or("–".into(), |Route { method, path }| format!("`{method} {path}`"));
+        let row = format!("| `{}` | {route} | `{}` |", call.name, call.permission.as_str());
+        assert!(page.contains(&row), "{row}");
+    }
+    assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), CALLS.len());
+}

@@ -80,3 +80,57 @@ impl Engine {
         Ok(Parent { id, leaf: Hash::leaf(&found.ok_or_else(lost)?.bytes) })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::engine::Options;
+    use crate::ids::OrganizationId;
+    use crate::storage::{DocumentKind, Tag};
+
+    #[test]
+    fn a_document_is_made_changed_removed_and_made_anew_and_the_log_verifies() {
+        let engine = block_on(Engine::open(Options::memory())).unwrap();
+        let organization = OrganizationId::parse("acme").unwrap();
+        let key = |id: &str| DocumentKey {
+            kind: DocumentKind::Deployment,
+            organization: organization.clone(),
+            id: id.to_owned(),
+        };
+        let read = |id: &str| block_on(engine.0.store.document(&key(id))).unwrap();
+        let change = |id: &str, body: Option<&str>| {
+            let after = body.map(|body| NewVersion {
+                body: body.to_owned(),
+                tags: vec![Tag::new("of", "test")],
+                due: Some(Timestamp::from_micros(7)),
+            });
+            block_on(engine.change_state(key(id), read(id).as_ref(), after, Some("ann"))).unwrap()
+        };
+        let is_clean = || {
+            let reports = block_on(engine.log().verify_all()).unwrap();
+            reports.iter().all(crate::log::Report::is_clean)
+        };
+        for body in [Some("1"), Some("2"), None, Some("3"), None, Some("4"), Some("5")] {
+            change("a", body);
+            change("b", body);
+            assert!(is_clean(), "after {body:?}");
+        }
+        let document = read("a").unwrap();
+        assert_eq!((document.version, document.body.as_str()), (2, "5"));
+        change("a", None);
+        assert!(is_clean() && read("a").is_none());
+        // Each record names the one before it, and the first of a line none.
+        let line =
+            block_on(engine.log().of(organization.clone()).chain(read("b").unwrap().record, 9)).unwrap();
+        assert_eq!(line.len(), 2);
+        // Two who change one version: one of them is refused.
+        let before = read("b");
+        change("b", Some("6"));
+        let late = block_on(engine.change_state(key("b"), before.as_ref(), None, None)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Conflict);
+    }
+}
