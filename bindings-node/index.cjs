@@ -77,7 +77,7 @@ const ITEMS_PER_TURN = 100
 class Stream {
   #native
   #waiting
-  #begun
+  #begun = false
   #last = Promise.resolve()
   #items = 0
   #ended = false
@@ -102,7 +102,10 @@ class Stream {
   async #next() {
     if (this.#ended) return { done: true, value: undefined }
     try {
-      await (this.#begun ??= this.#waiting.call((slot) => this.#native.begin(slot)))
+      if (!this.#begun) {
+        await this.#waiting.call((slot) => this.#native.begin(slot))
+        this.#begun = true
+      }
       if (++this.#items % ITEMS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
       const item = await this.#waiting.call((slot) => this.#native.next(slot))
       if (item !== '') return { done: false, value: item }

@@ -94,25 +94,26 @@ impl NativeSubscription {
         let on_a_thread = self.searches.are_local() && !subscription.follows();
         let searches = Rc::clone(&self.searches);
         let (end, ended) = oneshot::channel();
-        state.end.replace(Some(end));
         self.tasks.start(slot, async move {
-            let read = async {
-                if on_a_thread {
-                    let read = move || (block_on(subscription.next()), subscription);
-                    searches.run(read).await
-                } else {
-                    Ok((subscription.next().await, subscription))
+            let (next, subscription): (Result<Option<String>>, Subscription) = if on_a_thread {
+                // It is one page, and its thread holds the engine: so its end is waited for.
+                let read = move || (block_on(subscription.next()), subscription);
+                match searches.run(read).await {
+                    Ok(read) => read,
+                    Err(error) => return failed(error),
+                }
+            } else {
+                state.end.replace(Some(end));
+                let read = Box::pin(async move { (subscription.next().await, subscription) });
+                match select(read, ended).await {
+                    Either::Left((read, _)) => read,
+                    Either::Right(_) => return Value::A(String::new()),
                 }
             };
-            let (next, subscription): (Result<Option<String>>, Subscription) =
-                match select(Box::pin(read), ended).await {
-                    Either::Left((Ok(read), _)) => read,
-                    Either::Left((Err(error), _)) => return failed(error),
-                    Either::Right(_) => return Value::A(String::new()),
-                };
-            if !state.ended.get() {
-                state.subscription.replace(Some(subscription));
+            if state.ended.get() {
+                return Value::A(String::new());
             }
+            state.subscription.replace(Some(subscription));
             match next {
                 Ok(item) => Value::A(item.unwrap_or_default()),
                 Err(error) => failed(error),

@@ -349,6 +349,11 @@ fn a_store_is_copied_into_postgresql_with_its_checkpoints() {
     assert!(json["entries"].as_u64().unwrap() > 400 && json["counters"].as_u64().unwrap() > 0, "{json}");
     let (code, json) = copy();
     assert!(code == 2 && json["error"].as_str().unwrap().contains("not empty"), "{json}");
+    // Neither what was copied nor a backup is copied into another store, which would sign the same shard.
+    let again = support::Schema::new();
+    let arguments = ["copy", "--store", text(&store), "--to", &support::url(), "--schema", &again.0];
+    let (code, json) = run(&arguments);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("only to be read"), "{json}");
     // The old store would sign the same shard: it is only to be read from now on.
     assert_eq!(run(&["log", "verify", text(&store)]).0, 0);
     let (code, json) = run(&["gate", "--store", text(&store), "--agent", "a", "--role", "READER"]);

@@ -38,8 +38,9 @@ impl Engine {
         let Some(workers) = workers.as_mut() else {
             return Err(Error::new(ErrorKind::Closed, "the engine was closed").during("follow"));
         };
-        workers.retain(|(_, worker)| !worker.is_stopped());
-        if workers.iter().any(|(running, _)| *running == name) {
+        // One that was told to stop may still run; the closing of the engine waits for it.
+        workers.retain(|(_, worker)| !worker.has_ended());
+        if workers.iter().any(|(running, worker)| *running == name && !worker.is_stopped()) {
             let issue = format!("a follower {} runs on this engine already", fold.name());
             return Err(Error::new(ErrorKind::Conflict, issue).during("follow"));
         }

@@ -49,7 +49,7 @@ impl Followed {
             if !records.is_empty() {
                 return Ok(records);
             }
-            if closed {
+            if closed && !page.more {
                 return Err(Error::new(ErrorKind::Closed, "the engine was closed"));
             }
             if !page.more {

@@ -171,7 +171,7 @@ impl Log<'_> {
             None => whole,
         };
         let (found, rest) =
-            scan_all(store, &search.filter, ranges, search.newest_first, search.limit).await?;
+            scan_all(store, &search.filter, ranges, search.newest_first, search.limit.into()).await?;
         let records = self.engine.0.checkpoints.complete(store, found).await?;
         Ok(Page { records, next: search.cursor(rest)? })
     }

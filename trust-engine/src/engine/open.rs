@@ -67,6 +67,9 @@ impl Engine {
             linger: options.linger,
         };
         let sequencer = Arc::new(Sequencer::open(settings).await?);
+        if store.is_shared() {
+            sign_of_life::compare_clocks(&*store, &sequencer, &*options.clock, owner).await;
+        }
         let stored = recorded_policy(&*store).await?;
         let (version, in_force) = match &stored {
             Some(stored) => (stored.version, compile_stored(stored)?),

@@ -2,6 +2,7 @@
 //! it. Every checkpoint is computed again on the way, so a damaged log is not copied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -43,9 +44,10 @@ pub async fn copy(
     if !to.heads().await?.is_empty() || !to.all_documents(None, 1).await?.is_empty() {
         return Err(Error::new(ErrorKind::Foreign, "the store to copy into is not empty"));
     }
+    // Nobody else writes the source, and it may be written: a backup, or one that was copied already, is refused.
+    from.claim_free(owner, Duration::ZERO).await?;
     let heads = from.heads().await?;
-    let (first, last) =
-        (heads.first().map_or(0, |head| head.shard), heads.last().map_or(0, |head| head.shard));
+    let last = heads.last().map_or(0, |head| head.shard);
     let mut copied = Copied { shards: heads.len() as u64, ..Copied::default() };
     let mut writers = Vec::new();
     let total = heads.iter().map(|head| head.size).sum();
@@ -54,18 +56,19 @@ pub async fn copy(
         if (empty.size, empty.epoch) != (0, 1) {
             return Err(claimed());
         }
-        let mut writer = Writer { to, head: empty, frontier: Frontier::default() };
-        if head.shard == first {
-            // No engine is of this deployment, so none opens a copy that was cut off.
-            writer.commit_change(None, Some(unfinished())).await?;
-        }
+        writers.push(Writer { to, head: empty, frontier: Frontier::default() });
+    }
+    if let Some(writer) = writers.first_mut() {
+        // No engine is of this deployment, so none opens a copy that was cut off.
+        writer.commit_change(None, Some(unfinished())).await?;
+    }
+    for (writer, head) in writers.iter_mut().zip(&heads) {
         writer.copy_log(from, head, &mut |entries| progress(copied.entries + entries, total)).await?;
         copied.entries += head.size;
         // The last one carries what is no log, and is sealed when that is done.
         if head.sealed && head.shard != last && !to.seal(head.shard, writer.head.epoch).await? {
             return Err(claimed());
         }
-        writers.push(writer);
     }
     copied.counters = copy_counters(from_counters, to_counters).await?;
     copy_followers(from, to, owner).await?;
@@ -213,8 +216,8 @@ async fn copy_counters(from: &dyn CounterStore, to: &dyn CounterStore) -> Result
 
 async fn copy_followers(from: &dyn Store, to: &dyn Store, owner: Uuid) -> Result<()> {
     for follower in from.followers().await? {
-        let ours = from.claim_follower(&follower, owner, std::time::Duration::ZERO).await?;
-        let theirs = to.claim_follower(&follower, owner, std::time::Duration::ZERO).await?;
+        let ours = from.claim_follower(&follower, owner, Duration::ZERO).await?;
+        let theirs = to.claim_follower(&follower, owner, Duration::ZERO).await?;
         let (Some((_, position)), Some((claim, _))) = (ours, theirs) else { return Err(claimed()) };
         let mut after = None;
         loop {

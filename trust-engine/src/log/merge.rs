@@ -8,6 +8,19 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::storage::{DecodedRecord, Filter, Scan, Scanned, Shard, ShardRange, Store};
 
+/// Most records of a page, and most that are read from each shard at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) all: usize,
+    pub(crate) each: usize,
+}
+
+impl From<usize> for Limit {
+    fn from(all: usize) -> Self {
+        Self { all, each: all }
+    }
+}
+
 /// Searches parts of several shards. Gives the records in the order of (time, shard, index), and the parts that are
 /// left.
 pub(crate) async fn scan_all(
@@ -15,9 +28,9 @@ pub(crate) async fn scan_all(
     filter: &Filter,
     ranges: Vec<ShardRange>,
     newest_first: bool,
-    limit: usize,
+    limit: Limit,
 ) -> Result<(Vec<DecodedRecord>, Vec<ShardRange>)> {
-    let scan = |range| Scan { filter: filter.clone(), range, newest_first, limit };
+    let scan = |range| Scan { filter: filter.clone(), range, newest_first, limit: limit.each };
     let scans: Vec<Scan> = ranges.into_iter().map(scan).collect();
     // All shards are searched at the same time: on a remote store each search is a round trip.
     let found = try_join_all(scans.iter().map(|scan| store.scan(scan))).await?;
@@ -29,7 +42,7 @@ pub(crate) async fn scan_all(
     let mut streams: Vec<Stream> = scans.iter().zip(found).map(stream).collect();
     let mut records = Vec::new();
     // A stream whose next record is not known yet may hold the record that comes next.
-    while records.len() < limit && !streams.iter().any(Stream::is_starved) {
+    while records.len() < limit.all && !streams.iter().any(Stream::is_starved) {
         let order = |a: &&mut Stream, b: &&mut Stream| {
             let order = a.next_key().cmp(&b.next_key());
             if newest_first { order.reverse() } else { order }

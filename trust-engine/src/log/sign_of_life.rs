@@ -10,12 +10,24 @@ use uuid::Uuid;
 
 use super::sequencer::Sequencer;
 use super::worker::Worker;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
 use crate::storage::Store;
 
 /// Time between two signs.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Compares the clocks, before anything is stamped: a time that is too late cannot be taken back.
+pub(crate) async fn compare_clocks(store: &dyn Store, sequencer: &Sequencer, clock: &dyn Clock, owner: Uuid) {
+    let nothing = Timestamp::default();
+    // No failure is fatal: the next sign compares again. A store without a clock gives the time back.
+    if let Ok(Some(by_the_store)) = store.renew(sequencer.shard(), owner, nothing).await
+        && clock.is_real()
+        && by_the_store != nothing
+    {
+        sequencer.compare_clock(clock.now(), by_the_store);
+    }
+}
 
 pub(crate) fn start(
     store: Arc<dyn Store>,

@@ -72,6 +72,11 @@ impl Worker {
         self.stopped.load(Ordering::Acquire)
     }
 
+    /// Whether the thread has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_closed()
+    }
+
     /// Lets the thread end, without waiting for it.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);

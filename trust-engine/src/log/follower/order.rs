@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::merge::scan_all;
+use crate::log::merge::{Limit, scan_all};
 use crate::storage::{DecodedRecord, Filter, Head, Shard, ShardRange, Store};
 
 /// The place of a record in the order of all shards.
@@ -53,7 +53,7 @@ impl EventPlace {
 /// The next index of each shard; one that is not named begins at 0.
 pub(crate) type Position = BTreeMap<Shard, u64>;
 
-/// Fewest records of a page.
+/// Fewest records that are read from a shard at a time.
 const LEAST: usize = 16;
 
 /// A page of records in their final order.
@@ -87,9 +87,9 @@ pub(crate) async fn ordered_page(
         .filter(|range| range.start < range.end)
         .collect();
     let mut after: Position = heads.iter().map(|head| (head.shard, head.size)).collect();
-    // Every shard is read to this length, so that many of them together take no more memory than one.
+    // Many shards together take no more memory than a few.
     let each = (limit / ranges.len().max(1)).max(LEAST);
-    let (mut events, rest) = scan_all(store, filter, ranges, false, each).await?;
+    let (mut events, rest) = scan_all(store, filter, ranges, false, Limit { all: limit, each }).await?;
     let more = !rest.is_empty();
     after.extend(rest.into_iter().map(|range| (range.shard, range.start)));
     let cut = events.iter().position(|event| !is_final(&EventPlace::of(event), settled));

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::merge::scan_all;
 use crate::log::recorded::{RecordedVersion, changed_document};
 use crate::provenance::{Entry, Hash, Parent, Payload, RecordType};
-use crate::storage::{Document, Filter, Shard, ShardRange, Store};
+use crate::storage::{Filter, Shard, ShardRange, Store};
 
 /// Documents read at a time.
 const PAGE: usize = 1000;
@@ -36,8 +36,8 @@ pub(super) async fn check_recorded(
         let removed = is_removal
             && match &document {
                 None => true,
-                // Made anew: by a record that is the last one of its own line.
-                Some(document) => is_last_of_line(store, document).await?,
+                // Made anew, by a record of its own. That it is the last one of its line is seen at that record.
+                Some(document) => store.record_by_id(&entry.organization, document.record).await?.is_some(),
             };
         if !removed && !is_followed(store, entry).await? {
             checker.find(
@@ -128,7 +128,7 @@ async fn is_followed(store: &dyn Store, entry: &Entry) -> Result<bool> {
         heads.iter().map(|head| ShardRange { shard: head.shard, start: 0, end: head.size }).collect();
     let parent = Parent { id: entry.id, leaf: Hash::leaf(&entry.to_bytes()) };
     loop {
-        let (found, rest) = scan_all(store, &filter, ranges, false, 16).await?;
+        let (found, rest) = scan_all(store, &filter, ranges, false, 16.into()).await?;
         // What the entry says, and not what an index says of it.
         if found
             .iter()
@@ -140,14 +140,6 @@ async fn is_followed(store: &dyn Store, entry: &Entry) -> Result<bool> {
             return Ok(false);
         }
         ranges = rest;
-    }
-}
-
-/// Whether the record that made a document is there, and no other follows from it.
-async fn is_last_of_line(store: &dyn Store, document: &Document) -> Result<bool> {
-    match store.record_by_id(&document.key.organization, document.record).await? {
-        Some(record) => Ok(!is_followed(store, &record.entry).await?),
-        None => Ok(false),
     }
 }
 

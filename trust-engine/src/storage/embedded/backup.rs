@@ -27,6 +27,8 @@ pub(in crate::storage) enum Purpose {
 pub(super) fn write(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
     let at = |error: Error| error.with("folder", to.display());
     let made = claim_folder(to).map_err(at)?;
+    // Without FORMAT behind it this file says that the folder is not whole. Whoever makes it has the folder.
+    files::create_new(&to.join(UNWRITABLE), b"a backup\n").map_err(at)?;
     let written = fill(source, to, purpose).map_err(at);
     if written.is_err() {
         // What was there before stays: an empty folder.
@@ -60,8 +62,6 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 }
 
 fn fill(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
-    // Without FORMAT behind it this says that the folder is not whole.
-    files::write_durably(&to.join(UNWRITABLE), b"a backup\n", 0o644)?;
     let lock = files::lock(&to.join(LOCK))?;
     files::create_private(&to.join(DATABASE))?;
     let mark = high_water_mark::HighWaterMarkFile::open(&to.join(MARK), true)?;

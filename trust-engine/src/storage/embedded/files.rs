@@ -33,6 +33,20 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> 
     attempt().map_err(|error| from_io(error, path.display()))
 }
 
+/// Makes a file, durably, which must not be there.
+pub(super) fn create_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).open(path);
+    let written = made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    match written {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let issue = format!("{} is there already: somebody else writes here", path.display());
+            Err(Error::new(ErrorKind::Foreign, issue))
+        }
+        Err(error) => Err(from_io(error, path.display())),
+    }
+}
+
 /// Removes a file so that it does not come back after a crash.
 pub(super) fn remove_durably(path: &Path) -> Result<()> {
     std::fs::remove_file(path).map_err(|error| from_io(error, path.display()))?;
