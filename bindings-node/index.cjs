@@ -238,7 +238,7 @@ class Agents {
         const { outcomes: of } = await valueOf(this.#calls, 'agents.import', {}, { body })
         outcomes.push(...of.map((outcome) => (outcome.agent ? outcome : { error: errors.ofBody(outcome.error) })))
       } catch (error) {
-        // What was imported before is told all the same.
+        // The outcomes of earlier batches are told all the same.
         outcomes.push(...Array.from({ length: count }, () => ({ error })))
       }
     }

@@ -1,8 +1,8 @@
-//! What callers may do.
+//! The permissions of callers.
 
 use serde::Serialize;
 
-/// What a caller must be allowed to, to make a call.
+/// A permission that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Permission {

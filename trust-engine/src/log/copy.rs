@@ -44,7 +44,7 @@ pub async fn copy(
     if !to.heads().await?.is_empty() || !to.all_documents(None, 1).await?.is_empty() {
         return Err(Error::new(ErrorKind::Foreign, "the store to copy into is not empty"));
     }
-    // Nobody else writes the source, and it may be written: a backup, or one that was copied already, is refused.
+    // The claim keeps other writers out, and refuses a read-only source: a backup, or one copied already.
     from.claim_free(owner, Duration::ZERO).await?;
     let heads = from.heads().await?;
     let last = heads.last().map_or(0, |head| head.shard);

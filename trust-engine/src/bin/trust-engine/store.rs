@@ -58,7 +58,7 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
     must_be_store(from)?;
     let kept = since.iter().map(|file| read_checkpoint(file)).collect::<Result<Vec<_>, _>>()?;
     let key = verifier_key(from, key.as_deref())?;
-    // What is verified and what is copied are one snapshot of one open store.
+    // Verification and copy read one snapshot of one open store.
     let backup = storage::embedded(from)?;
     let reports = verify_all(&*backup, &key, &kept)?;
     if let Some(damaged) = reports.iter().find(|report| !report.is_clean()) {

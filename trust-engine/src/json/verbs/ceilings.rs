@@ -37,7 +37,7 @@ pub(in crate::json) async fn usage(calls: JsonCalls<'_>, values: Values, _: &[u8
     let usage = calls.engine.quotas().of(calls.caller.organization.clone()).usage(agent_id).await?;
     let wanted =
         |row: &&CeilingUsage| values.text("resourceType").is_none_or(|resource| resource == row.resource);
-    // What all organizations use together is for those who see them all, and for the host itself.
+    // The use of all organizations together is shown to callers who see them all, and to the host itself.
     let all = calls.caller.fleet_wide || calls.caller.permissions.is_none();
     let visible = |row: &&CeilingUsage| all || row.measure.level() != Level::Fleet;
     let rows = usage.iter().filter(wanted).filter(visible).map(|row| Row {

@@ -1,4 +1,4 @@
-//! What the calls of the table do. Each takes the caller's calls, the values of its parameters and the body.
+//! The functions behind the rows of the table. Each takes the caller's calls, the values of its parameters and the body.
 
 pub(super) mod agents;
 pub(super) mod ceilings;

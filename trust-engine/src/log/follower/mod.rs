@@ -1,4 +1,4 @@
-//! What reacts to the log. A follower reads what it missed, so a slow one never slows a commit.
+//! Followers react to the log. A follower reads what it missed, so a slow one never slows a commit.
 //!
 //! A [local](local) follower is in every engine and keeps its caches; an [owned](owned) one runs once per deployment and
 //! turns records into state and effects.
