@@ -1,5 +1,5 @@
-//! The cost of many agents: commits of a thousand changes, lists by tags, counts. Prints one line per measurement, for the
-//! embedded store and, with the feature `postgres`, for PostgreSQL.
+//! The cost of many agents: commits of a thousand changes, bytes written for each, lists by tags, counts. Prints one line per
+//! measurement, for the embedded store and, with the feature `postgres`, for PostgreSQL.
 //!
 //! `TRUST_ENGINE_BENCH_AGENTS` sets how many (1,000,000 by default), `TRUST_ENGINE_BENCH_POSTGRES_URL` the database (by default
 //! `test` on 127.0.0.1).
@@ -31,18 +31,25 @@ fn main() {
     let agents = std::env::var("TRUST_ENGINE_BENCH_AGENTS").ok().and_then(|n| n.parse().ok());
     let agents: u64 = agents.unwrap_or(1_000_000);
     let folder = tempfile::tempdir().unwrap();
-    run("embedded", &*storage::embedded(folder.path()).unwrap(), agents);
+    run("embedded", &*storage::embedded(folder.path()).unwrap(), agents, &bytes_written);
     #[cfg(feature = "postgres")]
     {
         let url = std::env::var("TRUST_ENGINE_BENCH_POSTGRES_URL")
             .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".into());
         let drop = format!("drop schema if exists {SCHEMA} cascade");
-        let psql = || std::process::Command::new("psql").args([&url, "-qc", &drop]).status().unwrap();
-        assert!(psql().success());
+        let psql = |statement: &str| {
+            let output =
+                std::process::Command::new("psql").args([&url, "-qAtc", statement]).output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        psql(&drop);
         let database = storage::Postgres::new(&url).schema(SCHEMA);
         let (store, _) = block_on(storage::postgres(&database)).unwrap();
-        run("postgres", &*store, agents);
-        assert!(psql().success());
+        // The write-ahead log alone; the pages themselves come later, at checkpoints.
+        let wal = || psql("select pg_current_wal_lsn() - '0/0'").trim().parse().unwrap();
+        run("postgres", &*store, agents, &wal);
+        psql(&drop);
     }
 }
 
@@ -73,6 +80,12 @@ fn agent(n: u64, version: u64) -> Document {
     }
 }
 
+/// Bytes that this process has caused to be written to disk.
+fn bytes_written() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
+}
+
 fn commit(store: &dyn Store, head: &Head, changes: Vec<DocumentChange>) -> Duration {
     let (previous, head) = (head.clone(), head.clone());
     let batch =
@@ -86,7 +99,16 @@ fn set(expected: Option<u64>, document: Document) -> DocumentChange {
     DocumentChange { expected, after: After::Document(Box::new(document)) }
 }
 
-fn run(name: &str, store: &dyn Store, agents: u64) {
+fn run(name: &str, store: &dyn Store, agents: u64, bytes_written: &dyn Fn() -> u64) {
+    let amplification = |what: &str, before: u64, documents: u64| {
+        let written = (bytes_written() - before) / documents;
+        let own = agent(1, 1);
+        let own = own.key.id.len()
+            + own.body.len()
+            + own.tags.iter().map(|tag| tag.name.len() + tag.value.len()).sum::<usize>();
+        println!("{name}: {what}: {written} bytes written each, of which {own} are its own");
+    };
+    let before = bytes_written();
     let head = block_on(store.claim(0, Uuid::from_u128(1))).unwrap();
     let started = Instant::now();
     let mut commits = Vec::new();
@@ -96,6 +118,7 @@ fn run(name: &str, store: &dyn Store, agents: u64) {
     }
     println!("{name}: {agents} agents registered in {:.0} s", started.elapsed().as_secs_f64());
     report(name, "commit of 1,000 new agents", commits);
+    amplification("a new agent", before, agents);
     let mut random = 0x2545_F491_4F6C_DD1D_u64;
     let mut pick = move |below: u64| {
         random ^= random << 13;
@@ -149,8 +172,10 @@ fn run(name: &str, store: &dyn Store, agents: u64) {
     }
     let changes =
         |round: u64| (0..BATCH).map(|n| set(Some(round), agent(n * (agents / BATCH), round + 1))).collect();
+    let before = bytes_written();
     let times = (1..=20).map(|round| commit(store, &head, changes(round))).collect();
     report(name, "commit of 1,000 changed agents", times);
+    amplification("a changed agent", before, 20 * BATCH);
 }
 
 fn report(name: &str, what: &str, mut times: Vec<Duration>) {

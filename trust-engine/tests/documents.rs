@@ -280,8 +280,18 @@ fn postgres_holds_what_a_map_would() {
 /// to the end.
 #[test]
 fn tags_that_never_meet_are_passed_over_in_bounded_steps() {
+    never_meet(&*storage::memory());
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn on_postgres_tags_that_never_meet_are_passed_over_in_bounded_steps() {
+    let schema = support::Schema::new();
+    never_meet(&*block_on(storage::postgres(&schema.database())).unwrap().0);
+}
+
+fn never_meet(store: &dyn Store) {
     const MANY: u64 = 130_000;
-    let store = storage::memory();
     let head = block_on(store.claim(0, Uuid::from_u128(1))).unwrap();
     let organization = OrganizationId::default();
     let document = |n: u64| Document {
@@ -303,10 +313,13 @@ fn tags_that_never_meet_are_passed_over_in_bounded_steps() {
         record: Uuid::from_u128(1),
     };
     let set = |n| DocumentChange { expected: None, after: After::Document(Box::new(document(n))) };
-    let (previous, changes) = (head.clone(), (0..=MANY).map(set).collect());
-    let batch =
-        Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![], claims: vec![] };
-    assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+    for first in (0..=MANY).step_by(10_000) {
+        let (previous, head) = (head.clone(), head.clone());
+        let changes = (first..=MANY.min(first + 9_999)).map(set).collect();
+        let batch =
+            Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![], claims: vec![] };
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+    }
     let filter =
         DocumentFilter { kind: DocumentKind::Agent, organization: organization.clone(), tags: tags(0b011) };
     let (mut found, mut after, mut pages) = (Vec::new(), None, 0);

@@ -384,6 +384,89 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
     assert_eq!(tagged, 3, "each document has the tag of its last change only");
 }
 
+/// An agent of the default organization, with one tag.
+fn document(id: u32, version: u64) -> Document {
+    Document {
+        key: DocumentKey {
+            kind: DocumentKind::Agent,
+            organization: OrganizationId::default(),
+            id: format!("agent_{id:05}"),
+        },
+        version,
+        body: "{}".into(),
+        created: Timestamp::from_micros(i64::from(id)),
+        changed: Timestamp::from_micros(i64::from(id)),
+        tags: vec![Tag::new("version", version.to_string())],
+        due: None,
+        record: uuid::Uuid::nil(),
+    }
+}
+
+/// The planner knows nothing of a table that has just been filled, and a statement's plan may be kept from when the table
+/// was small.
+#[test]
+fn a_store_that_has_just_been_filled_reads_no_table_from_end_to_end() {
+    const DOCUMENTS: u32 = 20_000;
+    let schema = Schema::new();
+    let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    for table in ["documents", "document_tags"] {
+        sql(&format!("alter table {}.{table} set (autovacuum_enabled = off)", schema.0));
+    }
+    let head = block_on(store.claim(0, uuid::Uuid::from_u128(1))).unwrap();
+    let commit = |ids: std::ops::Range<u32>, version: u64| {
+        let changes = ids.map(|id| DocumentChange {
+            expected: Some(version - 1).filter(|version| *version > 0),
+            after: After::Document(Box::new(document(id, version))),
+        });
+        let batch = Batch {
+            previous: head.clone(),
+            head: head.clone(),
+            appends: vec![],
+            hashes: vec![],
+            changes: changes.collect(),
+            stats: vec![],
+            claims: vec![],
+        };
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+    };
+    commit(0..1, 1);
+    sql(&format!("vacuum {0}.documents, {0}.document_tags", schema.0));
+    (1..10).for_each(|id| commit(id..id + 1, 1));
+    commit(10..1_000, 1);
+    (1_000..DOCUMENTS).step_by(1_000).for_each(|first| commit(first..first + 1_000, 1));
+    commit(1_000..2_000, 2);
+    let filter = |versions: &[&str]| DocumentFilter {
+        kind: DocumentKind::Agent,
+        organization: OrganizationId::default(),
+        tags: versions.iter().map(|version| Tag::new("version", *version)).collect(),
+    };
+    for id in (0..DOCUMENTS).step_by(200) {
+        assert!(block_on(store.document(&document(id, 1).key)).unwrap().is_some());
+        assert!(block_on(store.document(&document(id + DOCUMENTS, 1).key)).unwrap().is_none());
+        assert_eq!(block_on(store.documents(&filter(&[]), None, 10)).unwrap().documents.len(), 10);
+        assert_eq!(block_on(store.documents(&filter(&["2"]), None, 10)).unwrap().documents.len(), 10);
+        assert_eq!(block_on(store.documents(&filter(&["1", "2"]), None, 10)).unwrap().documents.len(), 0);
+    }
+    // The server counts what a connection did when the connection ends.
+    drop(store);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let blocks = loop {
+        let counts = support::one_row(&format!(
+            "select sum(n_tup_upd)::bigint, sum(heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::bigint
+            from pg_stat_user_tables join pg_statio_user_tables using (relid)
+            where pg_stat_user_tables.schemaname = '{}' and pg_stat_user_tables.relname in ('documents', 'document_tags')",
+            schema.0
+        ));
+        if counts.get::<_, Option<i64>>(0) == Some(1_000) {
+            break counts.get::<_, i64>(1);
+        }
+        assert!(Instant::now() < deadline, "the server's counts stay behind");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let per_document = blocks / i64::from(DOCUMENTS);
+    assert!((1..30).contains(&per_document), "{per_document} blocks a document");
+}
+
 /// Each commits a thousand records whose ids the other takes too, in the opposite order.
 #[test]
 fn ids_that_two_engines_take_in_opposite_orders_lock_neither_out() {

@@ -214,4 +214,9 @@ impl DocumentFilter {
             && document.key.organization == self.organization
             && self.tags.iter().all(|tag| document.tags.contains(tag))
     }
+
+    /// The error of a store that cannot count within a bounded amount of work.
+    pub(crate) fn too_many_to_count() -> Error {
+        Error::invalid("tags", "are had by too many that do not have all of them, to count those that do")
+    }
 }

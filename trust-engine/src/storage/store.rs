@@ -239,8 +239,7 @@ pub trait Store: Send + Sync + 'static {
     /// # Behavior
     /// - Successive calls with the place that the last one gave give every document once that has the tags all the
     ///   while, whatever else is changed, added or removed meanwhile.
-    /// - Does a bounded amount of work per call; a page may be short although there is more. A server's limit of time
-    ///   for a statement is such a bound.
+    /// - Does a bounded amount of work per call; a page may be short although there is more.
     async fn documents(
         &self,
         filter: &DocumentFilter,

@@ -32,6 +32,16 @@ pub fn try_sql(statements: &str) -> Result<(), tokio_postgres::Error> {
     })
 }
 
+/// The row that a statement gives.
+pub fn one_row(statement: &str) -> tokio_postgres::Row {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.query_one(statement, &[]).await.unwrap()
+    })
+}
+
 /// A schema that is dropped with it.
 pub struct Schema(pub String);
 

@@ -139,8 +139,7 @@ impl<K: Kv> KvStore<K> {
             count += ages.found.len() as u64;
             let Some(rest) = ages.rest else { break };
             if budget == 0 && count < most {
-                let issue = "are had by too many that do not have all of them, to count those that do";
-                return Err(Error::invalid("tags", issue));
+                return Err(DocumentFilter::too_many_to_count());
             }
             from = [&rest[..], &[0]].concat();
         }

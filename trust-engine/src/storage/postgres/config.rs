@@ -126,11 +126,12 @@ impl Postgres {
         let mut driver = self.parse_url()?;
         // The search path is all that tells two deployments in one database apart. Durability is not left to a server
         // whose default was set to lose commits, and a stopped engine must not hold its locks for ever. Searches go
-        // along an index and end early; a bitmap of all matching rows would have to be made whole first.
+        // along an index and end early; a bitmap of all matching rows would have to be made whole first, and a plan to read a
+        // small table from end to end would be kept while it grows. No statement runs long enough to be worth compiling.
         let ours = format!(
             "-c search_path={} -c synchronous_commit=on -c statement_timeout={} \
              -c idle_in_transaction_session_timeout=3000 -c default_transaction_isolation=read\\ committed \
-             -c enable_bitmapscan=off",
+             -c enable_bitmapscan=off -c enable_seqscan=off -c jit=off",
             self.schema,
             self.statement_timeout.as_millis()
         );

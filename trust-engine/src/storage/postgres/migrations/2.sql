@@ -79,10 +79,11 @@ create table documents (
     record uuid not null,
     primary key (kind, organization, id)
 );
-create index documents_by_age on documents (kind, organization, created, id);
 create index documents_by_due on documents (kind, due, organization, id) where due is not null;
 
--- Each tag's documents in the order of lists, so that several tags are merged without sorting.
+-- Each tag's documents in the order of lists, so that several tags are merged without sorting. Every document has the tag
+-- without name and value too. Neither table has a second index that begins with the same columns: while a table has no
+-- statistics the planner rates both alike, and may read every row of the organization for a look-up.
 create table document_tags (
     kind smallint not null,
     organization text collate "C" not null,
@@ -92,7 +93,6 @@ create table document_tags (
     id text collate "C" not null,
     primary key (kind, organization, name, value, created, id)
 );
-create index document_tags_by_document on document_tags (kind, organization, id);
 
 -- Per shard, so that engines do not wait for each other's rows.
 create table stats (
