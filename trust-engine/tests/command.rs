@@ -409,3 +409,84 @@ fn an_unfinished_backup_is_no_store() {
     );
     assert_eq!(run(&["restore", "--from", text(&backup), "--to", text(&folder.path().join("to"))]).0, 2);
 }
+
+/// Runs the command and kills it after a while; gives whether it ended well before that.
+fn killed(arguments: &[&str], after: std::time::Duration) -> bool {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trust-engine"))
+        .arg("--json")
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    // It may have ended already.
+    let _ = child.kill();
+    child.wait().unwrap().success()
+}
+
+#[test]
+fn a_backup_or_restore_that_is_killed_leaves_a_whole_store_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let whole = folder.path().join("whole");
+    assert_eq!(run(&["backup", "--store", text(&store), "--to", text(&whole)]).0, 0);
+    let open = |folder: &Path| trust_engine::blocking::Engine::open(trust_engine::Options::embedded(folder));
+    for (what, from, name) in [("backup", "--store", &store), ("restore", "--from", &whole)] {
+        let (mut ended, mut unfinished) = (false, 0);
+        for step in 0.. {
+            let to = folder.path().join(format!("{what}{step}"));
+            let after = std::time::Duration::from_millis(4 * step);
+            ended = killed(&[what, from, text(name), "--to", text(&to)], after);
+            if ended || step == 500 {
+                break;
+            }
+            if trust_engine::storage::is_embedded_store(&to).unwrap() {
+                // Killed after the work was done, or while it told of it.
+                let verify = ["log", "verify", text(&to)];
+                assert!(killed(&verify, std::time::Duration::from_secs(1)));
+                assert_eq!(open(&to).is_ok(), what == "restore");
+            } else if to.exists() && to.read_dir().unwrap().next().is_some() {
+                unfinished += 1;
+                let error = open(&to).unwrap_err();
+                assert!(error.to_string().contains("not finished"), "{error}");
+                let (code, json) = run(&[what, from, text(name), "--to", text(&to)]);
+                assert!(code == 2 && json["error"].as_str().unwrap().contains("not"), "{json}");
+            }
+        }
+        assert!(ended && unfinished > 0, "{what}: {unfinished} unfinished");
+    }
+    assert_eq!(run(&["log", "verify", text(&store)]).0, 0);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_copy_that_is_killed_is_dropped_and_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let (mut ended, mut unfinished) = (false, 0);
+    for step in 0.. {
+        let schema = support::Schema::new();
+        let arguments = ["copy", "--store", text(&store), "--to", &support::url(), "--schema", &schema.0];
+        ended = killed(&arguments, std::time::Duration::from_millis(40 * step));
+        let retired = store.join("READ-ONLY").exists();
+        if ended || step == 200 {
+            assert!(retired);
+            break;
+        }
+        // Once more: it succeeds where nothing had been written.
+        let (code, json) = run(&arguments);
+        let issue = json["error"].as_str().unwrap_or_default();
+        match code {
+            0 => assert!(!retired),
+            _ if issue.contains("not finished") => unfinished += 1,
+            // Done, or cut off before its first commit.
+            _ => assert!(issue.contains("not empty"), "{json}"),
+        }
+        // As the page of operations says; the schema is dropped.
+        if store.join("READ-ONLY").exists() {
+            std::fs::remove_file(store.join("READ-ONLY")).unwrap();
+        }
+    }
+    assert!(ended && unfinished > 0, "{unfinished} unfinished");
+}

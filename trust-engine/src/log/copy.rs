@@ -13,7 +13,7 @@ use crate::ids::OrganizationId;
 use crate::provenance::{Frontier, Hash, SignedCheckpoint};
 use crate::storage::{
     After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentKey, DocumentKind,
-    FollowerRow, HashRun, Head, StatsDelta, Store, StoredRecord,
+    FollowerRow, HashRun, Head, Shard, StatsDelta, Store, StoredRecord,
 };
 
 /// Rows of each kind that are read and written together.
@@ -32,57 +32,66 @@ pub struct Copied {
 /// Copies a store that no engine has open into one that is empty. A copy that was cut off belongs to no deployment, so no
 /// engine opens it. Verify the source first.
 ///
+/// Everything is copied when `retire` is called, but for the change that lets engines open the copy. It has to keep engines
+/// from the source for good: both stores would sign the same shards.
+///
 /// # Errors
 /// [`ErrorKind::Foreign`] if the target is not empty; [`ErrorKind::Corrupt`] if the log is not the one that its checkpoints
-/// sign; those of the stores.
+/// sign; those of `retire` and of the stores.
 pub async fn copy(
     (from, from_counters): (&dyn Store, &dyn CounterStore),
     (to, to_counters): (&dyn Store, &dyn CounterStore),
     owner: Uuid,
     progress: &mut (dyn FnMut(u64, u64) + Send),
+    retire: &mut (dyn FnMut() -> Result<()> + Send),
 ) -> Result<Copied> {
-    if !to.heads().await?.is_empty() || !to.all_documents(None, 1).await?.is_empty() {
-        return Err(Error::new(ErrorKind::Foreign, "the store to copy into is not empty"));
-    }
+    must_be_empty(to).await?;
     // The claim keeps other writers out, and refuses a read-only source: a backup, or one copied already.
-    from.claim_free(owner, Duration::ZERO).await?;
+    let open = from.claim_free(owner, Duration::ZERO).await?.shard;
     let heads = from.heads().await?;
-    let last = heads.last().map_or(0, |head| head.shard);
     let mut copied = Copied { shards: heads.len() as u64, ..Copied::default() };
-    let mut writers = Vec::new();
     let total = heads.iter().map(|head| head.size).sum();
+    let mut writers = Vec::new();
     for head in &heads {
-        let empty = to.claim(head.shard, owner).await?;
-        if (empty.size, empty.epoch) != (0, 1) {
-            return Err(claimed());
-        }
-        writers.push(Writer { to, head: empty, frontier: Frontier::default() });
+        writers.push(Writer::new(to, head.shard, owner).await?);
     }
-    if let Some(writer) = writers.first_mut() {
-        // No engine is of this deployment, so none opens a copy that was cut off.
-        writer.commit_change(None, Some(unfinished())).await?;
-    }
-    for (writer, head) in writers.iter_mut().zip(&heads) {
+    // The writer of the shard that is not sealed carries what is no log.
+    let carrier = writers.iter().position(|writer| writer.head.shard == open).ok_or_else(claimed)?;
+    let mut carrier = writers.swap_remove(carrier);
+    // No engine is of this deployment, so none opens a copy that was cut off.
+    carrier.commit_change(None, Some(unfinished())).await?;
+    for head in &heads {
+        let writer =
+            writers.iter_mut().find(|writer| writer.head.shard == head.shard).unwrap_or(&mut carrier);
         writer.copy_log(from, head, &mut |entries| progress(copied.entries + entries, total)).await?;
         copied.entries += head.size;
-        // The last one carries what is no log, and is sealed when that is done.
-        if head.sealed && head.shard != last && !to.seal(head.shard, writer.head.epoch).await? {
+        if head.sealed && !to.seal(head.shard, writer.head.epoch).await? {
             return Err(claimed());
         }
     }
     copied.counters = copy_counters(from_counters, to_counters).await?;
     copy_followers(from, to, owner).await?;
-    if let Some(writer) = writers.last_mut() {
-        writer.copy_stats(from).await?;
-        copied.documents = writer.copy_documents(from).await?;
-    }
-    for (writer, head) in writers.iter().zip(&heads).filter(|(_, head)| head.shard == last || !head.sealed) {
-        if head.sealed && !to.seal(head.shard, writer.head.epoch).await? {
-            return Err(claimed());
-        }
+    carrier.copy_stats(from).await?;
+    let deployment = from.document(&deployment_key()).await?;
+    copied.documents = carrier.copy_documents(from).await? + u64::from(deployment.is_some());
+    retire()?;
+    carrier.commit_change(Some(1), deployment).await?;
+    for head in writers.iter().chain([&carrier]).map(|writer| &writer.head) {
         to.release(head.shard, owner).await?;
     }
     Ok(copied)
+}
+
+async fn must_be_empty(store: &dyn Store) -> Result<()> {
+    let deployment = store.document(&deployment_key()).await?;
+    if deployment.is_some_and(|document| document.body == UNFINISHED) {
+        let issue = "the store to copy into holds a copy that is not finished; drop it, and copy again";
+        return Err(Error::new(ErrorKind::Foreign, issue));
+    }
+    if !store.heads().await?.is_empty() || !store.all_documents(None, 1).await?.is_empty() {
+        return Err(Error::new(ErrorKind::Foreign, "the store to copy into is not empty"));
+    }
+    Ok(())
 }
 
 /// The writer of one shard of the copy.
@@ -92,7 +101,15 @@ struct Writer<'a> {
     frontier: Frontier,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    async fn new(to: &'a dyn Store, shard: Shard, owner: Uuid) -> Result<Self> {
+        let head = to.claim(shard, owner).await?;
+        if (head.size, head.epoch) != (0, 1) {
+            return Err(claimed());
+        }
+        Ok(Self { to, head, frontier: Frontier::default() })
+    }
+
     /// Commits the records of each checkpoint as they were committed at first.
     async fn copy_log(
         &mut self,
@@ -145,24 +162,20 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Copies all documents but that of the deployment.
     async fn copy_documents(&mut self, from: &dyn Store) -> Result<u64> {
-        let (mut after, mut copied, mut deployment) = (None, 0, None);
+        let (mut after, mut copied) = (None, 0);
         loop {
-            let page = from.all_documents(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
+            let mut page = from.all_documents(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(copied) };
             after = Some(last.key.clone());
+            page.retain(|document| document.key.kind != DocumentKind::Deployment);
             copied += page.len() as u64;
             let change =
                 |document| DocumentChange { expected: None, after: After::Document(Box::new(document)) };
-            let (own, others): (Vec<Document>, Vec<Document>) =
-                page.into_iter().partition(|document| document.key.kind == DocumentKind::Deployment);
-            deployment = own.into_iter().next().or(deployment);
-            let changes = others.into_iter().map(change).collect();
+            let changes = page.into_iter().map(change).collect();
             self.commit(Batch { changes, ..self.batch(self.head.clone()) }).await?;
         }
-        // The last change of all makes the copy one that can be opened.
-        self.commit_change(Some(1), deployment).await?;
-        Ok(copied)
     }
 
     /// Replaces the document of the deployment.
@@ -244,12 +257,14 @@ fn deployment_key() -> DocumentKey {
     DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() }
 }
 
-/// Stands for the deployment until everything is copied.
+/// The body of the document that stands for the deployment until everything is copied.
+const UNFINISHED: &str = r#"{"name":"(a copy that is not finished)","publicKey":""}"#;
+
 fn unfinished() -> Document {
     Document {
         key: deployment_key(),
         version: 1,
-        body: r#"{"name":"(a copy that is not finished)","publicKey":""}"#.into(),
+        body: UNFINISHED.into(),
         created: Timestamp::default(),
         changed: Timestamp::default(),
         tags: Vec::new(),

@@ -133,13 +133,12 @@ pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
         (&*target, &*counters),
         owner,
         &mut output::progress("copy"),
+        &mut || {
+            storage::retire_embedded(store, &format!("it was copied to PostgreSQL, into the schema {schema}"))
+        },
     ))?;
     let reports = verify_all(&*target, &key, &[])?;
     let clean = reports.iter().all(Report::is_clean);
-    if clean {
-        // Two stores that go on would both sign the same shard.
-        storage::retire_embedded(store, &format!("it was copied to PostgreSQL, into the schema {schema}"))?;
-    }
     if as_json {
         output::json(&json!({
             "clean": clean,
