@@ -669,3 +669,40 @@ fn many_agents_are_imported_together_and_each_outcome_is_in_its_place() {
     assert_eq!(engine.agents().count(&query).unwrap(), 3000);
     assert!(engine.log().verify(None).unwrap().is_clean());
 }
+
+/// A call that never waits cannot succeed the first time; the load that it began must not be lost with it.
+#[test]
+fn an_agent_that_a_call_could_not_wait_for_is_loaded_once_and_there_for_the_next() {
+    let store = Arc::new(FailingStore::new(trust_engine::storage::memory()));
+    let signer = Arc::new(Ed25519Signer::from_seed(&[7; 32]));
+    let options = Options::store(store.clone())
+        .counters(trust_engine::storage::memory_counters(Arc::new(trust_engine::SystemClock)))
+        .signer(signer)
+        .deployment("test.example.com/loads");
+    let engine = Engine::open(options).unwrap();
+    for agent in ["gate", "ceiling"] {
+        engine.agents().register(NewAgent::new(agent).tier("TRUSTED")).unwrap();
+    }
+    let before = store.document_reads();
+    let held = store.hold_document_reads();
+    let gate = || engine.decide_gate(&GateRequest::new("gate", "READER"));
+    let ceiling = || engine.check_ceiling_now(&trust_engine::CeilingRequest::new("ceiling", "API_CALLS", 1));
+    for _ in 0..5 {
+        assert_eq!(gate().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(ceiling().unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    assert_eq!(store.document_reads() - before, 2, "each agent is asked for once");
+    drop(held);
+    let until_loaded = |call: &dyn Fn() -> Option<ErrorKind>| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while call() == Some(ErrorKind::WouldBlock) {
+            assert!(std::time::Instant::now() < deadline, "never loaded");
+            std::thread::yield_now();
+        }
+        assert_eq!(call(), None);
+    };
+    until_loaded(&|| gate().err().map(|error| error.kind()));
+    until_loaded(&|| ceiling().err().map(|error| error.kind()));
+    assert_eq!(store.document_reads() - before, 2, "the loads that were begun were not lost");
+    engine.close();
+}

@@ -21,17 +21,16 @@ const MAX_AGE_OWN: Duration = Duration::from_secs(3600);
 type Key = (OrganizationId, AgentId);
 
 /// Agents that decisions asked for lately, also those that are not registered. Decisions read the cache and the atomics
-/// without the lock `changes`; it is held for every change of the cache or of a generation.
+/// without the lock `writing`; it is held for every change of the cache or of a generation.
 pub(super) struct AgentCache {
     known: QuickCache<Key, CachedAgent>,
     pub(super) max_age: Duration,
     /// The time until which cached agents need not be read again, because the follower has looked for changes. It never
     /// goes back.
     verified_until: AtomicI64,
-    /// Counts committed changes. The lock is held while the cache is written, so that a state that was read before a
-    /// change cannot come in after it. The generations are raised while it is held too, after the agent is gone from
-    /// the cache.
-    changes: Mutex<u64>,
+    /// Held while the cache is written, so that a state that was read before a change cannot come in after it. The
+    /// generations are raised while it is held too, after the agent is gone from the cache.
+    writing: Mutex<()>,
     /// The agents' generations: each counts the changes of a part of the agents, for the quotas that follow from an
     /// agent's state. They are read without a lock.
     generations: [AtomicU64; GENERATIONS],
@@ -58,7 +57,7 @@ impl AgentCache {
             known: QuickCache::new(capacity),
             max_age,
             verified_until: AtomicI64::new(i64::MIN),
-            changes: Mutex::new(0),
+            writing: Mutex::new(()),
             generations,
             hasher: RandomState::default(),
         }
@@ -93,13 +92,8 @@ impl AgentCache {
         now < self.verified_until.load(Ordering::Acquire)
     }
 
-    /// The number of committed changes, to be read before an agent is read from the store.
-    pub(super) fn changes(&self) -> u64 {
-        *self.changes.lock()
-    }
-
-    /// Caches an agent that was read from the store, unless a change was committed since `seen`, the number of changes
-    /// before the reading. An agent that is not cached is simply read again.
+    /// Caches an agent that was read from the store, unless an agent of its part was changed since the part had the
+    /// generation `seen`, before the reading. An agent that is not cached is simply read again.
     pub(super) fn loaded(
         &self,
         organization: &OrganizationId,
@@ -109,16 +103,15 @@ impl AgentCache {
         seen: u64,
     ) {
         let good_until = now.saturating_add(self.max_age.as_micros() as i64);
-        let changes = self.changes.lock();
-        if *changes == seen {
+        let _writing = self.writing.lock();
+        if self.generation(self.part_of(organization, id)) == seen {
             self.known.insert((organization.clone(), id.clone()), CachedAgent { agent, good_until });
         }
     }
 
     /// Lets every agent be read again.
     pub(super) fn forget_all(&self) {
-        let mut changes = self.changes.lock();
-        *changes += 1;
+        let _writing = self.writing.lock();
         self.known.clear();
         for generation in &self.generations {
             generation.fetch_add(1, Ordering::Release);
@@ -127,11 +120,33 @@ impl AgentCache {
 
     /// Lets an agent be read again.
     pub(super) fn forget(&self, organization: &OrganizationId, id: &AgentId) {
-        let mut changes = self.changes.lock();
-        *changes += 1;
+        let _writing = self.writing.lock();
         self.known.remove(&(organization.clone(), id.clone()));
         if let Some(generation) = self.generations.get(self.part_of(organization, id)) {
             generation.fetch_add(1, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_keeps_loads_of_its_own_part_out_and_no_others() {
+        let (cache, organization) = (AgentCache::new(1000, true), OrganizationId::default());
+        let id = |n: u32| AgentId::parse(&format!("agent_{n}")).unwrap();
+        let changed = id(0);
+        let part = |id: &AgentId| cache.part_of(&organization, id);
+        let other = (1..).map(id).find(|id| part(id) != part(&changed)).unwrap();
+        let twin = (1..).map(id).find(|id| part(id) == part(&changed)).unwrap();
+        let ids = [&changed, &twin, &other];
+        let seen = ids.map(|id| cache.generation(part(id)));
+        cache.forget(&organization, &changed);
+        for (id, seen) in ids.into_iter().zip(seen) {
+            cache.loaded(&organization, id, None, 0, seen);
+        }
+        assert_eq!(ids.map(|id| cache.fresh(&organization, id, 0).is_some()), [false, false, true]);
     }
 }

@@ -285,16 +285,50 @@ impl Engine {
         organization: &OrganizationId,
         id: &AgentId,
     ) -> Result<(Option<Arc<Agent>>, Duration)> {
-        let cache = &self.0.agents;
         let now = self.0.clock.coarse().steady;
-        if let Some(known) = cache.fresh(organization, id, now) {
+        if let Some(known) = self.0.agents.fresh(organization, id, now) {
             let good_for = known.good_until.saturating_sub(now).max(0);
             return Ok((known.agent, Duration::from_micros(good_for.unsigned_abs())));
         }
+        Ok((self.load_agent(organization, id, now).await?, self.0.agents.max_age))
+    }
+
+    /// An agent, in a state that is fresh enough for decisions, without waiting for another machine. Where the store has
+    /// to be waited for, the agent is loaded meanwhile, for the next call.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] if the store has to be waited for; those of the store.
+    pub(super) fn agent_now(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+    ) -> Result<Option<Arc<Agent>>> {
+        let now = self.0.clock.coarse().steady;
+        match self.0.agents.fresh(organization, id, now) {
+            Some(known) => Ok(known.agent),
+            None => {
+                let load = self.load_agent(organization, id, now);
+                self.0.loads.at_once((organization.clone(), id.clone()), load)
+            }
+        }
+    }
+
+    /// Reads an agent and caches it.
+    fn load_agent(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        now: i64,
+    ) -> impl Future<Output = Result<Option<Arc<Agent>>>> + Send + use<> {
+        let (cache, store) = (Arc::clone(&self.0.agents), Arc::clone(&self.0.store));
+        let (organization, id) = (organization.clone(), id.clone());
         // This is read before the agent, so that a change in between keeps the older state out of the cache.
-        let seen = cache.changes();
-        let agent = self.read_agent(organization, id).await?.map(Arc::new);
-        cache.loaded(organization, id, agent.clone(), now, seen);
-        Ok((agent, cache.max_age))
+        let seen = cache.generation(cache.part_of(&organization, &id));
+        async move {
+            let document = store.document(&agent_key(&organization, &id)).await?;
+            let agent = document.as_ref().map(agent_of).transpose()?.map(Arc::new);
+            cache.loaded(&organization, &id, agent.clone(), now, seen);
+            Ok(agent)
+        }
     }
 }

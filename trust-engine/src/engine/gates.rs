@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::instance::{Content, Engine, at_once};
+use super::instance::{Content, Engine};
 use super::payload::GatePayload;
 use super::recorded::Recorded;
 use crate::agent::Agent;
@@ -88,7 +88,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for values out of bounds,
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is remote,
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is remote: it
+    /// is loaded meanwhile, so a later call succeeds,
     /// [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded) if the queue is full,
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while the store cannot be written. In all of them
     /// there is no verdict: treat it as a denial.
@@ -98,8 +99,7 @@ impl Engine {
 
     fn try_decide(&self, request: &GateRequest) -> Result<(Verdict, Ticket)> {
         let id = request.check()?;
-        let issue = format_args!("agent {id} is not cached and its store is remote; use evaluate_gate");
-        let agent = at_once(self.agent(request.organization_id(), &id), issue)?;
+        let agent = self.agent_now(request.organization_id(), &id)?;
         let (verdict, submission, ticket) =
             self.judge(self.current_policy(), request, id.clone(), agent, true)?;
         if let Some(submission) = submission {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::agent_cache::AgentCache;
+use super::agent_loads::AgentLoads;
 use super::ceilings;
 use super::current_policy::CurrentPolicy;
 
@@ -62,6 +63,7 @@ pub(super) struct Inner {
     pub(super) relay: Option<Arc<dyn Relay>>,
     pub(super) policy: Arc<CurrentPolicy>,
     pub(super) agents: Arc<AgentCache>,
+    pub(super) loads: AgentLoads,
     pub(super) checkpoints: Arc<CheckpointCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -111,6 +113,7 @@ impl Engine {
         if let Some(ceilings) = &self.0.ceilings {
             ceilings.stop();
         }
+        self.0.loads.close();
         let workers = self.0.workers.lock().take().unwrap_or_default();
         workers.iter().for_each(|(_, worker)| worker.stop());
         for (_, worker) in &workers {

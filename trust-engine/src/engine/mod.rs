@@ -2,6 +2,7 @@
 //! file.
 
 mod agent_cache;
+mod agent_loads;
 mod agent_query;
 mod agents;
 pub mod blocking;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::agent_cache::AgentCache;
+use super::agent_loads::AgentLoads;
 use super::ceilings;
 use super::current_policy::{CurrentPolicy, compile_stored, stored_hash};
 use super::deployment::{self, Identity};
@@ -112,6 +113,7 @@ impl Engine {
             relay,
             policy,
             agents,
+            loads: AgentLoads::default(),
             checkpoints,
             clock: options.clock,
             entropy: options.entropy,

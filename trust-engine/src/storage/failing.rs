@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +41,8 @@ pub struct FailingStore {
     claims: Mutex<VecDeque<Fault>>,
     rows: Mutex<VecDeque<Fault>>,
     document_read: Mutex<Option<Hook>>,
+    document_reads: AtomicUsize,
+    held: Mutex<Option<async_channel::Receiver<()>>>,
     patience: Mutex<Option<Duration>>,
 }
 
@@ -55,6 +58,8 @@ impl FailingStore {
             claims: Mutex::default(),
             rows: Mutex::default(),
             document_read: Mutex::default(),
+            document_reads: AtomicUsize::new(0),
+            held: Mutex::default(),
             patience: Mutex::default(),
         }
     }
@@ -72,6 +77,18 @@ impl FailingStore {
     /// Sets a hook that runs after the next document is read, before the reader has it.
     pub fn on_document_read(&self, hook: impl FnOnce() + Send + 'static) {
         *self.document_read.lock() = Some(Box::new(hook));
+    }
+
+    /// Keeps those who read documents from now on waiting until what this gives is dropped.
+    pub fn hold_document_reads(&self) -> impl Drop + Send + use<> {
+        let (release, held) = async_channel::bounded::<()>(1);
+        *self.held.lock() = Some(held);
+        release
+    }
+
+    /// The number of documents that were asked for.
+    pub fn document_reads(&self) -> usize {
+        self.document_reads.load(Ordering::SeqCst)
     }
 
     /// Adds faults for the next claims, in order.
@@ -189,6 +206,12 @@ impl Store for FailingStore {
     }
 
     async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+        self.document_reads.fetch_add(1, Ordering::SeqCst);
+        let held = self.held.lock().clone();
+        if let Some(held) = held {
+            // Nothing is ever sent: this waits until the test lets go of the sender.
+            let _ = held.recv().await;
+        }
         let document = self.inner.document(key).await;
         let hook = self.document_read.lock().take();
         hook.into_iter().for_each(|hook| hook());

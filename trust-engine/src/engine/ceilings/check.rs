@@ -41,8 +41,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`check_ceiling`](Self::check_ceiling), and [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if a
-    /// remote store has to be asked: the amount that it grants beyond the need will be there when the check is made
-    /// again. Where nothing is leased ahead (`EXACT` rows, or near the ceiling), a check would never be admitted in
+    /// remote store has to be asked: the agent, and the amount that it grants beyond the need, will be there when the
+    /// check is made again. Where nothing is leased ahead (`EXACT` rows, or near the ceiling), a check would never be admitted in
     /// this way.
     pub fn check_ceiling_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
         self.try_check_now(request).map_err(|error| error.during("check ceiling"))

@@ -68,10 +68,11 @@ impl Engine {
         let now = self.0.clock.coarse();
         match self.fresh_quota(key, now)? {
             Some(cached) => Ok((cached, now)),
-            None => at_once(
-                self.quota_for(key),
-                "the agent is not cached and its store is remote; use check_ceiling",
-            ),
+            None => {
+                self.agent_now(key.organization, &AgentId::parse(key.agent)?)?;
+                // The agent is cached now.
+                at_once(self.quota_for(key), "the agent was changed this moment; try again")
+            }
         }
     }
 

@@ -22,7 +22,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for the id;
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is remote.
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) if the agent is not cached and the store is remote: it is
+    /// loaded meanwhile.
     pub fn quota(&self, agent: &str) -> Result<Quota> {
         self.quotas().quota(agent)
     }
