@@ -467,6 +467,57 @@ fn a_store_that_has_just_been_filled_reads_no_table_from_end_to_end() {
     assert!((1..30).contains(&per_document), "{per_document} blocks a document");
 }
 
+/// Someone else's transaction locks the same rows in another order: it goes through, and the batch after it.
+#[test]
+fn a_batch_that_the_server_ends_because_of_a_deadlock_is_committed_after_all() {
+    let schema = Schema::new();
+    let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
+    let head = block_on(store.claim(0, uuid::Uuid::from_u128(1))).unwrap();
+    let commit = &|version: u64| {
+        let changes = (0..2).map(|id| DocumentChange {
+            expected: Some(version - 1).filter(|version| *version > 0),
+            after: After::Document(Box::new(document(id, version))),
+        });
+        block_on(store.commit(Batch {
+            previous: head.clone(),
+            head: head.clone(),
+            appends: vec![],
+            hashes: vec![],
+            changes: changes.collect(),
+            stats: vec![],
+            claims: vec![],
+        }))
+    };
+    assert_eq!(commit(1).unwrap(), Committed::Yes);
+    let lock = |id: u32| {
+        let (schema, id) = (&schema.0, document(id, 1).key.id);
+        format!("select 1 from {schema}.documents where id = '{id}' for update")
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // The server may end the other transaction instead, if it looks late.
+    let is_ended = |version: u64| {
+        std::thread::scope(|scope| {
+            let (committed, other) = runtime.block_on(async {
+                let (other, connection) =
+                    tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                other.batch_execute(&format!("begin; {}", lock(1))).await.unwrap();
+                let committed = scope.spawn(move || commit(version));
+                // The batch has the first row and waits for the second one.
+                let waiting = "select count(*) from pg_locks
+                    where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))";
+                while other.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+                    assert!(!committed.is_finished());
+                }
+                (committed, other.batch_execute(&format!("{}; commit", lock(0))).await)
+            });
+            assert_eq!(committed.join().unwrap().unwrap(), Committed::Yes);
+            other.is_ok()
+        })
+    };
+    assert!((2..8).any(is_ended));
+}
+
 /// Each commits a thousand records whose ids the other takes too, in the opposite order.
 #[test]
 fn ids_that_two_engines_take_in_opposite_orders_lock_neither_out() {

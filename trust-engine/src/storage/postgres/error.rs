@@ -18,6 +18,16 @@ pub(super) fn from_driver(error: tokio_postgres::Error) -> Error {
     Error::new(kind, message).with("sqlState", server.code().code().to_owned()).caused_by(error)
 }
 
+/// Whether the server rolled a transaction back because of others: a serialization failure or a deadlock.
+pub(super) fn is_rolled_back(error: &Error) -> bool {
+    let source =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+    let code = source.and_then(tokio_postgres::Error::code);
+    code.is_some_and(|code| {
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
+    })
+}
+
 /// Whether TLS was refused. The driver calls every error while TLS begins an error of TLS, but a connection that breaks
 /// off then is none.
 fn is_refused_tls(error: &tokio_postgres::Error) -> bool {

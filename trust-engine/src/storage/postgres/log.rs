@@ -1,11 +1,13 @@
 //! The log's tables: commits of batches, and reads of their content.
 
+use std::time::Duration;
+
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::codes::{hash_of, int, kind_code, uint};
-use super::error::{damaged, from_driver};
+use super::error::{damaged, from_driver, is_rolled_back};
 use super::{documents, followers, listen, stats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
@@ -44,9 +46,27 @@ with moved as (
 )
 select count(*) from moved";
 
+/// Most attempts to commit a batch that the server rolled back because of other transactions.
+const ATTEMPTS: u32 = 8;
+
 pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Committed> {
+    for attempt in 1..ATTEMPTS {
+        match try_commit(&mut connection, &batch).await {
+            // Nothing was written, and nobody in the batch is at fault. Engines write different shards, so they do not
+            // try again at the same moment.
+            Err(error) if is_rolled_back(&error) => {
+                let pause = (1 << attempt) + u64::from(batch.head.shard % 8);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            other => return other,
+        }
+    }
+    try_commit(&mut connection, &batch).await
+}
+
+async fn try_commit(connection: &mut Object, batch: &Batch) -> Result<Committed> {
     if batch.changes.is_empty() && batch.claims.is_empty() {
-        return write_log(&connection, &batch).await;
+        return write_log(&*connection, batch).await;
     }
     // Claims of followers and changes of documents are checked before anything is written. The head's row keeps other writers of this log out;
     // the rows of the documents are locked against writers of other logs.
@@ -64,7 +84,7 @@ pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Commi
     if !conflicts.is_empty() {
         return Ok(Committed::Conflict(conflicts));
     }
-    let written = write_log(&transaction, &batch).await?;
+    let written = write_log(&transaction, batch).await?;
     if written == Committed::Yes {
         // The server sends the messages to the other engines with the commit.
         listen::notify(&transaction, &batch.changes).await?;
