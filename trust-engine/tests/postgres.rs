@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/postgres.rs"]
 mod support;
 
@@ -624,4 +626,58 @@ fn of_two_deployments_that_begin_at_the_same_time_one_is_refused() {
     for engine in opened.iter().flatten() {
         assert!(block_on(engine.log().verify_all()).unwrap().iter().all(trust_engine::log::Report::is_clean));
     }
+}
+
+/// Nothing is refused and nothing comes back, as when a firewall begins to drop packets.
+#[test]
+fn while_the_server_hangs_no_verdicts_are_given_and_all_goes_on_when_it_answers_again() {
+    const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+    let schema = Schema::new();
+    let server: tokio_postgres::Config = url().parse().unwrap();
+    let proxy = proxy::Proxy::to(server.get_ports().first().copied().unwrap_or(5432));
+    let user = server.get_user().unwrap();
+    let password = server.get_password().map(|word| format!(":{}", std::str::from_utf8(word).unwrap()));
+    let url = format!(
+        "postgres://{user}{}@127.0.0.1:{}/{}",
+        password.unwrap_or_default(),
+        proxy.port,
+        server.get_dbname().unwrap()
+    );
+    let database = Postgres::new(url)
+        .schema(&schema.0)
+        .statement_timeout(STATEMENT_TIMEOUT)
+        .connect_timeout(Duration::from_secs(1));
+    let options = Options::postgres(database).signer(signer()).deployment("test.example.com/fleet");
+    let engine = block_on(Engine::open(options)).unwrap();
+    let request = GateRequest::new("agent_001", "READER").action("read");
+    let before = block_on(engine.evaluate_gate(&request)).unwrap();
+    proxy.hang(true);
+    let hung = Instant::now();
+    let mut given = 0u64;
+    // The agent's cached state is good for a second; after that nothing can be decided anyway.
+    let refused = loop {
+        match engine.decide_gate(&request) {
+            Ok(_) => given += 1,
+            Err(error) if error.kind() == ErrorKind::Unavailable => break hung.elapsed(),
+            Err(_) => {}
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(hung.elapsed() < 3 * STATEMENT_TIMEOUT, "the engine is still up");
+    };
+    assert!(refused <= 2 * STATEMENT_TIMEOUT, "{refused:?}");
+    assert!(!block_on(engine.health()).store);
+    proxy.hang(false);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let after = loop {
+        match block_on(engine.evaluate_gate(&request)) {
+            Ok(verdict) => break verdict,
+            Err(error) => assert!(error.is_retryable() && Instant::now() < deadline, "{error:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    for verdict in [before, after] {
+        block_on(engine.log().get(verdict.receipt().unwrap().id())).unwrap();
+    }
+    assert!(given > 0 && block_on(engine.log().verify(None)).unwrap().is_clean());
+    block_on(engine.close());
 }

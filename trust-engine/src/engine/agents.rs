@@ -290,6 +290,8 @@ impl Engine {
             let good_for = known.good_until.saturating_sub(now).max(0);
             return Ok((known.agent, Duration::from_micros(good_for.unsigned_abs())));
         }
+        // No decision can be given while the log cannot be written, so nobody waits for its facts.
+        self.0.sequencer.check_state()?;
         Ok((self.load_agent(organization, id, now).await?, self.0.agents.max_age))
     }
 
@@ -307,6 +309,7 @@ impl Engine {
         match self.0.agents.fresh(organization, id, now) {
             Some(known) => Ok(known.agent),
             None => {
+                self.0.sequencer.check_state()?;
                 let load = self.load_agent(organization, id, now);
                 self.0.loads.at_once((organization.clone(), id.clone()), load)
             }

@@ -15,6 +15,7 @@ mod engine;
 mod faults;
 mod journal;
 mod naive;
+#[path = "../support/proxy.rs"]
 mod proxy;
 mod servers;
 

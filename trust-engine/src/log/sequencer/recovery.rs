@@ -3,7 +3,7 @@
 //! The shard is claimed first, because a head that was read after a claim cannot change any more. A head that is the one
 //! before the commit or the one after it needs no more; only where it is neither is the tip loaded and checked as at opening.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pollster::block_on;
 
@@ -17,6 +17,8 @@ use crate::storage::{Head, Store};
 
 /// Pauses between the attempts to learn the outcome of a commit, while its callers wait.
 const SETTLE_PAUSES_MS: [u64; 5] = [5, 20, 75, 200, 400];
+/// Time after which a store that has not answered is taken for one that hangs: verdicts are not given any more meanwhile.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Claims another shard, because another engine has this one. Gives `false` if this engine may write no other: it
@@ -101,21 +103,35 @@ impl Writer {
 
     /// Settles a commit that failed: answers its callers once the outcome is known, or tells them that it is unknown. A
     /// failing attempt is not fatal unless the store was set back; after the last one the writer is down, and
-    /// [`recover`](Self::recover) goes on.
+    /// [`recover`](Self::recover) goes on. A store that hangs is attempted once more, and the writer is down meanwhile.
     pub(super) fn settle(
         &mut self,
         prepared: ShardTip,
         batch: Vec<Submission>,
         receipts: Vec<Receipt>,
         error: Error,
+        begun: Instant,
     ) {
         for pause in SETTLE_PAUSES_MS {
+            let hangs = begun.elapsed() > HANGS_AFTER;
+            if hangs {
+                self.shared.set_state(WriterState::Down);
+            }
             match self.outcome(&prepared) {
-                Ok(true) => return self.committed(batch, receipts),
-                Ok(false) => return self.refuse(batch, &error),
+                Ok(committed) => {
+                    if self.shared.state() == WriterState::Down {
+                        self.shared.set_state(WriterState::Up);
+                    }
+                    return if committed {
+                        self.committed(batch, receipts)
+                    } else {
+                        self.refuse(batch, &error)
+                    };
+                }
                 Err(_) if self.shared.state() == WriterState::SetBack => {
                     return self.refuse(batch, &set_back());
                 }
+                Err(_) if hangs => break,
                 Err(_) => std::thread::sleep(Duration::from_millis(pause)),
             }
         }

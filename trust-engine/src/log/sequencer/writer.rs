@@ -202,6 +202,7 @@ impl Writer {
                     }
                 };
             let Prepared { batch: prepared_batch, tip, receipts, owners, claimants } = prepared;
+            let begun = Instant::now();
             let written = self.write(prepared_batch);
             self.shared.log_time.end_commit();
             match written {
@@ -253,7 +254,7 @@ impl Writer {
                         return self.refuse(batch, &error);
                     }
                 },
-                Err(error) => return self.settle(tip, batch, receipts, error),
+                Err(error) => return self.settle(tip, batch, receipts, error, begun),
             }
         }
     }
