@@ -279,59 +279,78 @@ fn postgres_holds_what_a_map_would() {
 /// Two tags that many documents have and none has together: every page does a bounded amount of work, and the pages come
 /// to the end.
 #[test]
-fn tags_that_never_meet_are_passed_over_in_bounded_steps() {
-    never_meet(&*storage::memory());
+fn tags_that_seldom_meet_are_passed_over_in_bounded_steps() {
+    seldom_meet(&*storage::memory());
 }
 
 #[cfg(feature = "postgres")]
 #[test]
-fn on_postgres_tags_that_never_meet_are_passed_over_in_bounded_steps() {
+fn on_postgres_tags_that_seldom_meet_are_passed_over_in_bounded_steps() {
     let schema = support::Schema::new();
-    never_meet(&*block_on(storage::postgres(&schema.database())).unwrap().0);
+    seldom_meet(&*block_on(storage::postgres(&schema.database())).unwrap().0);
 }
 
-fn never_meet(store: &dyn Store) {
-    const MANY: u64 = 130_000;
+/// Documents have the one tag or the other in turn, and here and there both: in a row wherever a page may run out of steps,
+/// for each of the places within a match that this may come at.
+fn seldom_meet(store: &dyn Store) {
+    const MANY: u64 = 105_000;
     let head = block_on(store.claim(0, Uuid::from_u128(1))).unwrap();
-    let organization = OrganizationId::default();
-    let document = |n: u64| Document {
-        key: DocumentKey {
+    for shift in 0..2 {
+        let organization = OrganizationId::parse(&format!("shift_{shift}")).unwrap();
+        let both = |n: u64| n <= shift || n.is_multiple_of(9_973) || n % 50_000 >= 48_500 || n == MANY;
+        let document = |n: u64| Document {
+            key: DocumentKey {
+                kind: DocumentKind::Agent,
+                organization: organization.clone(),
+                id: format!("{n:06}"),
+            },
+            version: 1,
+            body: "{}".into(),
+            created: Timestamp::from_micros(n.cast_signed()),
+            changed: Timestamp::from_micros(1),
+            tags: match n {
+                _ if both(n) => tags(0b011),
+                n if n.is_multiple_of(2) => tags(0b001),
+                _ => tags(0b010),
+            },
+            due: None,
+            record: Uuid::from_u128(1),
+        };
+        let set = |n| DocumentChange { expected: None, after: After::Document(Box::new(document(n))) };
+        for first in (0..=MANY).step_by(10_000) {
+            let (previous, head) = (head.clone(), head.clone());
+            let changes = (first..=MANY.min(first + 9_999)).map(set).collect();
+            let batch = Batch {
+                previous,
+                head,
+                appends: vec![],
+                hashes: vec![],
+                changes,
+                stats: vec![],
+                claims: vec![],
+            };
+            assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
+        }
+        let filter = DocumentFilter {
             kind: DocumentKind::Agent,
             organization: organization.clone(),
-            id: format!("{n:06}"),
-        },
-        version: 1,
-        body: "{}".into(),
-        created: Timestamp::from_micros(n.cast_signed()),
-        changed: Timestamp::from_micros(1),
-        tags: match n {
-            MANY => tags(0b011),
-            n if n.is_multiple_of(2) => tags(0b001),
-            _ => tags(0b010),
-        },
-        due: None,
-        record: Uuid::from_u128(1),
-    };
-    let set = |n| DocumentChange { expected: None, after: After::Document(Box::new(document(n))) };
-    for first in (0..=MANY).step_by(10_000) {
-        let (previous, head) = (head.clone(), head.clone());
-        let changes = (first..=MANY.min(first + 9_999)).map(set).collect();
-        let batch =
-            Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![], claims: vec![] };
-        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
-    }
-    let filter =
-        DocumentFilter { kind: DocumentKind::Agent, organization: organization.clone(), tags: tags(0b011) };
-    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
-    loop {
-        let page = block_on(store.documents(&filter, after.as_ref(), 10)).unwrap();
-        found.extend(page.documents);
-        (after, pages) = (page.rest, pages + 1);
-        if after.is_none() {
-            break;
+            tags: tags(0b011),
+        };
+        let meet: Vec<Document> = (0..=MANY).filter(|n| both(*n)).map(document).collect();
+        for limit in [7, 5_000] {
+            let (mut found, mut after, mut short) = (Vec::new(), None, 0);
+            loop {
+                let page = block_on(store.documents(&filter, after.as_ref(), limit)).unwrap();
+                short += u32::from(page.documents.len() < limit && page.rest.is_some());
+                found.extend(page.documents);
+                after = page.rest;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert!(found == meet, "{} of {} were listed", found.len(), meet.len());
+            assert!(limit == 7 || short > 0, "no page ran out of steps");
         }
+        assert_eq!(block_on(store.count_documents(&filter, 10_000)).unwrap(), meet.len() as u64);
     }
-    assert_eq!(found, [document(MANY)]);
-    assert!((3..20).contains(&pages), "{pages} pages");
-    assert_eq!(block_on(store.count_documents(&filter, 10)).unwrap(), 1);
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Scripts in order; the number of the last one is the schema's version. A released script never changes. Schemas of lower
 /// numbers were never released.
-const MIGRATIONS: [(i32, &str); 1] = [(2, include_str!("migrations/2.sql"))];
+const MIGRATIONS: [(i32, &str); 1] = [(3, include_str!("migrations/3.sql"))];
 /// PostgreSQL 14.
 const OLDEST_SERVER: i32 = 140_000;
 /// Attempts while other engines create the same schema.

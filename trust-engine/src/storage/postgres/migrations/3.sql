@@ -104,6 +104,7 @@ create table stats (
     primary key (shard, organization, bucket, name)
 );
 create index stats_by_organization on stats (organization, bucket);
+create index stats_by_bucket on stats (bucket);
 
 -- Who follows the log under a name, and how far. The epoch counts claims and fences earlier ones.
 create table followers (
