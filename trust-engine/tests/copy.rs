@@ -44,47 +44,59 @@ fn target(schema: &support::Schema) -> (Arc<dyn Store>, Arc<dyn CounterStore>) {
     (store, counters)
 }
 
-#[test]
-fn a_copy_that_fails_at_any_commit_opens_only_after_its_source_was_retired() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, from_counters) = source(folder.path());
-    let from = (&*source, &*from_counters);
-    for fault in [Fault::Lost, Fault::AnswerLost] {
-        let (mut finished, mut commits) = (false, 0);
-        while !finished {
-            let schema = support::Schema::new();
-            let (store, to_counters) = target(&schema);
-            let failing = FailingStore::new(store.clone());
-            failing.fail_commits(std::iter::repeat_n(Fault::None, commits).chain([fault]));
-            let mut retired = false;
-            let retire = &mut || {
-                retired = true;
-                Ok(())
-            };
-            let to = (&failing as &dyn Store, &*to_counters);
-            let copied = block_on(copy(from, to, Uuid::from_u128(1), &mut |_, _| {}, retire));
-            finished = copied.is_ok();
-            match Engine::open(options(store.clone())) {
-                Ok(engine) => {
-                    // Where nothing was written a new log begins, which knows none of the agents.
-                    assert_eq!(engine.agents().get("agent_1_4").is_ok(), retired, "commit {commits}");
-                    assert!(retired || commits == 0);
-                    engine.close();
-                }
-                Err(error) => {
-                    assert!(!finished && error.to_string().contains("not finished"), "{error}");
-                    assert_eq!(error.kind(), ErrorKind::Key);
-                    let to = (&*store, &*to_counters);
-                    let issue = block_on(copy(from, to, Uuid::max(), &mut |_, _| {}, &mut || Ok(())))
-                        .unwrap_err()
-                        .to_string();
-                    assert!(issue.contains("not finished") && issue.contains("drop it"), "{issue}");
-                }
-            }
-            commits += 1;
-        }
-        assert!(commits > 10, "{commits} commits");
+/// Copies with faults, and gives whether that succeeded and whether the source was retired. Engines open the copy if it was,
+/// and none opens it otherwise.
+fn copy_with(source: (&dyn Store, &dyn CounterStore), faults: impl FnOnce(&FailingStore)) -> (bool, bool) {
+    let schema = support::Schema::new();
+    let (store, counters) = target(&schema);
+    let failing = FailingStore::new(store.clone());
+    faults(&failing);
+    let mut retired = false;
+    let retire = &mut || {
+        retired = true;
+        Ok(())
+    };
+    let to = (&failing as &dyn Store, &*counters);
+    let copied = block_on(copy(source, to, Uuid::from_u128(1), &mut |_, _| {}, retire)).is_ok();
+    let again = block_on(copy(source, (&*store, &*counters), Uuid::max(), &mut |_, _| {}, &mut || Ok(())));
+    let told = again.map_or_else(|error| error.to_string(), |_| "copied now".into());
+    let opened = Engine::open(options(store));
+    if retired && told.contains("copied there already") {
+        let engine = opened.unwrap();
+        assert!(engine.agents().get("agent_1_4").is_ok());
+        engine.close();
+    } else if told.contains("not finished") {
+        assert!(!copied && told.contains("drop it"));
+        let error = opened.unwrap_err();
+        assert!(error.kind() == ErrorKind::Key && error.to_string().contains("not finished"), "{error}");
+    } else {
+        // Nothing was written but the claim of a shard.
+        assert!(!copied && !retired && (told.contains("not empty") || told.contains("copied now")), "{told}");
     }
+    (copied, retired)
+}
+
+#[test]
+fn a_copy_that_fails_at_any_step_opens_only_after_its_source_was_retired() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, counters) = source(folder.path());
+    let source = (&*store, &*counters);
+    let nth = |step: usize, fault: Fault| std::iter::repeat_n(Fault::None, step).chain([fault]);
+    let commits = |fault: Fault| {
+        let outcomes = (0..).map(|step| copy_with(source, |store| store.fail_commits(nth(step, fault))));
+        let failed: Vec<_> = outcomes.take_while(|(copied, _)| !copied).collect();
+        assert!(failed.len() > 10, "{failed:?}");
+        failed.iter().filter(|(_, retired)| *retired).count()
+    };
+    assert_eq!(commits(Fault::Lost), 1, "the last commit only");
+    assert_eq!(commits(Fault::AnswerLost), 0, "a last commit whose answer is lost was made");
+    for step in 0..2 {
+        assert_eq!(
+            copy_with(source, |store| store.fail_claims(nth(step, Fault::Unreachable))),
+            (false, false)
+        );
+    }
+    assert_eq!(copy_with(source, |_| {}), (true, true));
 }
 
 #[test]

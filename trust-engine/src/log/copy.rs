@@ -29,15 +29,17 @@ pub struct Copied {
     pub counters: u64,
 }
 
-/// Copies a store that no engine has open into one that is empty. A copy that was cut off belongs to no deployment, so no
-/// engine opens it. Verify the source first.
+/// Copies a store that no engine has open into one that is empty. From the first commit until the last one the copy
+/// belongs to no deployment, so no engine opens one that was cut off. Verify the source first.
 ///
 /// Everything is copied when `retire` is called, but for the change that lets engines open the copy. It has to keep engines
-/// from the source for good: both stores would sign the same shards.
+/// from the source for good, because both stores would sign the same shards; [`check_copy`](super::check_copy) verifies
+/// the copy before that.
 ///
 /// # Errors
 /// [`ErrorKind::Foreign`] if the target is not empty; [`ErrorKind::Corrupt`] if the log is not the one that its checkpoints
-/// sign; those of `retire` and of the stores.
+/// sign; those of `retire` and of the stores. After an error behind `retire` it may be unknown whether engines can open the
+/// copy: another call tells.
 pub async fn copy(
     (from, from_counters): (&dyn Store, &dyn CounterStore),
     (to, to_counters): (&dyn Store, &dyn CounterStore),
@@ -45,21 +47,20 @@ pub async fn copy(
     progress: &mut (dyn FnMut(u64, u64) + Send),
     retire: &mut (dyn FnMut() -> Result<()> + Send),
 ) -> Result<Copied> {
-    must_be_empty(to).await?;
+    let deployment = from.document(&deployment_key()).await?;
+    must_be_empty(to, deployment.as_ref()).await?;
     // The claim keeps other writers out, and refuses a read-only source: a backup, or one copied already.
     let open = from.claim_free(owner, Duration::ZERO).await?.shard;
     let heads = from.heads().await?;
     let mut copied = Copied { shards: heads.len() as u64, ..Copied::default() };
     let total = heads.iter().map(|head| head.size).sum();
+    // The writer of the shard that is not sealed carries what is no log.
+    let mut carrier = Writer::new(to, open, owner).await?;
+    carrier.commit_change(None, Some(unfinished())).await?;
     let mut writers = Vec::new();
-    for head in &heads {
+    for head in heads.iter().filter(|head| head.shard != open) {
         writers.push(Writer::new(to, head.shard, owner).await?);
     }
-    // The writer of the shard that is not sealed carries what is no log.
-    let carrier = writers.iter().position(|writer| writer.head.shard == open).ok_or_else(claimed)?;
-    let mut carrier = writers.swap_remove(carrier);
-    // No engine is of this deployment, so none opens a copy that was cut off.
-    carrier.commit_change(None, Some(unfinished())).await?;
     for head in &heads {
         let writer =
             writers.iter_mut().find(|writer| writer.head.shard == head.shard).unwrap_or(&mut carrier);
@@ -72,26 +73,39 @@ pub async fn copy(
     copied.counters = copy_counters(from_counters, to_counters).await?;
     copy_followers(from, to, owner).await?;
     carrier.copy_stats(from).await?;
-    let deployment = from.document(&deployment_key()).await?;
     copied.documents = carrier.copy_documents(from).await? + u64::from(deployment.is_some());
     retire()?;
-    carrier.commit_change(Some(1), deployment).await?;
+    if let Err(error) = carrier.commit_change(Some(1), deployment.clone()).await {
+        let issue = "everything was copied, and the source is only to be read now; copy again to learn whether engines can \
+                     open the copy";
+        let unknown = Error::new(error.kind(), format!("{issue} ({error})")).caused_by(error);
+        // Only the answer may be lost.
+        match to.document(&deployment_key()).await {
+            Ok(found) if found == deployment => {}
+            _ => return Err(unknown),
+        }
+    }
     for head in writers.iter().chain([&carrier]).map(|writer| &writer.head) {
-        to.release(head.shard, owner).await?;
+        // A shard that is not released is free when its owner has been silent for long enough.
+        let _ = to.release(head.shard, owner).await;
     }
     Ok(copied)
 }
 
-async fn must_be_empty(store: &dyn Store) -> Result<()> {
-    let deployment = store.document(&deployment_key()).await?;
-    if deployment.is_some_and(|document| document.body == UNFINISHED) {
-        let issue = "the store to copy into holds a copy that is not finished; drop it, and copy again";
-        return Err(Error::new(ErrorKind::Foreign, issue));
-    }
-    if !store.heads().await?.is_empty() || !store.all_documents(None, 1).await?.is_empty() {
-        return Err(Error::new(ErrorKind::Foreign, "the store to copy into is not empty"));
-    }
-    Ok(())
+async fn must_be_empty(store: &dyn Store, deployment: Option<&Document>) -> Result<()> {
+    let issue = match store.document(&deployment_key()).await? {
+        Some(found) if found.body == UNFINISHED => {
+            "the store to copy into holds a copy that is not finished; drop it, and copy again"
+        }
+        Some(found) if Some(&found) == deployment => {
+            "this store was copied there already, and engines can open the copy: leave both as they are"
+        }
+        None if store.heads().await?.is_empty() && store.all_documents(None, 1).await?.is_empty() => {
+            return Ok(());
+        }
+        _ => "the store to copy into is not empty",
+    };
+    Err(Error::new(ErrorKind::Foreign, issue))
 }
 
 /// The writer of one shard of the copy.

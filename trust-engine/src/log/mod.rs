@@ -21,7 +21,7 @@ pub use copy::{Copied, copy};
 pub use export::{Exported, export};
 pub use follower::{Effect, EventPlace, Fold};
 pub(crate) use follower::{Followed, LocalFollower, OwnedFollower, Position, ordered_page};
-pub use fsck::{Damage, Finding, Report, check_export, check_shards, check_store};
+pub use fsck::{Damage, Finding, Report, check_copy, check_export, check_shards, check_store};
 pub(crate) use merge::scan_all;
 pub(crate) use news::News;
 pub use query::{Page, Query};

@@ -6,6 +6,8 @@ use clap::Subcommand;
 use pollster::block_on;
 use serde_json::json;
 use trust_engine::blocking::Engine;
+#[cfg(feature = "postgres")]
+use trust_engine::log::check_copy;
 use trust_engine::log::{Report, check_export, check_shards, export};
 use trust_engine::provenance::SignedCheckpoint;
 use trust_engine::storage::Store;
@@ -116,6 +118,14 @@ pub(crate) fn verify_all(
         reports.extend(block_on(check_shards(store, &keys, since, &mut output::progress("verify")))?);
     }
     Ok(reports)
+}
+
+/// Checks all shards of a copy that engines cannot open yet.
+#[cfg(feature = "postgres")]
+pub(crate) fn verify_copy(store: &dyn Store, key: &VerifierKey) -> trust_engine::Result<Vec<Report>> {
+    let heads = block_on(store.heads())?;
+    let keys: Vec<_> = heads.iter().map(|head| (head.shard, key.of_shard(head.shard))).collect();
+    block_on(check_copy(store, &keys, &mut output::progress("verify")))
 }
 
 pub(crate) fn to_json(report: &Report) -> serde_json::Value {

@@ -10,7 +10,11 @@ use serde_json::json;
 use trust_engine::log::Report;
 use trust_engine::storage;
 use trust_engine::{Entropy as _, SystemEntropy};
+#[cfg(feature = "postgres")]
+use trust_engine::{Error, ErrorKind};
 
+#[cfg(feature = "postgres")]
+use crate::log::verify_copy;
 use crate::log::{must_be_store, read_checkpoint, verifier_key, verify_all};
 use crate::{Failure, output};
 
@@ -128,20 +132,39 @@ pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
     let mut random = [0; 16];
     SystemEntropy.fill(&mut random);
     let owner = uuid::Builder::from_random_bytes(random).into_uuid();
+    let mut reports = Vec::new();
     let copied = block_on(trust_engine::log::copy(
         (&*from, &*from_counters),
         (&*target, &*counters),
         owner,
         &mut output::progress("copy"),
         &mut || {
-            storage::retire_embedded(store, &format!("it was copied to PostgreSQL, into the schema {schema}"))
+            reports = verify_copy(&*target, &key)?;
+            if !reports.iter().all(Report::is_clean) {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    "the copy is not the log; drop it, the store goes on",
+                ));
+            }
+            let reason = format!(
+                "it was copied to PostgreSQL, into the schema {schema} (if that copy was not finished, see the page on \
+                 operations)"
+            );
+            storage::retire_embedded(store, &reason)
         },
-    ))?;
-    let reports = verify_all(&*target, &key, &[])?;
+    ));
     let clean = reports.iter().all(Report::is_clean);
+    if !clean {
+        reports.iter().for_each(|report| match as_json {
+            true => output::json(&json!({ "clean": false, "report": crate::log::to_json(report) })),
+            false => output::line(report),
+        });
+        return Ok(false);
+    }
+    let copied = copied?;
     if as_json {
         output::json(&json!({
-            "clean": clean,
+            "clean": true,
             "entries": copied.entries,
             "documents": copied.documents,
             "counters": copied.counters,
@@ -156,7 +179,7 @@ pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
             display(store)
         ));
     }
-    Ok(clean)
+    Ok(true)
 }
 
 #[cfg(feature = "postgres")]

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::merge::scan_all;
 use crate::log::recorded::{RecordedVersion, changed_document};
 use crate::provenance::{Entry, Hash, Parent, Payload, RecordType};
-use crate::storage::{Filter, Shard, ShardRange, Store};
+use crate::storage::{DocumentKind, Filter, Shard, ShardRange, Store};
 
 /// Documents read at a time.
 const PAGE: usize = 1000;
@@ -19,8 +19,10 @@ pub(super) async fn check_recorded(
     index: u64,
     entry: &Entry,
     payload: Option<&Payload>,
+    missing: Option<DocumentKind>,
 ) -> Result<()> {
-    let Some(key) = changed_document(entry, payload) else { return Ok(()) };
+    let changed = changed_document(entry, payload);
+    let Some(key) = changed.filter(|key| Some(key.kind) != missing) else { return Ok(()) };
     let document = match store.document(&key).await {
         Err(error) if is_damage(&error) => {
             checker.find(index, Damage::StateChanged, format!("the store's {key} cannot be read: {error}"));
@@ -74,7 +76,11 @@ pub(super) async fn check_recorded(
 
 /// Looks up the record of every document. A document without one is found at the end of the first log, or
 /// at the record that it names.
-pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, Checker<'_>)]) -> Result<()> {
+pub(super) async fn check_documents(
+    store: &dyn Store,
+    checkers: &mut [(Shard, Checker<'_>)],
+    missing: Option<DocumentKind>,
+) -> Result<()> {
     let mut after = None;
     loop {
         let page = match store.all_documents(after.as_ref(), PAGE).await {
@@ -87,7 +93,7 @@ pub(super) async fn check_documents(store: &dyn Store, checkers: &mut [(Shard, C
             }
             page => page?,
         };
-        for document in &page {
+        for document in page.iter().filter(|document| Some(document.key.kind) != missing) {
             let key = &document.key;
             let record = match store.record_by_id(&key.organization, document.record).await {
                 // A record that cannot be read is found where it stands in the log.

@@ -12,4 +12,4 @@ mod store;
 
 pub use folder::check_export;
 pub use report::{Damage, Finding, Report};
-pub use store::{check_shards, check_store};
+pub use store::{check_copy, check_shards, check_store};

@@ -8,7 +8,7 @@ use super::documents::{check_documents, check_recorded};
 use super::report::{Damage, Report};
 use crate::error::{ErrorKind, Result};
 use crate::provenance::{Entry, Hash, HashRange, SignedCheckpoint, TILE_WIDTH, VerifierKey};
-use crate::storage::{Head, Shard, Store, StoredRecord};
+use crate::storage::{DocumentKind, Head, Shard, Store, StoredRecord};
 
 /// Entries read at a time: four tiles.
 const CHUNK: u64 = 4 * TILE_WIDTH;
@@ -42,12 +42,36 @@ pub async fn check_shards(
     since: Option<&SignedCheckpoint>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Vec<Report>> {
+    check(store, logs, since, None, progress).await
+}
+
+/// Checks a copy before the change that lets engines open it: as [`check_shards`], and without the deployment's document,
+/// which that change writes.
+///
+/// # Errors
+/// Those of [`check_store`].
+pub async fn check_copy(
+    store: &dyn Store,
+    logs: &[(Shard, VerifierKey)],
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<Vec<Report>> {
+    check(store, logs, None, Some(DocumentKind::Deployment), progress).await
+}
+
+/// `missing`: a kind whose documents are not looked at.
+async fn check(
+    store: &dyn Store,
+    logs: &[(Shard, VerifierKey)],
+    since: Option<&SignedCheckpoint>,
+    missing: Option<DocumentKind>,
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<Vec<Report>> {
     let mut checkers = Vec::with_capacity(logs.len());
     for (shard, key) in logs {
         let since = since.filter(|since| logs.len() == 1 || since.checkpoint.origin == key.name());
-        checkers.push((*shard, check_log(store, *shard, key, since, progress).await?));
+        checkers.push((*shard, check_log(store, *shard, key, since, missing, progress).await?));
     }
-    check_documents(store, &mut checkers).await?;
+    check_documents(store, &mut checkers, missing).await?;
     Ok(checkers.into_iter().map(|(_, checker)| checker.finish()).collect())
 }
 
@@ -56,6 +80,7 @@ async fn check_log<'a>(
     shard: Shard,
     key: &'a VerifierKey,
     since: Option<&SignedCheckpoint>,
+    missing: Option<DocumentKind>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Checker<'a>> {
     // This is read before the head: a log that is written on meanwhile is longer than this, never shorter.
@@ -81,7 +106,8 @@ async fn check_log<'a>(
                 Some(record) => {
                     let entry = check_record(store, &mut checker, &record, stored, &homes).await?;
                     if let Some(entry) = entry {
-                        check_recorded(store, &mut checker, index, &entry, record.payload.as_ref()).await?;
+                        let payload = record.payload.as_ref();
+                        check_recorded(store, &mut checker, index, &entry, payload, missing).await?;
                     }
                 }
                 None => checker.missing(stored),

@@ -28,7 +28,11 @@ pub(super) fn write(source: &tables::Tables, to: &Path, purpose: Purpose) -> Res
     let at = |error: Error| error.with("folder", to.display());
     let made = claim_folder(to).map_err(at)?;
     // Without FORMAT behind it this file says that the folder is not whole. Whoever makes it has the folder.
-    files::create_new(&to.join(UNWRITABLE), b"a backup\n").map_err(at)?;
+    files::create_new(
+        &to.join(UNWRITABLE),
+        b"it is a backup, which `trust-engine restore` makes a store of\n",
+    )
+    .map_err(at)?;
     let written = fill(source, to, purpose).map_err(at);
     if written.is_err() {
         // What was there before stays: an empty folder.

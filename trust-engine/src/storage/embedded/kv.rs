@@ -24,9 +24,7 @@ impl Kv for Tables {
             Err(error) => return Err(from_io(error, self.folder().display())),
         };
         let (folder, reason) = (self.folder().display(), reason.trim());
-        let issue = format!(
-            "{folder} is only to be read: {reason}. A backup becomes a store by `trust-engine restore`"
-        );
+        let issue = format!("{folder} is only to be read: {reason}");
         Err(Error::new(ErrorKind::Foreign, issue).with("folder", folder))
     }
 
