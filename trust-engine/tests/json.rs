@@ -95,10 +95,33 @@ fn internal_records_are_shown_only_to_those_who_see_them() {
     assert_eq!(types(&auditor), ["AGENT"; 5]);
     assert_eq!(types(&anyone), ["ALERT"], "behind fifty that are not shown");
     let agent = block_on(engine.log().query(&Query::new().limit(1))).unwrap().records[0].id().to_string();
+    let refused = block_on(engine.json(&anyone).query(&Query::new().kind(RecordType::Agent)));
+    assert!(refused.status == 403 && refused.body.contains("includeInternal"), "{}", refused.body);
+    assert_eq!(block_on(engine.json(&auditor).query(&Query::new().kind(RecordType::Agent))).status, 200);
     assert_eq!(block_on(engine.json(&anyone).get(&agent)).status, 404);
     assert_eq!(block_on(engine.json(&anyone).chain(&agent, 5)).status, 404);
     assert_eq!(block_on(engine.json(&auditor).chain(&agent, 5)).status, 200);
     assert_eq!(block_on(engine.json(&auditor).get(&agent)).status, 200);
+}
+
+#[test]
+fn a_page_is_full_unless_it_is_the_last_however_many_records_between_are_not_shown() {
+    let engine = engine();
+    for n in 0..60 {
+        block_on(engine.agents().register(NewAgent::new(format!("a{n}")))).unwrap();
+        if n % 5 == 0 {
+            block_on(engine.log().record(NewRecord::new(RecordType::Alert, "a", Decision::Deny))).unwrap();
+        }
+    }
+    let caller = Caller::new();
+    let (mut query, mut sizes) = (Query::new().limit(5), Vec::new());
+    loop {
+        let page = body(&block_on(engine.json(&caller).query(&query)));
+        sizes.push(page["data"].as_array().unwrap().len());
+        let Some(next) = page["nextPageToken"].as_str() else { break };
+        query = Query::new().limit(5).after(next);
+    }
+    assert_eq!(sizes, [5, 5, 2]);
 }
 
 #[test]

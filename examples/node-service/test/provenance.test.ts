@@ -130,6 +130,8 @@ onEveryStore('provenance', (store) => {
       (await client.get(`/provenance?agentId=inner${query}`, { key: 'auditor' })).json<PageAnswer>().data.map((record) => record.type)
     assert.deepEqual(await types(''), [])
     assert.equal((await client.get('/provenance?includeInternal=true')).status, 403)
+    // A type of which nothing is shown is refused, and no log is read in search of it.
+    assert.equal((await client.get('/provenance?decisionType=AGENT', { key: 'auditor' })).status, 403)
     assert.deepEqual(await types('&includeInternal=true'), ['AGENT'])
     assert.deepEqual(await types('&includeInternal=true&decisionType=AGENT'), ['AGENT'])
     assert.deepEqual(await types('&decisionType=ALERT'), [])

@@ -16,6 +16,8 @@ use crate::storage::{DecodedRecord, Shard, ShardRange, uncovered};
 
 /// Most ancestors in a chain.
 const MAX_CHAIN: usize = 100;
+/// Scans of the store for one page, each of which does a bounded amount of work.
+const MAX_SCANS: usize = 4;
 
 /// The log, as one organization or the whole fleet sees it.
 #[derive(Clone, Debug)]
@@ -166,12 +168,21 @@ impl Log<'_> {
             let known = whole.iter().find(|whole| whole.shard == range.shard);
             known.map(|whole| ShardRange { end: range.end.min(whole.end), ..range })
         };
-        let ranges = match search.ranges.take() {
+        let mut rest: Vec<ShardRange> = match search.ranges.take() {
             Some(ranges) => ranges.into_iter().filter_map(within).collect(),
             None => whole,
         };
-        let (found, rest) =
-            scan_all(store, &search.filter, ranges, search.newest_first, search.limit.into()).await?;
+        let mut found = Vec::new();
+        for _ in 0..MAX_SCANS {
+            let left = search.limit - found.len();
+            let (more, behind) =
+                scan_all(store, &search.filter, rest, search.newest_first, left.into()).await?;
+            found.extend(more);
+            rest = behind;
+            if rest.is_empty() || found.len() >= search.limit {
+                break;
+            }
+        }
         let records = self.engine.0.checkpoints.complete(store, found).await?;
         Ok(Page { records, next: search.cursor(rest)? })
     }

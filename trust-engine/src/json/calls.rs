@@ -15,9 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Query, Ticket};
 use crate::provenance::Record;
 
-/// Pages without anything for the caller that are passed over before an empty one is given.
-const MAX_SKIPPED_PAGES: usize = 50;
-
 /// The calls of one caller.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonCalls<'a> {
@@ -204,22 +201,33 @@ impl<'a> JsonCalls<'a> {
         Ok(Answer::new(200, &ChainAnswer { root: chain.last(), chain: &chain, depth }))
     }
 
-    /// A page of records; there may be fewer than asked for although there are more to come.
+    /// A page of records, of which there may be fewer than asked for only where those to come are very far apart.
     pub async fn query(&self, query: &Query) -> Answer {
         self.answer(self.try_query(query).await)
     }
 
     pub(super) async fn try_query(&self, query: &Query) -> Result<Answer> {
         self.caller.check(Permission::ReadProvenance)?;
-        let mut page = self.log().query(query).await?;
-        page.records.retain(|record| self.sees(record));
-        // Where many records in a row are not for this caller, the pages behind them are read.
-        for _ in 0..MAX_SKIPPED_PAGES {
-            let Some(next) = page.next.clone().filter(|_| page.records.is_empty()) else { break };
-            page = self.log().query(&query.clone().after(next)).await?;
-            page.records.retain(|record| self.sees(record));
-        }
+        let page = self.log().query(&self.visible_part(query)?).await?;
         Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
+    }
+
+    /// A query without the records that the caller may not see.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] for a type of which the caller may see none.
+    pub(super) fn visible_part(&self, query: &Query) -> Result<Query> {
+        match query.record_type() {
+            _ if self.caller.internal => Ok(query.clone()),
+            Some(kind) if !kind.is_public() => {
+                let issue = format!(
+                    "records of the type {kind} are internal: only a caller with the permission fleet sees them, if it asks \
+                     for them (includeInternal)"
+                );
+                Err(Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet"))
+            }
+            _ => Ok(query.clone().public_only()),
+        }
     }
 
     fn asker(&self) -> Asker<'a> {

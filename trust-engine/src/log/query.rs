@@ -25,6 +25,7 @@ pub struct Query {
     limit: Option<usize>,
     cursor: Option<String>,
     own_writes: bool,
+    public_only: bool,
 }
 
 impl Query {
@@ -87,6 +88,17 @@ impl Query {
         self
     }
 
+    /// Only records of types that hosts may write: none of agents, policies, signals, erasures, gaps and documents.
+    #[must_use]
+    pub fn public_only(mut self) -> Self {
+        self.public_only = true;
+        self
+    }
+
+    pub(crate) fn record_type(&self) -> Option<RecordType> {
+        self.kind
+    }
+
     pub(crate) fn reads_own_writes(&self) -> bool {
         self.own_writes
     }
@@ -102,7 +114,8 @@ impl Query {
 /// A page of records.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The records, in the order asked for; there may be fewer than asked for although there are more to come.
+    /// The records, in the order asked for. There may be fewer than asked for although there are more to come, if those are
+    /// very far apart.
     pub records: Vec<Record>,
     /// The cursor to go on with; `None` after the last page. Records that are committed meanwhile neither shift nor
     /// repeat anything.
@@ -134,6 +147,7 @@ impl Query {
             organization,
             agent: self.agent.as_deref().map(AgentId::parse).transpose()?,
             kind: self.kind,
+            public_only: self.public_only,
             decision: self.decision.as_deref().map(str::parse).transpose()?,
             from: self.from,
             to: self.to,

@@ -313,12 +313,17 @@ fn scans_find_exactly_what_the_filter_says(store: &dyn Store) {
             decision: Some(Decision::Allow.into()),
             ..none()
         },
-        Filter { organization: o.clone(), agent: a, from: Some(early), to: Some(late), ..none() },
+        Filter { organization: o.clone(), agent: a.clone(), from: Some(early), to: Some(late), ..none() },
         Filter { from: Some(early), to: Some(late), ..none() },
         Filter { from: Some(late), to: Some(early), ..none() },
         Filter { parent, ..none() },
         Filter { organization: o.clone(), decision: Some("APPROVED".parse().unwrap()), ..none() },
         Filter { decision: Some("APPROVED".parse().unwrap()), ..none() },
+        Filter { public_only: true, ..none() },
+        Filter { organization: o.clone(), public_only: true, ..none() },
+        Filter { organization: o.clone(), agent: a.clone(), public_only: true, ..none() },
+        Filter { organization: o.clone(), kind: Some(RecordType::Gap), public_only: true, ..none() },
+        Filter { parent, public_only: true, ..none() },
         Filter { organization: o, parent, kind: Some(RecordType::Gap), ..none() },
     ];
     for filter in filters {

@@ -56,6 +56,8 @@ pub struct Filter {
     pub organization: Option<OrganizationId>,
     pub agent: Option<AgentId>,
     pub kind: Option<RecordType>,
+    /// Only records of types that hosts may write.
+    pub public_only: bool,
     pub decision: Option<DecisionWord>,
     /// Earliest time, inclusive.
     pub from: Option<Timestamp>,
@@ -65,6 +67,14 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The types that pass.
+    pub fn kinds(&self) -> impl Iterator<Item = RecordType> + Clone + use<> {
+        let (kind, public_only) = (self.kind, self.public_only);
+        RecordType::ALL
+            .into_iter()
+            .filter(move |one| kind.is_none_or(|kind| kind == *one) && (!public_only || one.is_public()))
+    }
+
     /// Whether an entry passes.
     pub fn accepts(&self, entry: &Entry) -> bool {
         fn is<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
@@ -73,6 +83,7 @@ impl Filter {
         is(&self.organization, Some(&entry.organization))
             && is(&self.agent, entry.agent.as_ref())
             && is(&self.kind, Some(&entry.kind))
+            && (!self.public_only || entry.kind.is_public())
             && is(&self.decision, entry.decision.as_ref())
             && is(&self.parent, entry.parent.as_ref().map(|parent| &parent.id))
             && self.from.is_none_or(|from| from <= entry.time)

@@ -7,7 +7,7 @@ use super::{Kv, Pair, Table, WriteBatch, keys};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::provenance::{Entry, Hash, HashRange, Payload, RecordType, TILE_WIDTH};
+use crate::provenance::{Entry, Hash, HashRange, Payload, TILE_WIDTH};
 use crate::storage::{Append, Batch, DecodedRecord, Filter, Scan, Scanned, Shard, ShardRange, StoredRecord};
 
 /// Index rows that one scan looks at before it gives back a short page.
@@ -306,7 +306,8 @@ fn advance(range: &mut ShardRange, past: u64, newest_first: bool) {
 /// The index ranges that together hold every candidate of a filter.
 struct Streams {
     prefixes: Vec<(Table, Vec<u8>)>,
-    kind: Option<u8>,
+    /// Codes of the types that pass.
+    kinds: Vec<u8>,
     decision: Option<u8>,
 }
 
@@ -320,8 +321,7 @@ impl<K: Kv> KvStore<K> {
                 vec![(Table::ByAgent, keys::agent(organization, agent).concat())]
             }
             (None, Some(organization), None) => {
-                let kinds =
-                    RecordType::ALL.into_iter().filter(|kind| filter.kind.is_none_or(|want| want == *kind));
+                let kinds = filter.kinds();
                 let decisions =
                     (0..keys::DECISION_CODES).filter(|code| decision.is_none_or(|want| want == *code));
                 let class = |(kind, code)| {
@@ -333,7 +333,7 @@ impl<K: Kv> KvStore<K> {
             // Across organizations the log itself is the index.
             (None, None, _) => vec![(Table::Entries, Vec::new())],
         };
-        Ok(Streams { prefixes, kind: filter.kind.map(keys::kind_code), decision })
+        Ok(Streams { prefixes, kinds: filter.kinds().map(keys::kind_code).collect(), decision })
     }
 
     /// The streams of all organizations that have records with this parent: few, as ids are random.
@@ -364,7 +364,7 @@ fn organization_in(key: &[u8], end: usize) -> Result<OrganizationId> {
 
 impl Streams {
     fn accepts(&self, kind: u8, decision: u8) -> bool {
-        self.kind.is_none_or(|wanted| wanted == kind) && self.decision.is_none_or(|wanted| wanted == decision)
+        self.kinds.contains(&kind) && self.decision.is_none_or(|wanted| wanted == decision)
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) type Found = (Vec<StoredRecord>, Option<ShardRange>);
 
 pub(super) async fn scan(connection: Object, scan: Scan) -> Result<Found> {
     let mut records = Vec::new();
+    // A statement without a type would ask for all of them.
+    if scan.filter.kinds().next().is_none() {
+        return Ok((records, None));
+    }
     let remaining = scan_range(&connection, &scan, scan.range, &mut records).await?;
     Ok((records, (remaining.start < remaining.end).then_some(remaining)))
 }
@@ -124,16 +128,21 @@ impl<'a> Search<'a> {
         if let Some(agent) = agent {
             also(if by_agent { &mut keys } else { &mut passes }, "agent", "=", search.value(agent));
         }
+        let mut public_only = false;
         match filter.kind {
-            Some(kind) if by_kind || of_documents => kinds.push(kind),
+            _ if by_kind => kinds.extend(filter.kinds()),
+            Some(kind) if of_documents => kinds.push(kind),
             Some(kind) => also(&mut passes, "kind", "=", search.value(kind_code(kind))),
-            None if by_kind => kinds.extend(RecordType::ALL),
-            None => {}
+            None => public_only = filter.public_only,
         }
         if let Some(decision) = &filter.decision {
             also(&mut passes, "decision", "=", search.value(decision.as_str()));
         }
         let residual = passes != "true";
+        if public_only {
+            let codes: Vec<i16> = filter.kinds().map(kind_code).collect();
+            also(&mut passes, "kind", "=", format!("any({})", search.value(codes)));
+        }
         // These conditions decide only within the first and the last commit, and do not change which rows are read.
         if let Some(from) = from {
             also(&mut passes, "time", ">=", from);
@@ -141,7 +150,12 @@ impl<'a> Search<'a> {
         if let Some(to) = to {
             also(&mut passes, "time", "<", to);
         }
-        search.chunk = if residual { CHUNK } else { wanted };
+        search.chunk = match residual {
+            true => CHUNK,
+            // Most records are of types that hosts may write.
+            false if public_only => 2 * wanted,
+            false => wanted,
+        };
         let limit = search.value(int(search.chunk as u64));
         let order = if scan.newest_first { "order by index desc" } else { "order by index" };
         let branch = |also: String| {
