@@ -53,25 +53,25 @@ impl AgentLoads {
     ) -> Result<Option<Arc<Agent>>> {
         let issue = format!("agent {} is being loaded from a remote store; wait for it, or try again", key.1);
         let would_block = || Err(Error::new(ErrorKind::WouldBlock, issue));
-        {
-            let mut under_way = self.under_way.lock();
-            if under_way.len() >= MOST || !under_way.insert(key.clone()) {
-                return would_block();
-            }
+        if self.under_way.lock().contains(&key) {
+            return would_block();
         }
-        let ended = Ended { under_way: Arc::clone(&self.under_way), key };
         let mut load = Box::pin(load);
-        match load.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result,
-            Poll::Pending => {
-                self.drive(Box::pin(async move {
-                    // The caller is told by the next load if this one fails.
-                    let _ = load.await;
-                    drop(ended);
-                }))?;
-                would_block()
-            }
+        if let Poll::Ready(result) = load.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
         }
+        // A load of the same agent that another thread has just begun makes this one superfluous.
+        let mut under_way = self.under_way.lock();
+        if under_way.len() < MOST && under_way.insert(key.clone()) {
+            drop(under_way);
+            let ended = Ended { under_way: Arc::clone(&self.under_way), key };
+            self.drive(Box::pin(async move {
+                // The caller is told by the next load if this one fails.
+                let _ = load.await;
+                drop(ended);
+            }))?;
+        }
+        would_block()
     }
 
     fn drive(&self, load: Load) -> Result<()> {
