@@ -124,19 +124,6 @@ impl Postgres {
             }
         }
         let mut driver = self.parse_url()?;
-        // The search path is all that tells two deployments in one database apart. Durability is not left to a server
-        // whose default was set to lose commits, and a stopped engine must not hold its locks for ever. Searches go
-        // along an index and end early; a bitmap of all matching rows would have to be made whole first, and a plan to read a
-        // small table from end to end would be kept while it grows. No statement runs long enough to be worth compiling.
-        let ours = format!(
-            "-c search_path={} -c synchronous_commit=on -c statement_timeout={} \
-             -c idle_in_transaction_session_timeout=3000 -c default_transaction_isolation=read\\ committed \
-             -c enable_bitmapscan=off -c enable_seqscan=off -c jit=off",
-            self.schema,
-            self.statement_timeout.as_millis()
-        );
-        let options = driver.get_options().map_or(ours.clone(), |given| format!("{given} {ours}"));
-        driver.options(options);
         driver.connect_timeout(self.connect_timeout);
         driver.keepalives_idle(Duration::from_secs(10));
         if driver.get_application_name().is_none() {
@@ -147,6 +134,7 @@ impl Postgres {
             schema: self.schema.clone(),
             connections: self.connections,
             connect_timeout: self.connect_timeout,
+            statement_timeout: self.statement_timeout,
             // The server ends a statement first; this is for a server that does not answer at all.
             answer_timeout: self.statement_timeout + Duration::from_secs(1),
             root_certificates: self.root_certificates.clone(),
@@ -193,6 +181,7 @@ pub(super) struct Checked {
     pub(super) schema: String,
     pub(super) connections: usize,
     pub(super) connect_timeout: Duration,
+    pub(super) statement_timeout: Duration,
     pub(super) answer_timeout: Duration,
     root_certificates: Option<PathBuf>,
 }

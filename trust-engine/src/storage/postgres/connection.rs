@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::config::Checked;
 use super::error::from_pool;
+use super::session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::runtime::AdapterRuntime;
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime, Timeouts,
+    ClientWrapper, Hook, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime,
+    Timeouts,
 };
 
 /// Number of connections that are kept for writes, so that searches never keep a commit waiting.
@@ -42,8 +44,14 @@ impl Database {
                 config.tls()?,
                 ManagerConfig { recycling_method: RecyclingMethod::Fast },
             );
+            let settings = Arc::new(config.clone());
+            let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
+                let settings = Arc::clone(&settings);
+                Box::pin(async move { session::set_up(client, &settings).await })
+            });
             Pool::builder(manager)
                 .max_size(size)
+                .post_create(set_up)
                 .runtime(PoolRuntime::Tokio1)
                 .timeouts(timeouts)
                 .build()
@@ -116,6 +124,12 @@ impl Database {
                 .for_each(|pool| drop(pool.retain(|_, _| false)));
             Err(Error::new(ErrorKind::Unavailable, format!("PostgreSQL did not answer within {limit:?}")))
         })
+    }
+
+    /// Refuses a pooler that takes the settings of connections away.
+    pub(super) async fn check_pooler(&self, config: &Checked) -> Result<()> {
+        let config = config.clone();
+        self.runtime.run(async move { session::refuse_transaction_pooling(&config).await }).await
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,6 +1,6 @@
 //! The errors of the driver and the server, sorted into the kinds that callers handle differently.
 
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Error, ErrorKind};
@@ -14,7 +14,14 @@ pub(super) fn from_driver(error: tokio_postgres::Error) -> Error {
         return Error::new(kind, format!("PostgreSQL cannot be reached: {cause}")).caused_by(error);
     };
     let kind = kind_of(server.code());
-    let message = format!("PostgreSQL says: {}", server.message());
+    // Prepared statements belong to a session, and this one is not the one that prepared it.
+    let strange = ["26000", "42P05"].contains(&server.code().code());
+    let hint = if strange {
+        ": a pooler between engine and server pools by transaction; it has to pool by session"
+    } else {
+        ""
+    };
+    let message = format!("PostgreSQL says: {}{hint}", server.message());
     Error::new(kind, message).with("sqlState", server.code().code().to_owned()).caused_by(error)
 }
 
@@ -59,7 +66,10 @@ fn kind_of(code: &SqlState) -> ErrorKind {
 
 pub(super) fn from_pool(error: PoolError) -> Error {
     match error {
-        PoolError::Backend(error) => from_driver(error),
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            from_driver(error)
+        }
+        PoolError::PostCreateHook(HookError::Message(issue)) => Error::new(ErrorKind::Unsupported, issue),
         PoolError::Timeout(_) => {
             Error::new(ErrorKind::Unavailable, "PostgreSQL gave no connection within the connect timeout")
         }

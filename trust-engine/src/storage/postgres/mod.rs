@@ -15,6 +15,7 @@ mod log;
 mod migrate;
 mod replication;
 mod scan;
+mod session;
 mod shards;
 mod stats;
 mod store;
@@ -57,12 +58,14 @@ async fn open(settings: &Postgres, time: Time) -> Result<(Arc<dyn Store>, Arc<dy
     let config = settings.check()?;
     let replica = settings.of_replica().map(|replica| replica.check()).transpose()?;
     let database = Arc::new(Database::new(&config)?);
+    database.check_pooler(&config).await?;
     let schema = config.schema.clone();
     database.run(move |connection| migrate::migrate(connection, schema)).await?;
     let mut warnings = database.run(replication::warnings).await?;
     let replica = match replica {
         Some(config) => {
             let database = Arc::new(Database::new(&config)?);
+            database.check_pooler(&config).await.map_err(|error| error.with("field", "replica"))?;
             let schema = config.schema.clone();
             let found = database.run(move |connection| replication::check_replica(connection, schema)).await;
             warnings.extend(found.map_err(|error| error.with("field", "replica"))?);
