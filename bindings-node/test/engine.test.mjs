@@ -516,7 +516,7 @@ describe('errors', () => {
     assert.throws(() => engine.json({ name: half }), field('caller'))
     await assert.rejects(TrustEngine.open({ storage: { memory: true }, tierAuthorities: [half] }), field('tierAuthorities[0]'))
     // A pair is text.
-    assert.equal(engine.decideGate({ ...GATE, agentId: 'a\ud83d\ude00' }).decision, 'DENY')
+    assert.equal(engine.decideGate({ ...GATE, role: 'a\ud83d\ude00' }).decision, 'DENY')
     await engine.close()
   })
 

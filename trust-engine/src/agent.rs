@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::bounds::{MAX_ID_BYTES, check_line, check_optional_line, check_reason};
+use crate::bounds::{check_line, check_optional_id, check_reason};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
@@ -227,7 +227,7 @@ impl NewAgent {
     }
 
     pub(crate) fn actor(&self) -> Result<Option<String>> {
-        check_optional_line("registeredBy", self.registered_by.as_deref(), MAX_ID_BYTES)?;
+        check_optional_id("registeredBy", self.registered_by.as_deref())?;
         Ok(self.registered_by.clone().or_else(|| self.creator.clone()))
     }
     /// The agent of the same organization that this one was made from, and the way in which it was made.
@@ -252,7 +252,7 @@ impl NewAgent {
     ) -> Result<Agent> {
         let id = AgentId::parse(&self.id)?;
         check_score(self.score)?;
-        check_optional_line("creator", self.creator.as_deref(), MAX_ID_BYTES)?;
+        check_optional_id("creator", self.creator.as_deref())?;
         let parent = self.parent.map(|parent| AgentId::parse_field("parent", &parent)).transpose()?;
         if parent.as_ref() == Some(&id) {
             return Err(Error::invalid("parent", "is the agent itself"));
@@ -369,7 +369,7 @@ impl AgentChange {
             .with("version", before.version));
         }
         check_score(self.score)?;
-        check_optional_line("changedBy", self.changed_by.as_deref(), MAX_ID_BYTES)?;
+        check_optional_id("changedBy", self.changed_by.as_deref())?;
         if let Some(reason) = &self.reason {
             check_reason(reason)?;
         }

@@ -1,6 +1,6 @@
 //! The attribution of a request: who asked, for whom the agent acts, and the trace that the request belongs to.
 
-use crate::bounds::{MAX_ID_BYTES, check_optional_line};
+use crate::bounds::check_optional_id;
 use crate::error::{Error, Result};
 
 /// The longest traceparent, in bytes: versions after 00 may add fields.
@@ -15,8 +15,8 @@ pub(crate) struct Attribution<'a> {
 
 impl Attribution<'_> {
     pub(crate) fn check(&self) -> Result<()> {
-        check_optional_line("caller", self.caller, MAX_ID_BYTES)?;
-        check_optional_line("onBehalfOf", self.on_behalf_of, MAX_ID_BYTES)?;
+        check_optional_id("caller", self.caller)?;
+        check_optional_id("onBehalfOf", self.on_behalf_of)?;
         match self.traceparent {
             Some(text) if !is_traceparent(text) => {
                 let issue = "is no traceparent of W3C Trace Context, as 00-<32 hex>-<16 hex>-<2 hex>";

@@ -3,6 +3,8 @@
 //! Each refusal names the field as the caller wrote it, and the bound.
 
 use serde_json::{Map, Value};
+use unicode_normalization::is_nfc;
+use unicode_security::{GeneralSecurityProfile as _, MixedScript as _};
 
 use crate::error::{Error, Result};
 
@@ -36,6 +38,42 @@ pub(crate) fn check_line(field: &'static str, text: &str, max: usize) -> Result<
         return Err(Error::invalid(field, "begins or ends with white space"));
     }
     Ok(())
+}
+
+/// Checks an id: one line in which no two texts look the same, as far as that can be seen from one of them alone. It takes
+/// printable ASCII and the characters of Unicode's general security profile for identifiers (UTS #39, 3.1), so none that is
+/// invisible, changes the direction of writing or is not assigned; it is in normal form C (UAX #15), and each of its words
+/// is of one script (UTS #39, 5.1).
+pub(crate) fn check_id(field: &'static str, text: &str) -> Result<()> {
+    check_line(field, text, MAX_ID_BYTES)?;
+    if text.is_ascii() {
+        return Ok(());
+    }
+    let strange = text.char_indices().find(|(_, c)| !c.is_ascii() && !c.identifier_allowed());
+    if let Some((at, c)) = strange {
+        let issue = format!(
+            "has U+{:04X} at byte {at}; an id takes printable ASCII and characters that Unicode allows in identifiers",
+            u32::from(c)
+        );
+        return Err(Error::invalid(field, issue));
+    }
+    if !is_nfc(text) {
+        return Err(Error::invalid(field, "is not in Unicode's normal form C (NFC), as an id must be"));
+    }
+    let mixed = text.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_single_script());
+    match mixed {
+        Some(word) => {
+            let issue =
+                format!("mixes scripts in the word {word:?}; letters of two scripts can look the same");
+            Err(Error::invalid(field, issue))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks an id, if it is given.
+pub(crate) fn check_optional_id(field: &'static str, text: Option<&str>) -> Result<()> {
+    text.map_or(Ok(()), |text| check_id(field, text))
 }
 
 /// Checks one line of text, if it is given.

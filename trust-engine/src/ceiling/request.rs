@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::slot::MAX_AMOUNT;
 use crate::attribution::attributed;
-use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_line, check_optional_line};
+use crate::bounds::{MAX_ID_BYTES, MAX_NAME_BYTES, check_id, check_line, check_optional_line};
 use crate::error::{Error, Result};
 use crate::ids::OrganizationId;
 
@@ -97,7 +97,7 @@ impl CeilingRequest {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        check_line("agentId", &self.agent_id, MAX_ID_BYTES)?;
+        check_id("agentId", &self.agent_id)?;
         if !(1..=MAX_RESOURCES).contains(&self.resources.len()) {
             let issue = format!("are {}; a request takes 1 to {MAX_RESOURCES}", self.resources.len());
             return Err(Error::invalid("resources", issue));

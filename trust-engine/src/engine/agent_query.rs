@@ -113,7 +113,7 @@ impl AgentQuery {
 /// The place in a cursor, which anybody may have made.
 fn resume(text: &str, filter: &DocumentFilter) -> Result<DocumentPlace> {
     let place: DocumentPlace = cursor::read(text, filter)?;
-    AgentId::parse(&place.id).map_err(|_| cursor::malformed())?;
+    AgentId::recorded(&place.id).map_err(|_| cursor::malformed())?;
     Ok(place)
 }
 

@@ -138,7 +138,7 @@ struct Caches {
 impl Followed for Caches {
     fn document_changed(&self, key: &DocumentKey) {
         if key.kind == DocumentKind::Agent
-            && let Ok(id) = AgentId::parse(&key.id)
+            && let Ok(id) = AgentId::recorded(&key.id)
         {
             self.agents.forget(&key.organization, &id);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bounds::{MAX_ID_BYTES, check_line};
+use crate::bounds::{check_id, check_line};
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::error::{Error, Result};
 use crate::policy::PolicyDocument;
@@ -239,7 +239,7 @@ impl Options {
             return Err(Error::invalid("shard", format!("must be 0 to {MAX_SHARD}")));
         }
         for authority in &self.authorities {
-            check_line("tierAuthority", authority, MAX_ID_BYTES)?;
+            check_id("tierAuthority", authority)?;
         }
         if let Some(name) = &self.deployment {
             check_line("deployment", name, 200)?;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::current_policy::stored_hash;
 use super::instance::{Content, Engine};
-use crate::bounds::{MAX_ID_BYTES, check_line};
+use crate::bounds::check_id;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
@@ -57,7 +57,7 @@ impl Policies<'_> {
     /// [`ErrorKind::InvalidPolicy`] with every mistake; [`ErrorKind::Conflict`] if another one came into force at the
     /// same time.
     pub async fn swap(&self, document: PolicyDocument, actor: &str) -> Result<Receipt> {
-        check_line("actor", actor, MAX_ID_BYTES)?;
+        check_id("actor", actor)?;
         let policy = Policy::compile(document)?;
         self.try_swap(policy, actor).await.map_err(|error| error.during("swap policy"))
     }

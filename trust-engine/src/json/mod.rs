@@ -21,7 +21,7 @@ mod verbs;
 
 use std::collections::BTreeSet;
 
-use crate::bounds::{MAX_ID_BYTES, check_line};
+use crate::bounds::check_id;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 
@@ -65,7 +65,7 @@ impl Caller {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not one line of 1 to 256 bytes.
     pub fn named(mut self, name: impl Into<String>) -> Result<Self> {
         let name = name.into();
-        check_line("caller", &name, MAX_ID_BYTES)?;
+        check_id("caller", &name)?;
         self.name = Some(name);
         Ok(self)
     }

@@ -64,7 +64,7 @@ impl Change {
         let mut parts = message.splitn(3, SEPARATOR);
         let mut document = || {
             let kind = DocumentKind::parse(parts.next()?)?;
-            let organization = OrganizationId::parse(parts.next()?).ok()?;
+            let organization = OrganizationId::recorded(parts.next()?).ok()?;
             let id = parts.next().filter(|id| check_line("id", id, MAX_ID_BYTES).is_ok())?;
             Some(Self::Document(DocumentKey { kind, organization, id: id.to_owned() }))
         };

@@ -42,7 +42,7 @@ pub(super) fn follower_row(name: &str, key: &FollowerKey) -> Vec<u8> {
 /// Reads the key of a follower's row.
 pub(super) fn follower_key(name: &str, row: &[u8]) -> Option<FollowerKey> {
     let (organization, key) = std::str::from_utf8(row.get(name.len() + 1..)?).ok()?.split_once('\0')?;
-    Some(FollowerKey { organization: OrganizationId::parse(organization).ok()?, key: key.to_owned() })
+    Some(FollowerKey { organization: OrganizationId::recorded(organization).ok()?, key: key.to_owned() })
 }
 
 /// The place of an entry: its shard and its index there.
@@ -92,7 +92,7 @@ pub(super) fn stats(organization: &OrganizationId, bucket: i64, shard: Shard) ->
 /// The organization and the bucket in the key of a row of statistics.
 pub(super) fn stats_row(key: &[u8]) -> Option<(OrganizationId, i64)> {
     let organization = std::str::from_utf8(key.get(..key.len().checked_sub(13)?)?).ok()?;
-    Some((OrganizationId::parse(organization).ok()?, bucket(key)?))
+    Some((OrganizationId::recorded(organization).ok()?, bucket(key)?))
 }
 
 /// The bucket in the key of a row of statistics.
@@ -140,7 +140,7 @@ pub(super) fn document_key(key: &[u8]) -> Option<DocumentKey> {
 /// The organization and the id at the end of a key.
 fn key_in(kind: DocumentKind, rest: &[u8]) -> Option<DocumentKey> {
     let (organization, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
-    Some(DocumentKey { kind, organization: OrganizationId::parse(organization).ok()?, id: id.to_owned() })
+    Some(DocumentKey { kind, organization: OrganizationId::recorded(organization).ok()?, id: id.to_owned() })
 }
 
 /// The first byte of a key of the documents' index: a part in the order of (organization, age), one in the order of

@@ -359,7 +359,7 @@ fn by_parent(parent: &Uuid, organization: &OrganizationId) -> (Table, Vec<u8>) {
 fn organization_in(key: &[u8], end: usize) -> Result<OrganizationId> {
     let name = key.get(16..end).and_then(|bytes| std::str::from_utf8(bytes).ok());
     name.ok_or_else(|| Error::new(ErrorKind::Corrupt, "an index of ids is damaged"))
-        .and_then(OrganizationId::parse)
+        .and_then(OrganizationId::recorded)
 }
 
 impl Streams {

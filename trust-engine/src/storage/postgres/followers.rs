@@ -145,7 +145,8 @@ pub(super) async fn all(
         .await
         .map_err(from_driver)?;
     let of = |row: &tokio_postgres::Row| {
-        let organization = OrganizationId::parse(row.get(0)).map_err(|_| damaged("organization of a row"))?;
+        let organization =
+            OrganizationId::recorded(row.get(0)).map_err(|_| damaged("organization of a row"))?;
         Ok((FollowerKey { organization, key: row.get(1) }, row.get(2)))
     };
     rows.iter().map(of).collect()

@@ -224,7 +224,7 @@ pub(super) async fn organizations_of(
     let select = "select organization from entries where id = $1 order by organization limit $2";
     let statement = connection.prepare_cached(select).await.map_err(from_driver)?;
     let rows = connection.query(&statement, &[&id, &int(limit as u64)]).await.map_err(from_driver)?;
-    rows.iter().map(|row| OrganizationId::parse(row.get(0))).collect()
+    rows.iter().map(|row| OrganizationId::recorded(row.get(0))).collect()
 }
 
 /// A record and its ancestors in one round trip.

@@ -72,7 +72,7 @@ pub(super) async fn all(
         .map_err(from_driver)?;
     let of = |row: &tokio_postgres::Row| {
         let organization =
-            OrganizationId::parse(row.get(0)).map_err(|_| damaged("organization of statistics"))?;
+            OrganizationId::recorded(row.get(0)).map_err(|_| damaged("organization of statistics"))?;
         let (names, counts): (Vec<String>, Vec<i64>) = (row.get(2), row.get(3));
         let counts = counts.into_iter().map(uint).collect::<Result<Vec<u64>>>()?;
         Ok(StatsDelta { organization, bucket: row.get(1), counts: names.into_iter().zip(counts).collect() })

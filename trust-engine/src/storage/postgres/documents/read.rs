@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::super::codes::{int, uint};
 use super::super::error::{damaged, from_driver};
-use super::{DOCUMENT, EVERY, document_of};
+use super::rows::{DOCUMENT, EVERY, document_of};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::storage::{Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage, DocumentPlace};

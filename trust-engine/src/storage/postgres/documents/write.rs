@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::codes::{int, uint};
 use super::super::error::from_driver;
-use super::{EVERY, key_of, tags_of};
+use super::rows::{EVERY, key_of, tags_of};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::storage::{Document, DocumentChange, DocumentKey, Tag};
