@@ -96,6 +96,59 @@ fn a_database_set_back_to_an_older_copy_is_refused() {
     assert_eq!(pollster::block_on(storage::embedded(&live).unwrap().head(0)).unwrap().size, ENTRIES);
 }
 
+/// Files and folders that others put there: the store opens, or the error names what is in its way. The process lives on, and
+/// nothing of theirs is deleted.
+#[test]
+fn strange_names_in_the_stores_folders_are_passed_over_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    store(&live);
+    let mut folders = vec![live.clone()];
+    let mut at = 0;
+    while let Some(folder) = folders.get(at).cloned() {
+        let inside = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+        folders.extend(inside.filter(|path| path.is_dir()));
+        at += 1;
+    }
+    assert!(folders.len() > 10, "{folders:?}");
+    let mut refused = 0;
+    for folder in &folders {
+        for name in [
+            "lost+found",
+            ".DS_Store",
+            "._1",
+            "5 (copy)",
+            "1.jnl.bak",
+            "copy.jnl",
+            "01.jnl",
+            "verify.log",
+            "-1",
+            "7x",
+        ] {
+            for is_folder in [false, true] {
+                let stray = folder.join(name);
+                if is_folder {
+                    fs::create_dir(&stray).unwrap()
+                } else {
+                    fs::write(&stray, "x").unwrap()
+                }
+                match Engine::open(Options::embedded(&live)) {
+                    Ok(engine) => engine.close(),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Foreign, "{}: {error:?}", stray.display());
+                        assert!(error.to_string().contains(stray.to_str().unwrap()), "{error}");
+                        refused += 1;
+                    }
+                }
+                assert!(stray.exists(), "{} was deleted", stray.display());
+                if is_folder { fs::remove_dir(&stray).unwrap() } else { fs::remove_file(&stray).unwrap() }
+            }
+        }
+    }
+    assert!(refused > 0);
+    assert!(Engine::open(Options::embedded(&live)).unwrap().log().verify(None).unwrap().is_clean());
+}
+
 #[test]
 fn a_store_whose_making_was_cut_off_is_made_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ mod files;
 mod high_water_mark;
 pub(crate) mod key_file;
 mod kv;
+mod layout;
 mod manifest;
 mod overflow;
 mod tables;

@@ -17,7 +17,7 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 use parking_lot::RwLock;
 
 use super::high_water_mark::HighWaterMarkFile;
-use super::{manifest, overflow};
+use super::{layout, manifest, overflow};
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::storage::kv::Table;
 
@@ -86,6 +86,7 @@ impl Tables {
 
 impl Open {
     pub(super) fn new(path: &Path) -> Result<Self> {
+        layout::check(path)?;
         manifest::check(path)?;
         let database = Database::builder(path)
             .cache_size(64 * MIB)
