@@ -428,6 +428,12 @@ function verifyRecord(entry, proof, verifierKey) {
   if (failure) throw errorOf(failure)
 }
 
+function verifyPayload(entry, payload, salt) {
+  const fields = [requests.bytes('entry', entry), requests.bytes('payload', payload), requests.bytes('salt', salt)]
+  const failure = native.verifyPayload(...fields)
+  if (failure) throw errorOf(failure)
+}
+
 module.exports = {
   TrustEngine,
   TrustEngineError: errors.TrustEngineError,
@@ -441,6 +447,7 @@ module.exports = {
   ClosedError: errors.ClosedError,
   StoreError: errors.StoreError,
   ContractError: errors.ContractError,
+  verifyPayload,
   verifyRecord,
   callTable: JSON.parse(native.callTable()),
   version,

@@ -209,6 +209,8 @@ export interface ProvenanceRecord {
   readonly leafIndex: number
   readonly treeSize: number
   readonly payloadErased?: true
+  /** What the engine was asked: role, resource, amounts and the rest; in records of verdicts. */
+  readonly inputs?: { [name: string]: Json }
 }
 
 /** Which records to find. */
@@ -239,6 +241,10 @@ export interface Page {
 export interface Proof {
   /** The exact bytes that were hashed into the tree. */
   readonly entry: Uint8Array
+  /** The exact bytes of the payload, JSON; absent if it is gone. The entry's `payload` is their HMAC-SHA-256, whose key is the salt. */
+  readonly payload?: Uint8Array
+  /** The salt of the payload: 32 bytes. */
+  readonly salt?: Uint8Array
   /** A C2SP tlog-proof. */
   readonly proof: string
   /** The key that verifies it, as a C2SP verifier key. */
@@ -585,6 +591,9 @@ export class TrustEngine {
 
 /** Verifies offline that a record is in the log of a key; throws if it is not. */
 export function verifyRecord(entry: Uint8Array, proof: string, verifierKey: string): void
+
+/** Verifies offline that a payload is the one that a record commits to; throws if it is not. */
+export function verifyPayload(entry: Uint8Array, payload: Uint8Array, salt: Uint8Array): void
 
 /** The version of the package. */
 export const version: string

@@ -14,6 +14,7 @@ export const {
   ClosedError,
   StoreError,
   ContractError,
+  verifyPayload,
   verifyRecord,
   callTable,
   version,

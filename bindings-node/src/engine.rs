@@ -8,6 +8,7 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{Buffer, Either, Function};
 use napi_derive::napi;
 use pollster::block_on;
+use trust_engine::provenance::{Entry, Payload};
 use trust_engine::{Engine, Error, Log, NewRecord, Options, Result, Ticket, verify};
 
 use crate::calls::NativeCalls;
@@ -286,6 +287,8 @@ impl NativeEngine {
             let shard = name.rsplit('/').next().and_then(|shard| shard.parse().ok()).unwrap_or_default();
             Ok(Value::D(Proof {
                 entry: Buffer::from(record.entry_bytes()),
+                payload: record.payload().map(|payload| Buffer::from(payload.bytes.as_slice())),
+                salt: record.payload().map(|payload| Buffer::from(payload.salt.as_slice())),
                 proof: proof.to_string(),
                 verifier_key: engine.verifier_key_of(shard).to_string(),
             }))
@@ -400,5 +403,17 @@ pub fn verify_record(entry: &[u8], proof: String, verifier_key: String) -> Optio
         .parse()
         .map_err(|issue| Error::invalid("verifierKey", format!("is no verifier key: {issue}")))
         .and_then(|key| verify::record(entry, &proof, &key).map_err(|error| Error::invalid("proof", error)));
+    verified.err().map(|error| Failure::from(&error))
+}
+
+/// Nothing if the payload is the one that the entry commits to.
+#[napi(catch_unwind)]
+pub fn verify_payload(entry: &[u8], payload: &[u8], salt: &[u8]) -> Option<Failure> {
+    let entry = Entry::parse(entry).map_err(|error| Error::invalid("entry", error));
+    let verified = entry.and_then(|entry| {
+        let salt = salt.try_into().map_err(|_| Error::invalid("salt", "is not 32 bytes"))?;
+        let payload = Payload { salt, bytes: payload.to_vec() };
+        verify::payload(&entry, &payload).map_err(|error| Error::invalid("payload", error))
+    });
     verified.err().map(|error| Failure::from(&error))
 }

@@ -146,6 +146,10 @@ fn join(text: &mut String, fields: &[&dyn Display]) {
 pub struct Proof {
     /// The bytes that were hashed.
     pub entry: Buffer,
+    /// The bytes of the payload, unless it is gone.
+    pub payload: Option<Buffer>,
+    /// The payload's salt.
+    pub salt: Option<Buffer>,
     /// A C2SP tlog-proof.
     pub proof: String,
     /// A C2SP verifier key.

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import {
   ClosedError, ConflictError, ContractError, InvalidInputError, InvalidPolicyError, NotFoundError, StoreError, TrustEngine,
-  TrustEngineError, UnavailableError, WouldBlockError, verifyRecord, version,
+  TrustEngineError, UnavailableError, WouldBlockError, verifyPayload, verifyRecord, version,
 } from 'trust-engine'
 import { STORES } from './stores.mjs'
 
@@ -132,7 +132,7 @@ for (const [name, fresh] of Object.entries(STORES)) {
 
     it('proves a record to whoever has only the key', () =>
       on({}, async (engine) => {
-        const receipt = await engine.log().record({ type: 'ALERT', agentId: 'a', decision: 'DENY' })
+        const receipt = await engine.log().record({ type: 'ALERT', agentId: 'a', decision: 'DENY', reason: 'seen' })
         const { entry, proof, verifierKey } = await engine.log().prove(receipt.id)
         verifyRecord(entry, proof, verifierKey)
         for (let at = 0; at < entry.length; at += 17) {
@@ -141,6 +141,12 @@ for (const [name, fresh] of Object.entries(STORES)) {
           assert.throws(() => verifyRecord(changed, proof, verifierKey), InvalidInputError)
         }
         assert.throws(() => verifyRecord(entry, proof, 'nonsense'), InvalidInputError)
+        const { payload, salt } = await engine.log().prove(receipt.id)
+        verifyPayload(entry, payload, salt)
+        assert.equal(JSON.parse(Buffer.from(payload)).reason, 'seen')
+        for (const [e, p, s] of [[entry, payload, new Uint8Array(32)], [entry, entry, salt], [payload, payload, salt], [entry, payload, salt.subarray(1)]]) {
+          assert.throws(() => verifyPayload(e, p, s), InvalidInputError)
+        }
         assert.match(await engine.log().checkpoint(), /\/prov\/0\n/)
         assert.deepEqual(await engine.log().verify(), [])
       }))

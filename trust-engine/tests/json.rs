@@ -105,6 +105,41 @@ fn internal_records_are_shown_only_to_those_who_see_them() {
 }
 
 #[test]
+fn what_a_record_holds_is_shown_with_what_proves_it() {
+    use trust_engine::provenance::{Entry, Payload};
+    use trust_engine::{AgentChange, CeilingRequest, GateRequest};
+    let engine = engine();
+    let change = AgentChange::of_current().tier("PRIVILEGED").changed_by("ops");
+    block_on(engine.agents().change("agent_001", change)).unwrap();
+    block_on(engine.evaluate_gate(&GateRequest::new("agent_001", "READER").action("read"))).unwrap();
+    let check = CeilingRequest::new("agent_001", "API_CALLS", 1_000_000_000);
+    assert!(!block_on(engine.check_ceiling(&check)).unwrap().allowed());
+    let auditor = Caller::new().fleet_wide().internal();
+    let page = body(&block_on(engine.json(&auditor).query(&Query::new().agent("agent_001").limit(3))));
+    let of =
+        |kind: &str| page["data"].as_array().unwrap().iter().find(|record| record["type"] == kind).unwrap();
+    let (gate, ceiling) = (&of("ROLE_GATE")["inputs"], &of("CEILING")["inputs"]);
+    assert_eq!((&gate["role"], &gate["context"]["action"]), (&json!("READER"), &json!("read")));
+    let asked = json!([{ "resourceType": "API_CALLS", "requestedAmount": 1_000_000_000 }]);
+    assert_eq!(ceiling["resources"], asked);
+    for kind in ["ROLE_GATE", "CEILING", "AGENT"] {
+        let parameters = json!({ "id": of(kind)["id"], "includeEvidence": true });
+        let record = body(&call(&engine, &auditor, "provenance.get", parameters, ""));
+        let evidence = |part: &str| record["evidence"][part].as_str().unwrap().to_owned();
+        let entry = Entry::parse(evidence("entry").as_bytes()).unwrap();
+        let mut salt = [0; 32];
+        hex::decode_to_slice(evidence("salt"), &mut salt).unwrap();
+        let payload = Payload { salt, bytes: evidence("payload").into_bytes() };
+        trust_engine::verify::payload(&entry, &payload).unwrap();
+        assert!(kind != "AGENT" || evidence("payload").contains("PRIVILEGED"), "{record}");
+        let proof = call(&engine, &auditor, "provenance.proof", json!({ "id": of(kind)["id"] }), "").body;
+        trust_engine::verify::record(evidence("entry").as_bytes(), &proof, &engine.verifier_key()).unwrap();
+        let plain = body(&call(&engine, &auditor, "provenance.get", json!({ "id": of(kind)["id"] }), ""));
+        assert!(plain.get("evidence").is_none());
+    }
+}
+
+#[test]
 fn a_page_is_full_unless_it_is_the_last_however_many_records_between_are_not_shown() {
     let engine = engine();
     for n in 0..60 {

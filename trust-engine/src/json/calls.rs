@@ -163,16 +163,17 @@ impl<'a> JsonCalls<'a> {
 
     /// Reads one record.
     pub async fn get(&self, id: &str) -> Answer {
-        self.answer(self.try_get(id).await)
+        self.answer(self.try_get(id, false).await)
     }
 
-    pub(super) async fn try_get(&self, id: &str) -> Result<Answer> {
+    pub(super) async fn try_get(&self, id: &str, evidence: bool) -> Result<Answer> {
         self.caller.check(Permission::ReadProvenance)?;
         let record = self.log().get(parse_id(id)?).await?;
         if !self.sees(&record) {
             return Err(missing(record.id()));
         }
-        Ok(Answer::new(200, &RecordAnswer::of(&record)?))
+        let answer = RecordAnswer::of(&record)?;
+        Ok(Answer::new(200, &if evidence { answer.with_evidence(&record)? } else { answer }))
     }
 
     /// The id of a record that the caller may see.

@@ -26,6 +26,9 @@ pub(super) struct RecordAnswer<'a> {
     reason: Option<Part<'a>>,
     context: Option<Part<'a>>,
     parent_id: Option<Uuid>,
+    /// What the engine was asked: role, resources, amounts and the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<Part<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +43,17 @@ pub(super) struct RecordAnswer<'a> {
     tree_size: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     payload_erased: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence<'a>>,
+}
+
+/// The exact texts that a record is checked by, as an export has them: the entry is hashed into the tree, and holds the HMAC
+/// of the payload under the salt.
+#[derive(Serialize)]
+struct Evidence<'a> {
+    entry: &'a str,
+    payload: Option<&'a str>,
+    salt: Option<String>,
 }
 
 /// A part of a payload, as it is stored or as it was given.
@@ -67,18 +81,23 @@ struct Shown<'a> {
     #[serde(borrow)]
     traceparent: Option<&'a RawValue>,
     #[serde(borrow)]
-    inputs: Option<Box<Self>>,
+    inputs: Option<&'a RawValue>,
 }
 
 impl<'a> RecordAnswer<'a> {
     pub(super) fn of(record: &'a Record) -> Result<Self> {
         let (entry, receipt) = (record.entry(), record.receipt());
-        let damaged = |error| Error::new(ErrorKind::Corrupt, "the payload is not JSON").caused_by(error);
+        fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+            Error::new(ErrorKind::Corrupt, "the payload is not JSON").caused_by(error)
+        }
         let top: Shown<'_> = match record.payload() {
             Some(payload) => serde_json::from_slice(&payload.bytes).map_err(damaged)?,
             None => Shown::default(),
         };
-        let inputs = top.inputs.map(|inputs| *inputs).unwrap_or_default();
+        let inputs: Shown<'_> = match top.inputs {
+            Some(inputs) => serde_json::from_str(inputs.get()).map_err(damaged)?,
+            None => Shown::default(),
+        };
         Ok(Self {
             id: entry.id,
             kind: entry.kind,
@@ -90,6 +109,7 @@ impl<'a> RecordAnswer<'a> {
             reason: top.reason.map(Part::Stored),
             context: top.context.or(inputs.context).map(Part::Stored),
             parent_id: entry.parent.map(|parent| parent.id),
+            inputs: top.inputs,
             caller: top.caller.or(inputs.caller).map(Part::Stored),
             on_behalf_of: top.on_behalf_of.or(inputs.on_behalf_of).map(Part::Stored),
             traceparent: top.traceparent.or(inputs.traceparent).map(Part::Stored),
@@ -100,7 +120,22 @@ impl<'a> RecordAnswer<'a> {
             leaf_index: receipt.leaf_index(),
             tree_size: receipt.tree_size(),
             payload_erased: record.payload().is_none(),
+            evidence: None,
         })
+    }
+
+    /// Adds what the record is checked by.
+    pub(super) fn with_evidence(self, record: &'a Record) -> Result<Self> {
+        let text = |bytes: &'a [u8]| {
+            let damaged = |error| Error::new(ErrorKind::Corrupt, "the record is not text").caused_by(error);
+            std::str::from_utf8(bytes).map_err(damaged)
+        };
+        let evidence = Evidence {
+            entry: text(record.entry_bytes())?,
+            payload: record.payload().map(|payload| text(&payload.bytes)).transpose()?,
+            salt: record.payload().map(|payload| hex::encode(payload.salt)),
+        };
+        Ok(Self { evidence: Some(evidence), ..self })
     }
 
     /// A record that was committed just now.
@@ -121,6 +156,7 @@ impl<'a> RecordAnswer<'a> {
             reason: record.reason_text().map(Part::Text),
             context: record.context_object().map(Part::Object),
             parent_id: record.parent_id(),
+            inputs: None,
             caller: attribution.caller.map(Part::Text),
             on_behalf_of: attribution.on_behalf_of.map(Part::Text),
             traceparent: attribution.traceparent.map(Part::Text),
@@ -131,6 +167,7 @@ impl<'a> RecordAnswer<'a> {
             leaf_index: receipt.leaf_index(),
             tree_size: receipt.tree_size(),
             payload_erased: false,
+            evidence: None,
         }
     }
 }

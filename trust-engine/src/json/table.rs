@@ -156,7 +156,7 @@ pub const CALLS: &[Call] = &[
     Call {
         name: "provenance.get",
         route: route("GET", "/provenance/{id}"),
-        parameters: &[ID, INTERNAL, ORGANIZATION],
+        parameters: &[ID, INTERNAL, ORGANIZATION, optional("includeEvidence", Kind::Flag)],
         max_body: 0,
         heavy: false,
         if_match: false,

@@ -85,7 +85,8 @@ pub(in crate::json) fn query_of(values: &Values) -> Result<Query> {
 
 pub(in crate::json) async fn get(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
     let caller = caller_of(&calls, &values)?;
-    Ok(immutable(calls.of(&caller).try_get(values.required("id")?).await?))
+    let (id, evidence) = (values.required("id")?, values.flag("includeEvidence"));
+    Ok(immutable(calls.of(&caller).try_get(id, evidence).await?))
 }
 
 pub(in crate::json) async fn chain(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
