@@ -24,7 +24,7 @@ export interface PostgresOptions {
   url: string
   /** The schema of the tables; `trust_engine` by default. */
   schema?: string
-  /** Most connections, 3 to 1,000; 8 by default. */
+  /** Most connections, 4 to 1,000; 8 by default. */
   connections?: number
   /** How long opening a connection may take; 5,000 by default. */
   connectTimeoutMs?: number

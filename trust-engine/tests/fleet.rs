@@ -181,6 +181,48 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
     assert_eq!(three.policy().current().hash(), two.policy().current().hash());
 }
 
+/// Reads of counters hang, more of them than there are connections.
+#[test]
+fn reads_that_hang_keep_no_change_of_policy_or_agent_from_an_engine() {
+    let schema = Schema::new();
+    let [one, other] = [(); 2].map(|()| Engine::open(schema.options()).unwrap());
+    one.agents().register(NewAgent::new("agent_001").tier("TRUSTED")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lock = runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&support::url(), tokio_postgres::NoTls).await.unwrap();
+        let driven = tokio::spawn(connection);
+        let lock = format!("begin; lock table {}.counters in access exclusive mode", schema.0);
+        client.batch_execute(&lock).await.unwrap();
+        (client, driven)
+    });
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            // It ends with the lock, or with the limit of its statement.
+            scope.spawn(|| drop(other.quotas().usage("agent_001")));
+        }
+        let waiting = format!(
+            "select count(*) from pg_locks where not granted and relation = '{}.counters'::regclass",
+            schema.0
+        );
+        soon("reads hang", || support::one_row(&waiting).get::<_, i64>(0) >= 1);
+        let mut document = PolicyDocument::published_default().unwrap();
+        document.name = "later".into();
+        one.policy().swap(document, "ops").unwrap();
+        let hash = one.policy().current().hash();
+        one.agents().change("agent_001", AgentChange::of_current().tier("UNKNOWN")).unwrap();
+        soon("the policy is in force", || other.policy().current().hash() == hash);
+        let gate = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
+        soon("the agent is seen", || !other.evaluate_gate(&gate).unwrap().allowed());
+        assert!(support::one_row(&waiting).get::<_, i64>(0) >= 1, "the reads hang still");
+        runtime.block_on(async move {
+            lock.0.batch_execute("rollback").await.unwrap();
+        });
+    });
+    one.close();
+    other.close();
+}
+
 #[test]
 fn the_fleets_view_finds_an_agent_among_records_that_are_of_none() {
     let schema = Schema::new();

@@ -205,6 +205,10 @@ impl Store for FailingStore {
         self.inner.checkpoints(shard, size, limit).await
     }
 
+    async fn covering(&self, shard: Shard, indexes: &[u64]) -> Result<Vec<(u64, String)>> {
+        self.inner.covering(shard, indexes).await
+    }
+
     async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
         self.document_reads.fetch_add(1, Ordering::SeqCst);
         let held = self.held.lock().clone();

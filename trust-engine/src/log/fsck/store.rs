@@ -1,7 +1,8 @@
 //! The check of a store: it feeds the checker from the store.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use super::checker::Checker;
 use super::documents::{check_documents, check_recorded};
@@ -140,15 +141,31 @@ async fn check_log<'a>(
     Ok(checker)
 }
 
-/// Whether the log grows while it is read. A reader may see a commit's entries a moment before its head.
+/// Whether the log grows while it is read. A reader may see a commit's entries a moment before its head, so the head is read
+/// again, other tasks of the thread first each time.
 async fn is_written_on(store: &dyn Store, head: &Head) -> Result<bool> {
-    for _ in 0..100 {
+    for _ in 0..HEAD_READS {
         if store.head(head.shard).await?.size != head.size {
             return Ok(true);
         }
-        std::thread::sleep(Duration::from_millis(5));
+        yield_now().await;
     }
     Ok(false)
+}
+
+/// Reads of a head until entries behind it are taken for damage: some milliseconds of a local store.
+const HEAD_READS: u32 = 2_000;
+
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn is_signed_head(head: &Head, key: &VerifierKey) -> bool {

@@ -57,8 +57,8 @@ impl Postgres {
         self
     }
 
-    /// Most connections, 3 to 1,000; 8 by default. Two of them are for writes, the rest for reads; two more
-    /// listen for changes and give signs of life.
+    /// Most connections, 4 to 1,000; 8 by default. Two of them are for writes, half of the rest for what decisions rest on,
+    /// and the other half for searches; two more listen for changes and give signs of life.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
@@ -111,8 +111,8 @@ impl Postgres {
             );
             return Err(Error::invalid("schema", issue));
         }
-        if !(3..=MAX_CONNECTIONS).contains(&self.connections) {
-            let issue = format!("is {}; it must be 3 to {MAX_CONNECTIONS}", self.connections);
+        if !(4..=MAX_CONNECTIONS).contains(&self.connections) {
+            let issue = format!("is {}; it must be 4 to {MAX_CONNECTIONS}", self.connections);
             return Err(Error::invalid("connections", issue));
         }
         let hour = Duration::from_secs(3600);
@@ -244,7 +244,7 @@ mod tests {
             (good().schema("a; drop"), "schema"),
             (good().schema(""), "schema"),
             (good().schema("x".repeat(64)), "schema"),
-            (good().connections(2), "connections"),
+            (good().connections(3), "connections"),
             (good().connect_timeout(Duration::ZERO), "connectTimeout"),
             (good().statement_timeout(Duration::from_secs(3601)), "statementTimeout"),
             (Postgres::new("postgres://u:secret@h/d?color=red"), "url"),

@@ -14,17 +14,18 @@ use deadpool_postgres::{
 };
 
 /// Number of connections that are kept for writes, so that searches never keep a commit waiting.
-const RESERVED: usize = 2;
-
-/// Number of connections that are kept for signs of life, so that nothing else delays them.
-const SIGNS: usize = 1;
+const WRITES: usize = 2;
 
 /// Connections and the thread that drives them. Each pool has its own limit, so a call that waits for a free connection
-/// of one pool never waits for the calls of the other.
+/// of one pool never waits for the calls of another.
 pub(super) struct Database {
     // The fields are dropped in this order: the pools before the runtime that drives their connections.
     writes: Pool,
-    reads: Pool,
+    /// For what decisions rest on: agents, the policy, and whether they changed. These calls are short.
+    facts: Pool,
+    /// For everything that may take its time.
+    searches: Pool,
+    /// For signs of life, so that nothing else delays them.
     signs: Pool,
     runtime: AdapterRuntime,
     answer_timeout: Duration,
@@ -57,11 +58,13 @@ impl Database {
                 .build()
                 .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
         };
-        let (writes, reads, signs) = (pool(RESERVED)?, pool(config.connections - RESERVED)?, pool(SIGNS)?);
-        Ok(Self { writes, reads, signs, runtime, answer_timeout: config.answer_timeout })
+        let reads = config.connections - WRITES;
+        let (writes, facts, searches) = (pool(WRITES)?, pool(reads / 2)?, pool(reads.div_ceil(2))?);
+        let (signs, answer_timeout) = (pool(1)?, config.answer_timeout);
+        Ok(Self { writes, facts, searches, signs, runtime, answer_timeout })
     }
 
-    /// Runs a call on a connection for reads, on the adapter's runtime, to its end also if its caller stops waiting.
+    /// Runs a call that may take its time, on the adapter's runtime, to its end also if its caller stops waiting.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
         call: impl FnOnce(Object) -> F + Send + 'static,
@@ -70,11 +73,22 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let database = Arc::clone(self);
-        self.runtime.run(async move { database.call(&database.reads, call).await }).await
+        self.run_on(|database| &database.searches, call).await
     }
 
-    /// Runs a call in the same way on a connection for writes, which no read uses.
+    /// Runs a short call in the same way, for what decisions rest on.
+    pub(super) async fn facts<T, F>(
+        self: &Arc<Self>,
+        call: impl FnOnce(Object) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.run_on(|database| &database.facts, call).await
+    }
+
+    /// Runs a call that writes, in the same way.
     pub(super) async fn write<T, F>(
         self: &Arc<Self>,
         call: impl FnOnce(Object) -> F + Send + 'static,
@@ -83,11 +97,10 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let database = Arc::clone(self);
-        self.runtime.run(async move { database.call(&database.writes, call).await }).await
+        self.run_on(|database| &database.writes, call).await
     }
 
-    /// Runs a call in the same way on the connection for signs of life.
+    /// Gives a sign of life, in the same way.
     pub(super) async fn sign<T, F>(
         self: &Arc<Self>,
         call: impl FnOnce(Object) -> F + Send + 'static,
@@ -96,8 +109,20 @@ impl Database {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
+        self.run_on(|database| &database.signs, call).await
+    }
+
+    async fn run_on<T, F>(
+        self: &Arc<Self>,
+        pool: fn(&Self) -> &Pool,
+        call: impl FnOnce(Object) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         let database = Arc::clone(self);
-        self.runtime.run(async move { database.call(&database.signs, call).await }).await
+        self.runtime.run(async move { database.call(pool(&database), call).await }).await
     }
 
     /// Runs a call on a connection for writes, for a task that is on the adapter's runtime already.
@@ -119,7 +144,7 @@ impl Database {
         tokio::time::timeout(limit, call(connection)).await.unwrap_or_else(|_| {
             // A server that is this late may be gone without having closed its connections. The connection of this call
             // is back in its pool by now; no connection that is idle in a pool is used again.
-            [&self.writes, &self.reads, &self.signs]
+            [&self.writes, &self.facts, &self.searches, &self.signs]
                 .into_iter()
                 .for_each(|pool| drop(pool.retain(|_, _| false)));
             Err(Error::new(ErrorKind::Unavailable, format!("PostgreSQL did not answer within {limit:?}")))

@@ -12,7 +12,7 @@ use super::{documents, followers, listen, log, scan, shards, stats};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::ids::OrganizationId;
-use crate::provenance::{Hash, HashRange};
+use crate::provenance::{Hash, HashRange, RecordType};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
     DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Listener, Scan, Scanned, Shard, StatCounts,
@@ -77,11 +77,11 @@ impl Store for PostgresStore {
     }
 
     async fn heads(&self) -> Result<Vec<Head>> {
-        self.database.run(shards::heads).await
+        self.database.facts(shards::heads).await
     }
 
     async fn head(&self, shard: Shard) -> Result<Head> {
-        self.database.run(move |connection| shards::head(connection, shard)).await
+        self.database.facts(move |connection| shards::head(connection, shard)).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed> {
@@ -120,7 +120,12 @@ impl Store for PostgresStore {
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {
         let scan = scan.clone();
-        let (records, rest) = self.database.run(move |connection| scan::scan(connection, scan)).await?;
+        // Changes of documents, over all organizations: what an engine asks that keeps its facts up to date.
+        let follows = scan.filter.organization.is_none()
+            && matches!(scan.filter.kind, Some(RecordType::Agent | RecordType::State));
+        let read = move |connection| scan::scan(connection, scan);
+        let found = if follows { self.database.facts(read).await } else { self.database.run(read).await };
+        let (records, rest) = found?;
         Ok(Scanned { records: decoded(records)?, rest })
     }
 
@@ -135,12 +140,12 @@ impl Store for PostgresStore {
 
     async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
         let key = key.clone();
-        self.database.run(move |connection| documents::document(connection, key)).await
+        self.database.facts(move |connection| documents::document(connection, key)).await
     }
 
     async fn document_version(&self, key: &DocumentKey) -> Result<u64> {
         let key = key.clone();
-        self.database.run(move |connection| documents::version(connection, key)).await
+        self.database.facts(move |connection| documents::version(connection, key)).await
     }
 
     async fn documents(
