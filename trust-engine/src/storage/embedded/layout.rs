@@ -42,7 +42,8 @@ pub(super) fn check(database: &Path) -> Result<()> {
         for entry in entries(&table.path().join("tables"))? {
             let name = entry.file_name();
             let passed_over = name == ".DS_Store" || name.to_string_lossy().starts_with("._");
-            if !passed_over && !(is_file(&entry)? && is_numbered(&name, "")) {
+            let of_a_table = is_file(&entry)? && is_numbered(&name, "");
+            if !(passed_over || of_a_table) {
                 return Err(foreign(&entry));
             }
         }
