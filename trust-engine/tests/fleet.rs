@@ -181,6 +181,34 @@ fn a_policy_and_an_agent_that_one_engine_changed_decide_in_the_others_also_if_no
     assert_eq!(three.policy().current().hash(), two.policy().current().hash());
 }
 
+#[test]
+fn an_engine_that_starts_again_with_an_earlier_policy_does_not_bring_it_back() {
+    let schema = Schema::new();
+    let policy = |name: &str| {
+        let mut document = PolicyDocument::published_default().unwrap();
+        document.name = name.into();
+        document
+    };
+    let open = |name: &str| Engine::open(schema.options().policy(policy(name))).unwrap();
+    let in_force = |engine: &Engine| engine.policy().current().document().name.clone();
+    let old = open("first");
+    assert_eq!((in_force(&old).as_str(), old.warnings().len()), ("first", 0));
+    let new = open("second");
+    assert_eq!((in_force(&new).as_str(), new.warnings().len()), ("second", 0));
+    soon("the old one follows", || in_force(&old) == "second");
+    old.close();
+    let again = open("first");
+    assert_eq!(in_force(&again), "second");
+    assert!(
+        again.warnings().iter().any(|warning| warning.contains("was in force before")),
+        "{:?}",
+        again.warnings()
+    );
+    again.policy().swap(policy("first"), "ops").unwrap();
+    soon("what an operator brings back is in force", || in_force(&new) == "first");
+    assert_eq!(in_force(&open("third")), "third");
+}
+
 /// Reads of counters hang, more of them than there are connections.
 #[test]
 fn reads_that_hang_keep_no_change_of_policy_or_agent_from_an_engine() {

@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub(super) owner: Uuid,
     /// The time for which an owner may be silent before others take over.
     pub(super) patience: Duration,
+    /// What was noticed at opening and is worth an operator's look.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Drop for Inner {
@@ -139,11 +141,13 @@ impl Engine {
         self.0.store.backup(folder).await.map_err(|error| error.during("backup"))
     }
 
-    /// Warnings for the operator of the store: promises that it cannot keep as it is set up, for example because of a
-    /// standby that is replicated to asynchronously. The host should log them after opening.
+    /// Warnings for the operator: promises that the store cannot keep as it is set up, for example because of a standby that
+    /// is replicated to asynchronously, and a policy that was given at opening and is not in force. The host should log them
+    /// after opening.
     pub fn warnings(&self) -> Vec<String> {
         let counters = self.0.ceilings.as_ref().map(ceilings::State::warnings);
-        let mut warnings = self.0.store.warnings();
+        let mut warnings = self.0.warnings.clone();
+        warnings.extend(self.0.store.warnings());
         warnings.extend(counters.unwrap_or_default());
         warnings
     }

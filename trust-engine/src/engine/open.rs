@@ -78,7 +78,16 @@ impl Engine {
         };
         // A new log begins with the record of its first policy.
         let first = stored.is_none().then(PolicyDocument::published_default).transpose()?;
+        let mut warnings = Vec::new();
         let wanted = match policy.filter(|policy| stored.is_none() || policy.hash() != in_force.hash()) {
+            // An engine that was opened before a later policy came into force, and starts again as it was.
+            Some(policy) if store.is_shared() && was_in_force(&*store, policy.hash()).await? => {
+                warnings.push(format!(
+                    "the policy that this engine was opened with was in force before and is not now: version {version} stays in \
+                     force. To go back to an earlier policy, swap it in"
+                ));
+                None
+            }
             Some(policy) => Some(policy),
             None => first.map(Policy::compile).transpose()?,
         };
@@ -120,6 +129,7 @@ impl Engine {
             authorities: options.authorities,
             owner,
             patience: options.takeover_after,
+            warnings,
         }));
         deployment::record(&engine, identity).await?;
         if let Some(policy) = wanted {
@@ -217,6 +227,22 @@ async fn recorded_policy(store: &dyn Store) -> Result<Option<Document>> {
             return Err(Error::new(ErrorKind::Corrupt, issue));
         }
     }
+}
+
+/// Whether a policy was in force at some time, as the log has it.
+async fn was_in_force(store: &dyn Store, hash: PolicyHash) -> Result<bool> {
+    for head in store.heads().await? {
+        let mut rest = Some(storage::ShardRange { shard: head.shard, start: 0, end: head.size });
+        while let Some(range) = rest {
+            let filter = policy_records();
+            let found = store.scan(&storage::Scan { filter, range, newest_first: true, limit: 100 }).await?;
+            if found.records.iter().any(|record| record.entry.policy == Some(hash)) {
+                return Ok(true);
+            }
+            rest = found.rest;
+        }
+    }
+    Ok(false)
 }
 
 /// Version and hash of the newest policy that is recorded in any shard.

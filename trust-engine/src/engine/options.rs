@@ -116,7 +116,9 @@ impl Options {
     }
 
     /// The policy to bring into force if it is not the one in force already. Without it, the one in force stays, and
-    /// a new store begins with [`PolicyDocument::published_default`].
+    /// a new store begins with [`PolicyDocument::published_default`]. On a store that is shared, a policy that was in force
+    /// before is not brought back by opening, because the engine may only be one that starts again with an old file: it is
+    /// in [`warnings`](crate::Engine::warnings), and [`swap`](crate::Policies::swap) brings it back.
     #[must_use]
     pub fn policy(mut self, policy: PolicyDocument) -> Self {
         self.policy = Some(policy);
