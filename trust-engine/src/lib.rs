@@ -32,7 +32,7 @@ pub use log::{Page, Query, Ticket};
 pub use policy::{
     AgentCeiling, AgentHandling, CeilingRecording, Ceilings, Conditions, Day, Decision, Durability,
     ExcessClaim, FamilyCeiling, FleetCeiling, GateRecording, OrganizationCeiling, POLICY_FORMAT, Policy,
-    PolicyDocument, PolicyError, PolicyErrors, PolicyHash, Precision, RateLimit, Recording, RecordingMode,
-    Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
+    PolicyDocument, PolicyError, PolicyErrors, PolicyHash, PolicyWarning, Precision, RateLimit, Recording,
+    RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
 pub use provenance::{DecisionWord, NewRecord, Receipt, Record, RecordType, Source, VerifierKey, verify};

@@ -191,6 +191,25 @@ fn a_policy_with_ten_mistakes_is_answered_with_all_ten_and_their_places() {
 }
 
 #[test]
+fn a_valid_policy_is_warned_of_what_it_does_not_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.json");
+    let mut policy = trust_engine::PolicyDocument::published_default().unwrap();
+    let rule = r#"{"id":"odd","effect":"DENY","when":{"resources":["payroll/{a,b}"]}}"#;
+    policy.rules.insert(0, serde_json::from_str(rule).unwrap());
+    std::fs::write(&file, serde_json::to_string(&policy).unwrap()).unwrap();
+    let (code, json) = run(&["policy", "check", text(&file)]);
+    let paths: Vec<&str> = json["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|warning| warning["path"].as_str().unwrap())
+        .collect();
+    assert_eq!((code, &json["valid"]), (0, &Value::Bool(true)), "{json}");
+    assert_eq!(paths, ["rules[0].when.resources[0]", "rules[0].when.resources"]);
+}
+
+#[test]
 fn what_is_not_there_is_an_error_and_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");

@@ -17,6 +17,7 @@ mod parse;
 mod path;
 mod presets;
 mod source;
+mod warnings;
 mod wording;
 
 pub use bounds::POLICY_FORMAT;
@@ -29,3 +30,4 @@ pub use document::{
 };
 pub use error::{PolicyError, PolicyErrors};
 pub(crate) use index::{Hits, Lookup, Residual};
+pub use warnings::PolicyWarning;

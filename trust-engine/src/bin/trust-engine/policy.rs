@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
-use trust_engine::Policy;
+use trust_engine::{Clock as _, Policy, PolicyWarning, SystemClock};
 
 use crate::{Failure, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Check a YAML or JSON policy and report every mistake.
+    /// Check a YAML or JSON policy: report every mistake, and warn of what may mean something else than it seems to.
     Check {
         /// The document.
         file: PathBuf,
@@ -25,12 +25,20 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
         Ok(policy) => {
             let document = policy.document();
             let (tiers, roles, rules) = (document.tiers.len(), document.roles.len(), document.rules.len());
+            let warnings = document.warnings(SystemClock.now());
             if as_json {
                 let hash = policy.hash().to_string();
+                let warnings = warnings
+                    .iter()
+                    .map(|PolicyWarning { path, issue }| json!({ "path": path, "issue": issue }));
+                let warnings: Vec<_> = warnings.collect();
                 output::json(
-                    &json!({ "valid": true, "hash": hash, "tiers": tiers, "roles": roles, "rules": rules }),
+                    &json!({ "valid": true, "hash": hash, "tiers": tiers, "roles": roles, "rules": rules, "warnings": warnings }),
                 );
             } else {
+                for warning in &warnings {
+                    output::line(format_args!("{}: warning: {warning}", file.display()));
+                }
                 output::line(format_args!(
                     "{}: valid, {tiers} tiers, {roles} roles, {rules} rules",
                     file.display()
