@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -210,6 +210,46 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
         .unwrap();
     assert!(engine.check_ceiling(&patient).unwrap().receipt().is_some());
     assert_eq!(used(&engine, "a", Level::Agent), 10);
+}
+
+#[test]
+fn requests_that_come_at_once_with_one_id_are_charged_once_and_get_one_answer() {
+    let clock = clock();
+    let counters = failing_counters(&clock);
+    let rows = "{agent: [{tier: LOW, resource: API, limit: 1000}]}";
+    let options = Options::memory().policy(policy(rows, ALL)).clock(clock).counters(counters.clone());
+    let engine = Engine::open(options).unwrap();
+    counters.hold();
+    let (request, begun) = (api(7).request_id("x"), AtomicU32::new(0));
+    let verdicts: Vec<_> = std::thread::scope(|scope| {
+        let check = || {
+            begun.fetch_add(1, Ordering::SeqCst);
+            engine.check_ceiling(&request).unwrap()
+        };
+        let checks: Vec<_> = (0..50).map(|_| scope.spawn(check)).collect();
+        while begun.load(Ordering::SeqCst) < 50 {
+            std::thread::yield_now();
+        }
+        let refused = loop {
+            // Until the first of them has its id.
+            if let Err(error) = engine.check_ceiling_now(&request) {
+                break error;
+            }
+        };
+        assert_eq!(refused.kind(), trust_engine::ErrorKind::WouldBlock);
+        counters.deliver();
+        checks.into_iter().map(|check| check.join().unwrap()).collect()
+    });
+    assert!(verdicts.iter().all(|verdict| verdict.allowed() && verdict.id() == verdicts[0].id()));
+    assert_eq!(used(&engine, "a", Level::Agent), 7);
+    // One that is refused or fails lets the next be decided.
+    counters.fail_leases([Fault::Lost]);
+    let other = api(900).request_id("y");
+    let both: Vec<_> = std::thread::scope(|scope| {
+        let checks: Vec<_> = (0..2).map(|_| scope.spawn(|| engine.check_ceiling(&other).unwrap())).collect();
+        checks.into_iter().map(|check| check.join().unwrap()).collect()
+    });
+    assert_eq!(both.iter().filter(|verdict| verdict.allowed()).count(), 1, "{both:?}");
 }
 
 #[test]

@@ -56,10 +56,14 @@ impl Engine {
 
     async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         request.check()?;
-        let pending = match self.seen(request)? {
-            Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict, request).await),
-            Some(Seen::New(pending)) => Some(pending),
-            None => None,
+        let pending = loop {
+            match self.seen(request)? {
+                Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict, request).await),
+                Some(Seen::New(pending)) => break Some(pending),
+                // It ends when that request is admitted or given up; nothing is sent.
+                Some(Seen::Open(decided)) => drop(decided.await),
+                None => break None,
+            }
         };
         let (cached, outcome, charge, now) = self.decide(request).await?;
         let wait = waits(&cached, outcome.code);
@@ -96,6 +100,10 @@ impl Engine {
         let pending = match self.seen(request)? {
             Some(Seen::Before(verdict)) => return Ok((verdict, Ticket::unrecorded())),
             Some(Seen::New(pending)) => Some(pending),
+            Some(Seen::Open(_)) => {
+                let issue = "a request with this id is being decided; use check_ceiling, or ask again";
+                return Err(Error::new(ErrorKind::WouldBlock, issue));
+            }
             None => None,
         };
         let (cached, now) = self.quota_now(&self.key_of(request))?;

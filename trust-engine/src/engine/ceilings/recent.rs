@@ -1,15 +1,17 @@
 //! Request ids of checks that were admitted lately, so that a retry costs nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use futures_channel::oneshot;
 use parking_lot::Mutex;
 
 use super::verdict::CeilingVerdict;
 use crate::ceiling::CeilingRequest;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::OrganizationId;
 
 /// Most ids that are remembered.
 const CAPACITY: usize = 65_536;
@@ -22,14 +24,22 @@ pub(super) struct RecentRequests(Mutex<KnownRequests>);
 #[derive(Default)]
 struct KnownRequests {
     known: HashMap<Arc<str>, Known, RandomState>,
-    /// The admitted ids in their order, each with the number of its admission: an id may be admitted again.
-    order: VecDeque<(u64, Arc<str>)>,
-    admissions: u64,
+    admitted: Admissions,
+}
+
+/// The admitted ids of each organization in their order, each with the number of its admission: an id may be admitted again.
+#[derive(Default)]
+struct Admissions {
+    number: u64,
+    total: usize,
+    of: HashMap<OrganizationId, VecDeque<(u64, Arc<str>)>, RandomState>,
+    /// The organizations by the number of their ids.
+    by_size: BTreeSet<(usize, OrganizationId)>,
 }
 
 enum Known {
-    /// The request is being decided.
-    Open,
+    /// The request is being decided. Those who wait hear when it is not any more, as their sender is dropped then.
+    Open(Vec<oneshot::Sender<()>>),
     Admitted(Box<Admitted>),
 }
 
@@ -45,6 +55,8 @@ pub(super) enum Seen {
     New(PendingRequest),
     /// The request was admitted before, with this verdict.
     Before(CeilingVerdict),
+    /// A request with this id is being decided; the id is to be looked up again when this ends.
+    Open(oneshot::Receiver<()>),
 }
 
 /// A request that is being decided under its id. A drop without an admission frees the id.
@@ -65,11 +77,12 @@ impl RecentRequests {
         // No id contains a zero.
         let key: Arc<str> = format!("{}\0{}\0{id}", request.organization_id(), request.agent_name()).into();
         let mut requests = self.0.lock();
-        match requests.known.get(&key) {
+        match requests.known.get_mut(&key) {
             None => {}
-            Some(Known::Open) => {
-                let issue = format!("a request with the id {id:?} is being decided; ask again");
-                return Err(Error::new(ErrorKind::WouldBlock, issue).with("requestId", id));
+            Some(Known::Open(waiting)) => {
+                let (wake, woken) = oneshot::channel();
+                waiting.push(wake);
+                return Ok(Seen::Open(woken));
             }
             Some(Known::Admitted(known)) if known.verdict.counts_until() > now => {
                 if !known.request.is_retried_as(request) {
@@ -80,24 +93,22 @@ impl RecentRequests {
             }
             Some(Known::Admitted(_)) => {}
         }
-        requests.known.insert(Arc::clone(&key), Known::Open);
+        requests.known.insert(Arc::clone(&key), Known::Open(Vec::new()));
         Ok(Seen::New(PendingRequest { recent: Arc::clone(self), key }))
     }
 }
 
 impl PendingRequest {
-    /// Remembers that the request was admitted, so that a retry gets the same verdict. The oldest admission is
-    /// forgotten if there are too many.
+    /// Remembers that the request was admitted, so that a retry gets the same verdict. If there are too many, the oldest
+    /// admission is forgotten of the organization that has most: no organization can push out those of one that has few.
     pub(super) fn admitted(self, request: &CeilingRequest, verdict: &CeilingVerdict) {
         // This guard is gone before `self` is dropped, which takes the lock again.
         let mut requests = self.recent.0.lock();
-        requests.admissions += 1;
-        let admission = requests.admissions;
+        let admission = requests.admitted.add(request.organization_id(), &self.key);
         let known = Admitted { admission, request: request.clone(), verdict: verdict.clone() };
         requests.known.insert(Arc::clone(&self.key), Known::Admitted(Box::new(known)));
-        requests.order.push_back((admission, Arc::clone(&self.key)));
-        if requests.order.len() > CAPACITY
-            && let Some((oldest, key)) = requests.order.pop_front()
+        if requests.admitted.total > CAPACITY
+            && let Some((oldest, key)) = requests.admitted.forget_one()
             && matches!(requests.known.get(&key), Some(Known::Admitted(known)) if known.admission == oldest)
         {
             requests.known.remove(&key);
@@ -109,8 +120,59 @@ impl Drop for PendingRequest {
     fn drop(&mut self) {
         let mut requests = self.recent.0.lock();
         // An admitted id is not open any more, and stays.
-        if matches!(requests.known.get(&self.key), Some(Known::Open)) {
+        if matches!(requests.known.get(&self.key), Some(Known::Open(_))) {
             requests.known.remove(&self.key);
         }
+    }
+}
+
+impl Admissions {
+    /// Adds an id and gives the number of its admission.
+    fn add(&mut self, organization: &OrganizationId, key: &Arc<str>) -> u64 {
+        self.number += 1;
+        self.total += 1;
+        let ids = self.of.entry(organization.clone()).or_default();
+        self.by_size.remove(&(ids.len(), organization.clone()));
+        ids.push_back((self.number, Arc::clone(key)));
+        self.by_size.insert((ids.len(), organization.clone()));
+        self.number
+    }
+
+    /// Takes the oldest id out of the organization that has most.
+    fn forget_one(&mut self) -> Option<(u64, Arc<str>)> {
+        let (size, organization) = self.by_size.pop_last()?;
+        let ids = self.of.get_mut(&organization)?;
+        let oldest = ids.pop_front();
+        self.total -= 1;
+        if size > 1 {
+            self.by_size.insert((size - 1, organization));
+        } else {
+            self.of.remove(&organization);
+        }
+        oldest
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_organization_that_has_most_forgets_first() {
+        let mut admissions = Admissions::default();
+        let [few, many] = ["few", "many"].map(|name| OrganizationId::parse(name).unwrap());
+        admissions.add(&few, &"few_0".into());
+        for n in 0..100 {
+            admissions.add(&many, &format!("many_{n}").into());
+        }
+        admissions.add(&few, &"few_1".into());
+        for n in 0..98 {
+            assert_eq!(*admissions.forget_one().unwrap().1, format!("many_{n}"));
+        }
+        let rest: BTreeSet<String> =
+            std::iter::from_fn(|| admissions.forget_one()).map(|(_, key)| key.to_string()).collect();
+        assert_eq!(rest, ["few_0", "few_1", "many_98", "many_99"].map(String::from).into());
+        assert!(admissions.total == 0 && admissions.of.is_empty() && admissions.by_size.is_empty());
     }
 }
