@@ -231,6 +231,30 @@ fn entry_times_never_go_back_and_time_queries_are_exact() {
 }
 
 #[test]
+fn a_log_that_is_ahead_of_the_clock_is_warned_of_at_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new("2099-01-01T00:00:00Z".parse().unwrap());
+    let open = |clock: ManualClock| {
+        Engine::open(Options::embedded(folder.path().join("store")).clock(Arc::new(clock))).unwrap()
+    };
+    let wrong = open(clock);
+    assert_eq!(wrong.warnings(), Vec::<String>::new());
+    wrong.agents().register(NewAgent::new("a")).unwrap();
+    wrong.close();
+    drop(wrong);
+    let right = open(ManualClock::new("2026-11-27T00:00:00Z".parse().unwrap()));
+    let warnings = right.warnings();
+    assert!(
+        warnings.iter().any(|warning| warning.contains("2099-01-01") && warning.contains("ahead")),
+        "{warnings:?}"
+    );
+    right.close();
+    drop(right);
+    let later = open(ManualClock::new("2099-01-01T00:00:01Z".parse().unwrap()));
+    assert_eq!(later.warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn bad_input_is_refused_with_its_field_and_nothing_is_recorded() {
     let engine = Engine::open(Options::memory()).unwrap();
     let before = engine.log().checkpoint().unwrap();

@@ -3,6 +3,7 @@
 #[cfg(feature = "embedded")]
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -14,7 +15,7 @@ use super::deployment::{self, Identity};
 use super::instance::{Engine, Inner};
 use super::options::{Backend, Options};
 use super::policies::policy_records;
-use crate::clock::{SystemEntropy, new_id};
+use crate::clock::{SystemEntropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::log::recorded::policy_key;
@@ -79,6 +80,7 @@ impl Engine {
         // A new log begins with the record of its first policy.
         let first = stored.is_none().then(PolicyDocument::published_default).transpose()?;
         let mut warnings = Vec::new();
+        warnings.extend(log_ahead(&*store, options.clock.now()).await?);
         let wanted = match policy.filter(|policy| stored.is_none() || policy.hash() != in_force.hash()) {
             // An engine that was opened before a later policy came into force, and starts again as it was.
             Some(policy) if store.is_shared() && was_in_force(&*store, policy.hash()).await? => {
@@ -227,6 +229,22 @@ async fn recorded_policy(store: &dyn Store) -> Result<Option<Document>> {
             return Err(Error::new(ErrorKind::Corrupt, issue));
         }
     }
+}
+
+/// Time by which a log may be ahead of the clock without a warning.
+const AHEAD: Duration = Duration::from_secs(300);
+
+/// The warning about a log whose last entry is of a time to come: the clock was wrong then, or is now.
+async fn log_ahead(store: &dyn Store, now: Timestamp) -> Result<Option<String>> {
+    let last = store.heads().await?.into_iter().map(|head| head.time).max().unwrap_or_default();
+    let ahead = last.micros().saturating_sub(now.micros());
+    let ahead = Duration::from_micros(u64::try_from(ahead).unwrap_or(0));
+    Ok((ahead > AHEAD).then(|| {
+        format!(
+            "the log's last entry is of {last}, {ahead:?} ahead of this machine's clock: its times never go back, so entries have \
+             that time until the clock has caught up, and searches by time do not find them"
+        )
+    }))
 }
 
 /// Whether a policy was in force at some time, as the log has it.
