@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 use unicode_normalization::is_nfc;
+use unicode_script::{Script, UnicodeScript as _};
+use unicode_security::general_security_profile::IdentifierType;
 use unicode_security::{GeneralSecurityProfile as _, MixedScript as _};
 
 use crate::error::{Error, Result};
@@ -40,16 +42,19 @@ pub(crate) fn check_line(field: &'static str, text: &str, max: usize) -> Result<
     Ok(())
 }
 
-/// Checks an id: one line in which no two texts look the same, as far as that can be seen from one of them alone. It takes
-/// printable ASCII and the characters of Unicode's general security profile for identifiers (UTS #39, 3.1), so none that is
-/// invisible, changes the direction of writing or is not assigned; it is in normal form C (UAX #15), and each of its words
-/// is of one script (UTS #39, 5.1).
+/// Checks an id: one line that can hardly be mistaken for another one. It takes printable ASCII and the letters, marks and
+/// digits of Unicode's general security profile for identifiers (UTS #39, 3.1), so no character that is invisible, changes the
+/// direction of writing, is not assigned or looks like punctuation of ASCII; it is in normal form C (UAX #15), each of its
+/// words is of one script (UTS #39, 5.1), and not two of the Latin, Greek and Cyrillic alphabets are in it. An id that is
+/// wholly of a look-alike alphabet passes.
 pub(crate) fn check_id(field: &'static str, text: &str) -> Result<()> {
     check_line(field, text, MAX_ID_BYTES)?;
     if text.is_ascii() {
         return Ok(());
     }
-    let strange = text.char_indices().find(|(_, c)| !c.is_ascii() && !c.identifier_allowed());
+    // What the profile includes beside letters is punctuation, as a hyphen that is not the one of ASCII.
+    let allowed = |c: char| c.identifier_allowed() && c.identifier_type() != Some(IdentifierType::Inclusion);
+    let strange = text.char_indices().find(|(_, c)| !c.is_ascii() && !allowed(*c));
     if let Some((at, c)) = strange {
         let issue = format!(
             "has U+{:04X} at byte {at}; an id takes printable ASCII and characters that Unicode allows in identifiers",
@@ -61,14 +66,16 @@ pub(crate) fn check_id(field: &'static str, text: &str) -> Result<()> {
         return Err(Error::invalid(field, "is not in Unicode's normal form C (NFC), as an id must be"));
     }
     let mixed = text.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_single_script());
-    match mixed {
-        Some(word) => {
-            let issue =
-                format!("mixes scripts in the word {word:?}; letters of two scripts can look the same");
-            Err(Error::invalid(field, issue))
-        }
-        None => Ok(()),
+    if let Some(word) = mixed {
+        let issue = format!("mixes scripts in the word {word:?}; letters of two scripts can look the same");
+        return Err(Error::invalid(field, issue));
     }
+    let has = |alphabet: &Script| text.chars().any(|c| c.script() == *alphabet);
+    if [Script::Latin, Script::Greek, Script::Cyrillic].iter().filter(|alphabet| has(alphabet)).count() > 1 {
+        let issue = "mixes the Latin, Greek or Cyrillic alphabet, of which many letters look the same";
+        return Err(Error::invalid(field, issue));
+    }
+    Ok(())
 }
 
 /// Checks an id, if it is given.

@@ -1,7 +1,7 @@
 //! Names that callers choose: checked once, at the boundary, and cheap to pass on afterwards.
 //!
-//! An id is 1 to 256 bytes of UTF-8: printable ASCII, and characters that Unicode allows in identifiers, in normal form C
-//! and each word of one script, so that ids that look the same are the same. It is compared byte by byte. Because entries of the log are never erased, ids should be pseudonyms.
+//! An id is 1 to 256 bytes of UTF-8: printable ASCII, and letters that Unicode allows in identifiers, in normal form C and not
+//! of alphabets that are easily mistaken for one another. It is compared byte by byte. Because entries of the log are never erased, ids should be pseudonyms.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -128,6 +128,10 @@ mod tests {
             ("e\u{301}clair", "normal form C"),
             ("\u{430}gent", "mixes scripts in the word"),
             ("scor\u{435}", "mixes scripts"),
+            ("agent-\u{430}", "Latin, Greek or Cyrillic"),
+            ("agent 7/β", "Latin, Greek or Cyrillic"),
+            ("agent\u{2010}1", "U+2010"),
+            ("o\u{2019}neil", "U+2019"),
         ] {
             let error = AgentId::parse(text).unwrap_err();
             assert!(error.to_string().contains(part), "{text:?}: {error}");
@@ -135,7 +139,7 @@ mod tests {
         // What an earlier version took is read for ever.
         assert!(AgentId::recorded("pay\u{200B}roll").is_ok() && AgentId::recorded("a\n").is_err());
         for text in [
-            "agent 7/β",
+            "βήτα-7",
             "агент-7",
             "エージェント五号",
             "에이전트",

@@ -242,6 +242,13 @@ fn reads_that_hang_keep_no_change_of_policy_or_agent_from_an_engine() {
         soon("the policy is in force", || other.policy().current().hash() == hash);
         let gate = GateRequest::new("agent_001", "DATA_ANALYST").resource("dataset_001").action("read");
         soon("the agent is seen", || !other.evaluate_gate(&gate).unwrap().allowed());
+        // Ids that callers chose are looked up before they are committed.
+        for id in 1..20u128 {
+            other
+                .log()
+                .record(alert("agent_001").id(Uuid::from_u128(0x7000 << 64 | 0x8 << 60 | id)))
+                .unwrap();
+        }
         assert!(support::one_row(&waiting).get::<_, i64>(0) >= 1, "the reads hang still");
         runtime.block_on(async move {
             lock.0.batch_execute("rollback").await.unwrap();

@@ -137,6 +137,16 @@ fn what_a_record_holds_is_shown_with_what_proves_it() {
         let plain = body(&call(&engine, &auditor, "provenance.get", json!({ "id": of(kind)["id"] }), ""));
         assert!(plain.get("evidence").is_none());
     }
+    // A check's payload has the use of the fleet's counters, which is not for one tenant.
+    let tenant = Caller::new();
+    for (kind, status) in [("ROLE_GATE", 200), ("CEILING", 403)] {
+        let parameters = json!({ "id": of(kind)["id"], "includeEvidence": true });
+        assert_eq!(call(&engine, &tenant, "provenance.get", parameters, "").status, status, "{kind}");
+        assert_eq!(call(&engine, &tenant, "provenance.get", json!({ "id": of(kind)["id"] }), "").status, 200);
+    }
+    let parameters =
+        json!({ "id": of("CEILING")["id"], "includeEvidence": true, "organizationId": "default" });
+    assert_eq!(call(&engine, &auditor, "provenance.get", parameters, "").status, 200);
 }
 
 #[test]

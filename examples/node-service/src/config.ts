@@ -87,7 +87,7 @@ function readStorage(settings: Settings): Storage {
     kind: 'postgres',
     url: url ?? '',
     schema: settings.matching('PG_SCHEMA', /^[a-z_][a-z0-9_]*$/, 'lower-case letters, digits and "_", not beginning with a digit'),
-    connections: settings.integer('PG_CONNECTIONS', 3, 1000),
+    connections: settings.integer('PG_CONNECTIONS', 4, 1000),
     redis: redis === undefined ? undefined : { url: redis, prefix },
   }
 }

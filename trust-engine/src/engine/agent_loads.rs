@@ -3,7 +3,7 @@
 //! A call that never waits begins to load an agent that is not cached, and gives up at once. The load goes on here, so
 //! that the next call finds the agent, and the store is asked once however often the call is repeated.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -19,18 +19,61 @@ use crate::agent::Agent;
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::ids::{AgentId, OrganizationId};
 
-/// Most loads that are under way at a time. A call beyond them begins none.
+/// Most loads that are under way at a time, and most of one organization. A call beyond them begins none.
 const MOST: usize = 4096;
+const MOST_OF_ONE: usize = 1024;
+/// Most failures that are kept for the calls that ask again.
+const FAILURES: usize = 1024;
 
 type Key = (OrganizationId, AgentId);
 type Load = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The loads that are under way. The set is locked for a look-up or a change only; the thread that drives the loads is
+/// The loads that are under way. The table is locked for a look-up or a change only; the thread that drives the loads is
 /// started by the first one, and ends when this is closed or dropped.
 #[derive(Default)]
 pub(super) struct AgentLoads {
-    under_way: Arc<Mutex<HashSet<Key>>>,
+    table: Arc<Mutex<Table>>,
     driver: Mutex<Driver>,
+}
+
+#[derive(Default)]
+struct Table {
+    under_way: HashSet<Key>,
+    of: HashMap<OrganizationId, usize>,
+    /// The errors of loads that failed, until somebody asks again.
+    failed: HashMap<Key, Error>,
+}
+
+impl Table {
+    /// Whether a load of an agent may begin now.
+    fn has_room(&self, (organization, _): &Key) -> bool {
+        self.under_way.len() < MOST && self.of.get(organization).is_none_or(|loads| *loads < MOST_OF_ONE)
+    }
+
+    fn begin(&mut self, key: &Key) -> bool {
+        let begins = self.has_room(key) && self.under_way.insert(key.clone());
+        if begins {
+            *self.of.entry(key.0.clone()).or_default() += 1;
+        }
+        begins
+    }
+
+    fn end(&mut self, key: &Key) {
+        self.under_way.remove(key);
+        if let Some(loads) = self.of.get_mut(&key.0) {
+            *loads -= 1;
+            if *loads == 0 {
+                self.of.remove(&key.0);
+            }
+        }
+    }
+
+    fn fail(&mut self, key: Key, error: Error) {
+        if self.failed.len() >= FAILURES {
+            self.failed.clear();
+        }
+        self.failed.insert(key, error);
+    }
 }
 
 #[derive(Default)]
@@ -45,7 +88,7 @@ impl AgentLoads {
     /// The agent, if its load needs no waiting. Otherwise the load goes on, unless one of the same agent is under way.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`] if the load needs waiting; those of the load.
+    /// [`ErrorKind::WouldBlock`] if the load needs waiting; that of the load, or of the one before that failed meanwhile.
     pub(super) fn at_once(
         &self,
         key: Key,
@@ -53,21 +96,27 @@ impl AgentLoads {
     ) -> Result<Option<Arc<Agent>>> {
         let issue = format!("agent {} is being loaded from a remote store; wait for it, or try again", key.1);
         let would_block = || Err(Error::new(ErrorKind::WouldBlock, issue));
-        if self.under_way.lock().contains(&key) {
-            return would_block();
+        {
+            let mut table = self.table.lock();
+            if let Some(error) = table.failed.remove(&key) {
+                return Err(error);
+            }
+            if table.under_way.contains(&key) || !table.has_room(&key) {
+                return would_block();
+            }
         }
         let mut load = Box::pin(load);
         if let Poll::Ready(result) = load.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return result;
         }
         // A load of the same agent that another thread has just begun makes this one superfluous.
-        let mut under_way = self.under_way.lock();
-        if under_way.len() < MOST && under_way.insert(key.clone()) {
-            drop(under_way);
-            let ended = Ended { under_way: Arc::clone(&self.under_way), key };
+        if self.table.lock().begin(&key) {
+            let ended = Ended { table: Arc::clone(&self.table), key };
             self.drive(Box::pin(async move {
-                // The caller is told by the next load if this one fails.
-                let _ = load.await;
+                let loaded = load.await;
+                if let Err(error) = loaded {
+                    ended.table.lock().fail(ended.key.clone(), error);
+                }
                 drop(ended);
             }))?;
         }
@@ -76,7 +125,13 @@ impl AgentLoads {
 
     fn drive(&self, load: Load) -> Result<()> {
         let mut driver = self.driver.lock();
-        if let Driver::NotStarted = *driver {
+        // Its thread has ended if a load panicked.
+        let runs = match &*driver {
+            Driver::NotStarted => false,
+            Driver::Running(sender) => !sender.is_closed(),
+            Driver::Closed => return Ok(()),
+        };
+        if !runs {
             let (sender, loads) = async_channel::unbounded();
             std::thread::Builder::new()
                 .name("trust-engine-loads".into())
@@ -85,7 +140,7 @@ impl AgentLoads {
             *driver = Driver::Running(sender);
         }
         if let Driver::Running(sender) = &*driver {
-            // The channel has no bound, and its other end lives as long as this one.
+            // If the thread ends just now, the load is dropped, and the next call begins another one.
             let _ = sender.try_send(load);
         }
         Ok(())
@@ -97,15 +152,15 @@ impl AgentLoads {
     }
 }
 
-/// Takes a load out of the set when it has ended, also by being dropped.
+/// Takes a load out of the table when it has ended, also by being dropped.
 struct Ended {
-    under_way: Arc<Mutex<HashSet<Key>>>,
+    table: Arc<Mutex<Table>>,
     key: Key,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.under_way.lock().remove(&self.key);
+        self.table.lock().end(&self.key);
     }
 }
 

@@ -151,7 +151,7 @@ impl Agents<'_> {
     /// # Errors
     /// [`ErrorKind::NotFound`] if it is not registered in this organization.
     pub async fn get(&self, id: &str) -> Result<Arc<Agent>> {
-        let id = AgentId::parse(id)?;
+        let id = AgentId::recorded(id)?;
         let found = self.engine.agent(&self.organization, &id).await?;
         found.ok_or_else(|| self.not_found(&id).during("get agent"))
     }
@@ -200,7 +200,7 @@ impl Agents<'_> {
     }
 
     async fn try_change(&self, id: &str, change: AgentChange) -> Result<AgentReceipt> {
-        let id = AgentId::parse(id)?;
+        let id = AgentId::recorded(id)?;
         let stored = self.engine.read_agent(&self.organization, &id).await?;
         let before = stored.ok_or_else(|| self.not_found(&id))?;
         let after = change.apply(&before, &self.engine.current_policy(), self.engine.now())?;
@@ -290,8 +290,6 @@ impl Engine {
             let good_for = known.good_until.saturating_sub(now).max(0);
             return Ok((known.agent, Duration::from_micros(good_for.unsigned_abs())));
         }
-        // No decision can be given while the log cannot be written, so nobody waits for its facts.
-        self.0.sequencer.check_state()?;
         Ok((self.load_agent(organization, id, now).await?, self.0.agents.max_age))
     }
 
@@ -309,6 +307,7 @@ impl Engine {
         match self.0.agents.fresh(organization, id, now) {
             Some(known) => Ok(known.agent),
             None => {
+                // No decision can be given while the log cannot be written, so nobody waits for its facts.
                 self.0.sequencer.check_state()?;
                 let load = self.load_agent(organization, id, now);
                 self.0.loads.at_once((organization.clone(), id.clone()), load)

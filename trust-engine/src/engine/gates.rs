@@ -70,6 +70,8 @@ impl Engine {
 
     async fn try_evaluate(&self, request: &GateRequest) -> Result<Verdict> {
         let id = request.check()?;
+        // No decision can be given while the log cannot be written, so nobody waits for its facts.
+        self.0.sequencer.check_state()?;
         let agent = self.agent(request.organization_id(), &id).await?;
         let policy = self.current_policy();
         let wait = policy.document().recording.gates.durability == Durability::Commit;

@@ -24,7 +24,7 @@ use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, Signer};
-use crate::storage::{self, CounterStore, Document, DocumentKey, DocumentKind, Relay, Store};
+use crate::storage::{self, CounterStore, DecodedRecord, Document, DocumentKey, DocumentKind, Relay, Store};
 
 /// Attempts to bring a policy into force while other engines bring theirs.
 const INSTALL_ATTEMPTS: u32 = 20;
@@ -83,7 +83,7 @@ impl Engine {
         warnings.extend(log_ahead(&*store, options.clock.now()).await?);
         let wanted = match policy.filter(|policy| stored.is_none() || policy.hash() != in_force.hash()) {
             // An engine that was opened before a later policy came into force, and starts again as it was.
-            Some(policy) if store.is_shared() && was_in_force(&*store, policy.hash()).await? => {
+            Some(policy) if store.is_shared() && was_in_force(&*store, policy.hash(), version).await? => {
                 warnings.push(format!(
                     "the policy that this engine was opened with was in force before and is not now: version {version} stays in \
                      force. To go back to an earlier policy, swap it in"
@@ -135,7 +135,7 @@ impl Engine {
         }));
         deployment::record(&engine, identity).await?;
         if let Some(policy) = wanted {
-            install(&engine, Arc::new(policy)).await?;
+            install(&engine, Arc::new(policy), version).await?;
         }
         Ok(engine)
     }
@@ -174,11 +174,22 @@ impl Followed for Caches {
     }
 }
 
-/// Brings a policy into force, if no other engine that opens at the same time has done it.
-async fn install(engine: &Engine, policy: Arc<Policy>) -> Result<()> {
-    let mut attempts = 0..INSTALL_ATTEMPTS;
+/// Brings a policy into force, if no other engine that opens at the same time has done it. `seen`: the version that was in
+/// force when it was decided to do so.
+async fn install(engine: &Engine, policy: Arc<Policy>, seen: u64) -> Result<()> {
+    let (mut attempts, store) = (0..INSTALL_ATTEMPTS, &engine.0.store);
     loop {
-        let stored = engine.0.store.document(&policy_key()).await?;
+        let stored = store.document(&policy_key()).await?;
+        let later =
+            stored.as_ref().filter(|stored| stored.version != seen && stored_hash(stored) != policy.hash());
+        // Another engine has brought it into force since, and somebody a later one after it.
+        if let Some(later) = later
+            && store.is_shared()
+            && was_in_force(&**store, policy.hash(), later.version).await?
+        {
+            engine.0.policy.supersede(later.version, Arc::new(compile_stored(later)?));
+            return Ok(());
+        }
         if let Some(stored) = stored.as_ref().filter(|stored| stored_hash(stored) == policy.hash()) {
             engine.0.policy.supersede(stored.version, policy);
             return Ok(());
@@ -247,20 +258,27 @@ async fn log_ahead(store: &dyn Store, now: Timestamp) -> Result<Option<String>> 
     }))
 }
 
-/// Whether a policy was in force at some time, as the log has it.
-async fn was_in_force(store: &dyn Store, hash: PolicyHash) -> Result<bool> {
+/// Whether a policy was in force before a version, as the log has it. Engines that open together may bring the same one into
+/// force this moment, which is not before.
+async fn was_in_force(store: &dyn Store, hash: PolicyHash, version: u64) -> Result<bool> {
     for head in store.heads().await? {
         let mut rest = Some(storage::ShardRange { shard: head.shard, start: 0, end: head.size });
         while let Some(range) = rest {
             let filter = policy_records();
             let found = store.scan(&storage::Scan { filter, range, newest_first: true, limit: 100 }).await?;
-            if found.records.iter().any(|record| record.entry.policy == Some(hash)) {
+            let mut of_it = found.records.iter().filter(|record| record.entry.policy == Some(hash));
+            if of_it.any(|record| recorded_number(record).is_none_or(|recorded| recorded < version)) {
                 return Ok(true);
             }
             rest = found.rest;
         }
     }
     Ok(false)
+}
+
+/// The version that a POLICY record brought into force; `None` if its payload is gone.
+fn recorded_number(record: &DecodedRecord) -> Option<u64> {
+    record.payload.as_ref()?.json().ok()?.get("version")?.as_u64()
 }
 
 /// Version and hash of the newest policy that is recorded in any shard.
@@ -276,8 +294,7 @@ async fn last_recorded(store: &dyn Store) -> Result<Option<(u64, PolicyHash)>> {
             (last, rest) = (found.records.into_iter().next(), found.rest);
         }
         let Some(record) = last else { continue };
-        let body = record.payload.as_ref().and_then(|payload| payload.json().ok()).unwrap_or_default();
-        let version = body.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let version = recorded_number(&record).unwrap_or(0);
         if let Some(hash) = record.entry.policy
             && newest.is_none_or(|(known, _)| version >= known)
         {

@@ -13,7 +13,7 @@ use crate::bounds::check_line;
 use crate::engine::{Engine, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Query, Ticket};
-use crate::provenance::Record;
+use crate::provenance::{Record, RecordType};
 
 /// The calls of one caller.
 #[derive(Clone, Copy, Debug)]
@@ -163,17 +163,24 @@ impl<'a> JsonCalls<'a> {
 
     /// Reads one record.
     pub async fn get(&self, id: &str) -> Answer {
-        self.answer(self.try_get(id, false).await)
+        self.answer(self.try_get(id, None).await)
     }
 
-    pub(super) async fn try_get(&self, id: &str, evidence: bool) -> Result<Answer> {
+    /// `evidence`: whether to add what the record is checked by, and for whom.
+    pub(super) async fn try_get(&self, id: &str, evidence: Option<&Caller>) -> Result<Answer> {
         self.caller.check(Permission::ReadProvenance)?;
         let record = self.log().get(parse_id(id)?).await?;
         if !self.sees(&record) {
             return Err(missing(record.id()));
         }
         let answer = RecordAnswer::of(&record)?;
-        Ok(Answer::new(200, &if evidence { answer.with_evidence(&record)? } else { answer }))
+        let Some(caller) = evidence else { return Ok(Answer::new(200, &answer)) };
+        if record.entry().kind == RecordType::Ceiling && !caller.fleet_wide {
+            let issue =
+                "the evidence of a check holds the use of the whole fleet, and cannot be shown in part";
+            return Err(Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet"));
+        }
+        Ok(Answer::new(200, &answer.with_evidence(&record)?))
     }
 
     /// The id of a record that the caller may see.

@@ -145,7 +145,7 @@ impl Query {
         }
         let filter = Filter {
             organization,
-            agent: self.agent.as_deref().map(AgentId::parse).transpose()?,
+            agent: self.agent.as_deref().map(AgentId::recorded).transpose()?,
             kind: self.kind,
             public_only: self.public_only,
             decision: self.decision.as_deref().map(str::parse).transpose()?,

@@ -57,6 +57,7 @@ impl Engine {
         if let Some(cached) = self.fresh_quota(key, now)? {
             return Ok((cached, now));
         }
+        self.0.sequencer.check_state()?;
         let cached = self.find(key, now).await?;
         // Finding may have taken its time, and a lease must not be spent by an old clock.
         Ok((cached, self.0.clock.coarse()))

@@ -85,7 +85,7 @@ pub(in crate::json) fn query_of(values: &Values) -> Result<Query> {
 
 pub(in crate::json) async fn get(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
     let caller = caller_of(&calls, &values)?;
-    let (id, evidence) = (values.required("id")?, values.flag("includeEvidence"));
+    let (id, evidence) = (values.required("id")?, values.flag("includeEvidence").then_some(calls.caller));
     Ok(immutable(calls.of(&caller).try_get(id, evidence).await?))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::checker::Checker;
 use super::documents::{check_documents, check_recorded};
@@ -144,17 +145,23 @@ async fn check_log<'a>(
 /// Whether the log grows while it is read. A reader may see a commit's entries a moment before its head, so the head is read
 /// again, other tasks of the thread first each time.
 async fn is_written_on(store: &dyn Store, head: &Head) -> Result<bool> {
-    for _ in 0..HEAD_READS {
+    let since = Instant::now();
+    let mut reads = 0;
+    while reads < HEAD_READS || since.elapsed() < HEAD_PATIENCE {
         if store.head(head.shard).await?.size != head.size {
             return Ok(true);
         }
+        reads += 1;
+        std::thread::yield_now();
         yield_now().await;
     }
     Ok(false)
 }
 
-/// Reads of a head until entries behind it are taken for damage: some milliseconds of a local store.
+/// Reads of a head, and the time, until entries behind it are taken for damage: a busy machine may stop the writer between
+/// two rows of one commit.
 const HEAD_READS: u32 = 2_000;
+const HEAD_PATIENCE: Duration = Duration::from_millis(500);
 
 async fn yield_now() {
     let mut yielded = false;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::Checked;
-use super::error::from_pool;
+use super::error::{from_pool, late};
 use super::session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::runtime::AdapterRuntime;
@@ -21,13 +21,15 @@ const WRITES: usize = 2;
 pub(super) struct Database {
     // The fields are dropped in this order: the pools before the runtime that drives their connections.
     writes: Pool,
-    /// For what decisions rest on: agents, the policy, and whether they changed. These calls are short.
+    /// For short calls, which decisions and commits rest on: agents, the policy, whether they changed, heads, checkpoints,
+    /// hashes, and records by their ids.
     facts: Pool,
     /// For everything that may take its time.
     searches: Pool,
     /// For signs of life, so that nothing else delays them.
     signs: Pool,
     runtime: AdapterRuntime,
+    connect_timeout: Duration,
     answer_timeout: Duration,
 }
 
@@ -60,8 +62,9 @@ impl Database {
         };
         let reads = config.connections - WRITES;
         let (writes, facts, searches) = (pool(WRITES)?, pool(reads / 2)?, pool(reads.div_ceil(2))?);
-        let (signs, answer_timeout) = (pool(1)?, config.answer_timeout);
-        Ok(Self { writes, facts, searches, signs, runtime, answer_timeout })
+        let (signs, connect_timeout, answer_timeout) =
+            (pool(1)?, config.connect_timeout, config.answer_timeout);
+        Ok(Self { writes, facts, searches, signs, runtime, connect_timeout, answer_timeout })
     }
 
     /// Runs a call that may take its time, on the adapter's runtime, to its end also if its caller stops waiting.
@@ -139,7 +142,9 @@ impl Database {
     where
         F: Future<Output = Result<T>>,
     {
-        let connection = pool.get().await.map_err(from_pool)?;
+        // The pool's own limits do not hold for the settings of a new session.
+        let getting = tokio::time::timeout(self.connect_timeout, pool.get()).await;
+        let connection = getting.map_err(|_| late())?.map_err(from_pool)?;
         let limit = self.answer_timeout;
         tokio::time::timeout(limit, call(connection)).await.unwrap_or_else(|_| {
             // A server that is this late may be gone without having closed its connections. The connection of this call
@@ -154,7 +159,11 @@ impl Database {
     /// Refuses a pooler that takes the settings of connections away.
     pub(super) async fn check_pooler(&self, config: &Checked) -> Result<()> {
         let config = config.clone();
-        self.runtime.run(async move { session::refuse_transaction_pooling(&config).await }).await
+        let checked = async move {
+            let check = session::refuse_transaction_pooling(&config);
+            tokio::time::timeout(config.connect_timeout, check).await.unwrap_or_else(|_| Err(late()))
+        };
+        self.runtime.run(checked).await
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -70,12 +70,15 @@ pub(super) fn from_pool(error: PoolError) -> Error {
             from_driver(error)
         }
         PoolError::PostCreateHook(HookError::Message(issue)) => Error::new(ErrorKind::Unsupported, issue),
-        PoolError::Timeout(_) => {
-            Error::new(ErrorKind::Unavailable, "PostgreSQL gave no connection within the connect timeout")
-        }
+        PoolError::Timeout(_) => late(),
         PoolError::Closed => Error::new(ErrorKind::Closed, "the store was closed"),
         other => Error::new(ErrorKind::Unavailable, format!("PostgreSQL cannot be reached: {other}")),
     }
+}
+
+/// The error of a connection that did not come in time.
+pub(super) fn late() -> Error {
+    Error::new(ErrorKind::Unavailable, "PostgreSQL gave no connection within the connect timeout")
 }
 
 /// The error of a row whose content this code does not write.

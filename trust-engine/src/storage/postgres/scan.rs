@@ -15,6 +15,9 @@ const BUDGET: usize = 50_000;
 /// Index rows read at a time where some of them may not pass.
 const CHUNK: usize = 5_000;
 
+/// Index rows read first where most of them are expected to pass; twice as many each time after that.
+const FEW: usize = 100;
+
 /// The records that are found, and where to go on.
 pub(super) type Found = (Vec<StoredRecord>, Option<ShardRange>);
 
@@ -35,10 +38,11 @@ async fn scan_range(
     mut range: ShardRange,
     records: &mut Vec<StoredRecord>,
 ) -> Result<ShardRange> {
-    let mut budget = BUDGET;
+    let (mut budget, mut few) = (BUDGET, FEW);
     while range.start < range.end && records.len() < scan.limit && budget > 0 {
         let wanted = scan.limit - records.len();
-        let search = Search::new(scan, range, wanted);
+        let search = Search::new(scan, range, wanted, few);
+        few = (few * 2).min(CHUNK);
         let statement = connection.prepare_cached(&search.sql).await.map_err(from_driver)?;
         let rows = connection.query(&statement, &search.parameters()).await.map_err(from_driver)?;
         budget = budget.saturating_sub(search.chunk);
@@ -76,7 +80,8 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(scan: &'a Scan, range: ShardRange, wanted: usize) -> Self {
+    /// `few`: rows to read where most are expected to pass.
+    fn new(scan: &'a Scan, range: ShardRange, wanted: usize, few: usize) -> Self {
         let filter = &scan.filter;
         let mut search = Self { sql: String::new(), values: Vec::new(), chunk: 0 };
         let shard = search.value(i64::from(range.shard));
@@ -153,7 +158,7 @@ impl<'a> Search<'a> {
         search.chunk = match residual {
             true => CHUNK,
             // Most records are of types that hosts may write.
-            false if public_only => 2 * wanted,
+            false if public_only => few.max(2 * wanted).min(CHUNK),
             false => wanted,
         };
         let limit = search.value(int(search.chunk as u64));

@@ -41,7 +41,8 @@ pub(super) async fn set_up(client: &Client, config: &Checked) -> std::result::Re
     client.batch_execute(&set).await.map_err(HookError::Backend)?;
     for (name, value) in promised {
         let found = shown(client, &format!("show {name}")).await.map_err(HookError::Backend)?;
-        if found != value {
+        // A name that is a keyword too is shown in quotes.
+        if found.trim_matches('"') != value {
             return Err(HookError::message(format!(
                 "the setting {name} is {found:?} right after it was set to {value:?}: {POOLER} between engine and server \
                  does not keep a session's settings. {ADVICE}"
@@ -54,33 +55,48 @@ pub(super) async fn set_up(client: &Client, config: &Checked) -> std::result::Re
 const POOLER: &str = "a pooler (PgBouncer, pgcat, Supavisor, RDS Proxy or the like)";
 const ADVICE: &str = "Set it to pool by session (pool_mode = session), or connect to PostgreSQL itself";
 
-/// Refuses a pooler that gives transactions of one connection different sessions, or knows no transactions. Nothing is set before this is known:
-/// the settings would stay in a session that others use.
+/// Rounds of comparing the sessions of two connections: on a busy pooler one round may prove nothing.
+const ROUNDS: u32 = 8;
+
+/// Refuses a pooler that gives transactions of one connection different sessions, or knows no transactions. Nothing is set
+/// before this is known: the settings would stay in a session that others use.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for such a pooler; those of the connection.
 pub(super) async fn refuse_transaction_pooling(config: &Checked) -> Result<()> {
-    let one = connect(config).await?;
-    let other = connect(config).await?;
-    let first = session(&one).await?;
-    // While a transaction is open on the other connection, its session cannot be this one's.
-    let begun = other.batch_execute("begin").await;
-    if begun.as_ref().is_err_and(tokio_postgres::Error::is_closed) {
-        begun.map_err(from_driver)?;
-    } else if begun.is_ok() {
-        let taken = session(&other).await?;
-        // A pool of one session has none left, and the answer does not come.
-        let again = tokio::time::timeout(Duration::from_secs(1), session(&one)).await;
-        other.batch_execute("rollback").await.map_err(from_driver)?;
-        if taken != first && again.is_ok_and(|again| again.is_ok_and(|again| again == first)) {
-            return Ok(());
+    let (mut one, mut other) = (connect(config).await?, connect(config).await?);
+    let by_transaction = || {
+        let issue = format!(
+            "{POOLER} between engine and server pools by transaction: settings and prepared statements do not stay with a \
+             connection. {ADVICE}"
+        );
+        Error::new(ErrorKind::Unsupported, issue)
+    };
+    for _ in 0..ROUNDS {
+        let first = session(&one).await?;
+        // While a transaction is open on the other connection, its session cannot be this one's.
+        if let Err(error) = other.batch_execute("begin").await {
+            let no_transactions =
+                error.as_db_error().is_some_and(|told| told.message().contains("transaction"));
+            return Err(if no_transactions { by_transaction() } else { from_driver(error) });
         }
+        let taken = session(&other).await?;
+        let again = {
+            let mut again = std::pin::pin!(session(&one));
+            let at_once = tokio::time::timeout(Duration::from_secs(1), again.as_mut()).await;
+            other.batch_execute("rollback").await.map_err(from_driver)?;
+            match at_once {
+                Ok(again) => again?,
+                // A pool of one session had none left until now.
+                Err(_) => again.await?,
+            }
+        };
+        if taken == first || again != first {
+            return Err(by_transaction());
+        }
+        std::mem::swap(&mut one, &mut other);
     }
-    let issue = format!(
-        "{POOLER} between engine and server pools by transaction: settings and prepared statements do not stay with a \
-         connection. {ADVICE}"
-    );
-    Err(Error::new(ErrorKind::Unsupported, issue))
+    Ok(())
 }
 
 async fn connect(config: &Checked) -> Result<Client> {

@@ -15,8 +15,8 @@ use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange, RecordType};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
-    DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Listener, Scan, Scanned, Shard, StatCounts,
-    StatsDelta, Store, StoredRecord, check_follower,
+    DocumentPlace, Filter, FollowerClaim, FollowerKey, FollowerRow, Head, Listener, Scan, Scanned, Shard,
+    StatCounts, StatsDelta, Store, StoredRecord, check_follower,
 };
 
 pub(super) struct PostgresStore {
@@ -90,21 +90,23 @@ impl Store for PostgresStore {
 
     async fn hashes(&self, shard: Shard, ranges: &[HashRange]) -> Result<Vec<Vec<Hash>>> {
         let ranges = ranges.to_vec();
-        self.database.run(move |connection| log::hashes(connection, shard, ranges)).await
+        self.database.facts(move |connection| log::hashes(connection, shard, ranges)).await
     }
 
     async fn records(&self, shard: Shard, start: u64, limit: usize) -> Result<Vec<StoredRecord>> {
-        self.database.run(move |connection| log::records(connection, shard, start, limit)).await
+        let read = move |connection| log::records(connection, shard, start, limit);
+        // The end of a log, which is checked when it is claimed.
+        if limit <= 2 { self.database.facts(read).await } else { self.database.run(read).await }
     }
 
     async fn record_by_id(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<DecodedRecord>> {
         let organization = organization.clone();
         let read = move |connection| log::record_by_id(connection, organization, id);
-        self.database.run(read).await?.map(StoredRecord::decode).transpose()
+        self.database.facts(read).await?.map(StoredRecord::decode).transpose()
     }
 
     async fn organizations_of(&self, id: Uuid, limit: usize) -> Result<Vec<OrganizationId>> {
-        self.database.run(move |connection| log::organizations_of(connection, id, limit)).await
+        self.database.facts(move |connection| log::organizations_of(connection, id, limit)).await
     }
 
     async fn ancestry(
@@ -120,9 +122,10 @@ impl Store for PostgresStore {
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned> {
         let scan = scan.clone();
-        // Changes of documents, over all organizations: what an engine asks that keeps its facts up to date.
-        let follows = scan.filter.organization.is_none()
-            && matches!(scan.filter.kind, Some(RecordType::Agent | RecordType::State));
+        // All changes of documents: what an engine asks that keeps its facts up to date.
+        let follows = [RecordType::Agent, RecordType::State]
+            .map(|kind| Filter { kind: Some(kind), ..Filter::default() })
+            .contains(&scan.filter);
         let read = move |connection| scan::scan(connection, scan);
         let found = if follows { self.database.facts(read).await } else { self.database.run(read).await };
         let (records, rest) = found?;
@@ -130,12 +133,12 @@ impl Store for PostgresStore {
     }
 
     async fn checkpoints(&self, shard: Shard, size: u64, limit: usize) -> Result<Vec<(u64, String)>> {
-        self.database.run(move |connection| log::checkpoints(connection, shard, size, limit)).await
+        self.database.facts(move |connection| log::checkpoints(connection, shard, size, limit)).await
     }
 
     async fn covering(&self, shard: Shard, indexes: &[u64]) -> Result<Vec<(u64, String)>> {
         let indexes = indexes.to_vec();
-        self.database.run(move |connection| log::covering(connection, shard, indexes)).await
+        self.database.facts(move |connection| log::covering(connection, shard, indexes)).await
     }
 
     async fn document(&self, key: &DocumentKey) -> Result<Option<Document>> {
