@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use pollster::block_on;
 use serde_json::json;
+#[cfg(feature = "postgres")]
 use trust_engine::log::Report;
 use trust_engine::storage;
 use trust_engine::{Entropy as _, SystemEntropy};
