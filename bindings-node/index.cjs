@@ -81,6 +81,7 @@ class Stream {
   #last = Promise.resolve()
   #items = 0
   #ended = false
+  #closed = false
   #self = new WeakRef(this)
 
   constructor(native, waiting) {
@@ -100,6 +101,7 @@ class Stream {
     return next
   }
   async #next() {
+    if (this.#closed) throw errors.closed()
     if (this.#ended) return { done: true, value: undefined }
     try {
       if (!this.#begun) {
@@ -114,6 +116,7 @@ class Stream {
       if (!error.retryable) this.end()
       throw error
     }
+    if (this.#closed) throw errors.closed()
     this.end()
     return { done: true, value: undefined }
   }
@@ -124,6 +127,12 @@ class Stream {
   async throw(error) {
     this.end()
     throw error
+  }
+  /** The engine was closed: a call that has not come to wait yet hears it too. */
+  close() {
+    if (this.#ended) return
+    this.#closed = true
+    this.end()
   }
   end() {
     if (this.#ended) return
@@ -411,7 +420,7 @@ class TrustEngine {
     this.#waiting.end()
     await closed
     // Those that wait were told that it is closed; the others would keep the store.
-    for (const stream of streams.get(this.#waiting) ?? []) setImmediate(() => stream.deref()?.end())
+    for (const stream of streams.get(this.#waiting) ?? []) setImmediate(() => stream.deref()?.close())
     // Calls that were under way are settled by now or soon; then nothing holds the store any more.
     await this.#waiting.idle()
     this.#holder.waiting = last
