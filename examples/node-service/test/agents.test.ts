@@ -47,11 +47,11 @@ onEveryStore('agents', (store) => {
     assert.equal(await evaluate(), 'DENY')
   })
 
-  test('an id with any characters is one part of the path', async () => {
+  test('an id with characters of every kind is one part of the path', async () => {
     const { client } = running()
-    const path = `/agents/${encodeURIComponent('team/β 7?')}`
+    const path = `/agents/${encodeURIComponent('équipe/ñ 7?')}`
     assert.equal((await client.put(path, {})).status, 201)
-    assert.equal((await client.get(path)).json<Agent>().id, 'team/β 7?')
+    assert.equal((await client.get(path)).json<Agent>().id, 'équipe/ñ 7?')
   })
 
   test('agents are listed by tier, status and family, in pages', async () => {
