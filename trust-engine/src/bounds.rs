@@ -52,7 +52,7 @@ pub(crate) fn check_id(field: &'static str, text: &str) -> Result<()> {
     if text.is_ascii() {
         return Ok(());
     }
-    // What the profile includes beside letters is punctuation, as a hyphen that is not the one of ASCII.
+    // The characters that the profile includes beside letters are punctuation, as a hyphen that is not the one of ASCII.
     let allowed = |c: char| c.identifier_allowed() && c.identifier_type() != Some(IdentifierType::Inclusion);
     let strange = text.char_indices().find(|(_, c)| !c.is_ascii() && !allowed(*c));
     if let Some((at, c)) = strange {

@@ -136,7 +136,7 @@ mod tests {
             let error = AgentId::parse(text).unwrap_err();
             assert!(error.to_string().contains(part), "{text:?}: {error}");
         }
-        // What an earlier version took is read for ever.
+        // An id that an earlier version took is read for ever.
         assert!(AgentId::recorded("pay\u{200B}roll").is_ok() && AgentId::recorded("a\n").is_err());
         for text in [
             "βήτα-7",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::agent_query::{AgentPage, AgentQuery};
-use super::instance::{Content, Engine, acknowledged};
+use super::instance::{Content, Engine, acknowledged, at_once};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
@@ -306,6 +306,11 @@ impl Engine {
         let now = self.0.clock.coarse().steady;
         match self.0.agents.fresh(organization, id, now) {
             Some(known) => Ok(known.agent),
+            // A store of this process answers in place.
+            None if !self.0.store.is_shared() => at_once(
+                self.load_agent(organization, id, now),
+                "the agent is not cached; use the waiting call",
+            ),
             None => {
                 // No decision can be given while the log cannot be written, so nobody waits for its facts.
                 self.0.sequencer.check_state()?;

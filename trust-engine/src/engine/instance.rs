@@ -72,7 +72,7 @@ pub(super) struct Inner {
     pub(super) owner: Uuid,
     /// The time for which an owner may be silent before others take over.
     pub(super) patience: Duration,
-    /// What was noticed at opening and is worth an operator's look.
+    /// Warnings of the opening, for the operator.
     pub(super) warnings: Vec<String>,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct RecordAnswer<'a> {
     reason: Option<Part<'a>>,
     context: Option<Part<'a>>,
     parent_id: Option<Uuid>,
-    /// What the engine was asked: role, resources, amounts and the rest.
+    /// The request that the engine was asked: role, resources, amounts and the rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     inputs: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]

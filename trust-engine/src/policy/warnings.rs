@@ -1,4 +1,5 @@
-//! What a policy may mean otherwise than its author thinks. A policy with warnings is valid, and decides as it says.
+//! Warnings about parts of a policy that may mean something else than their author thinks. A policy with warnings is valid, and
+//! decides as it says.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use crate::clock::Timestamp;
 pub struct PolicyWarning {
     /// The part, as in `rules[3].when.time`.
     pub path: String,
-    /// What it means.
+    /// The meaning that it has.
     pub issue: String,
 }
 
