@@ -16,17 +16,26 @@ use deadpool_postgres::{
 /// Number of connections that are kept for writes, so that searches never keep a commit waiting.
 const WRITES: usize = 2;
 
+/// The purpose of a call, each of which has connections of its own.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    Write,
+    /// A short call that decisions or commits rest on: agents, the policy, whether they changed, heads, checkpoints, hashes, and
+    /// records by their ids.
+    Fact,
+    /// Everything that may take its time.
+    Search,
+    /// A sign of life, which nothing else may delay.
+    Sign,
+}
+
 /// Connections and the thread that drives them. Each pool has its own limit, so a call that waits for a free connection
 /// of one pool never waits for the calls of another.
 pub(super) struct Database {
     // The fields are dropped in this order: the pools before the runtime that drives their connections.
     writes: Pool,
-    /// For short calls, which decisions and commits rest on: agents, the policy, whether they changed, heads, checkpoints,
-    /// hashes, and records by their ids.
     facts: Pool,
-    /// For everything that may take its time.
     searches: Pool,
-    /// For signs of life, so that nothing else delays them.
     signs: Pool,
     runtime: AdapterRuntime,
     connect_timeout: Duration,
@@ -67,57 +76,10 @@ impl Database {
         Ok(Self { writes, facts, searches, signs, runtime, connect_timeout, answer_timeout })
     }
 
-    /// Runs a call that may take its time, on the adapter's runtime, to its end also if its caller stops waiting.
+    /// Runs a call on a connection for its purpose, on the adapter's runtime, to its end also if its caller stops waiting.
     pub(super) async fn run<T, F>(
         self: &Arc<Self>,
-        call: impl FnOnce(Object) -> F + Send + 'static,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
-        self.run_on(|database| &database.searches, call).await
-    }
-
-    /// Runs a short call in the same way, for what decisions rest on.
-    pub(super) async fn facts<T, F>(
-        self: &Arc<Self>,
-        call: impl FnOnce(Object) -> F + Send + 'static,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
-        self.run_on(|database| &database.facts, call).await
-    }
-
-    /// Runs a call that writes, in the same way.
-    pub(super) async fn write<T, F>(
-        self: &Arc<Self>,
-        call: impl FnOnce(Object) -> F + Send + 'static,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
-        self.run_on(|database| &database.writes, call).await
-    }
-
-    /// Gives a sign of life, in the same way.
-    pub(super) async fn sign<T, F>(
-        self: &Arc<Self>,
-        call: impl FnOnce(Object) -> F + Send + 'static,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
-        self.run_on(|database| &database.signs, call).await
-    }
-
-    async fn run_on<T, F>(
-        self: &Arc<Self>,
-        pool: fn(&Self) -> &Pool,
+        purpose: Purpose,
         call: impl FnOnce(Object) -> F + Send + 'static,
     ) -> Result<T>
     where
@@ -125,7 +87,16 @@ impl Database {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let database = Arc::clone(self);
-        self.runtime.run(async move { database.call(pool(&database), call).await }).await
+        self.runtime.run(async move { database.call(database.pool(purpose), call).await }).await
+    }
+
+    fn pool(&self, purpose: Purpose) -> &Pool {
+        match purpose {
+            Purpose::Write => &self.writes,
+            Purpose::Fact => &self.facts,
+            Purpose::Search => &self.searches,
+            Purpose::Sign => &self.signs,
+        }
     }
 
     /// Runs a call on a connection for writes, for a task that is on the adapter's runtime already.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Transaction};
 
-use super::connection::Database;
+use super::connection::{Database, Purpose};
 use super::error::from_driver;
 use crate::ceiling::{
     Account, AccountSource, Charged, CounterKey, LeaseAnswer, LeaseRequests, Ledger, Unspent, Window,
@@ -51,7 +51,7 @@ impl CounterStore for PostgresCounters {
     }
 
     async fn lineage(&self) -> Result<Option<String>> {
-        self.database.run(lineage).await.map(Some)
+        self.database.run(Purpose::Search, lineage).await.map(Some)
     }
 
     fn lease(&self, requests: LeaseRequests, answer: LeaseCallback) {
@@ -66,17 +66,17 @@ impl CounterStore for PostgresCounters {
         // The flush makes the amounts that were given back before visible.
         self.flush().await?;
         let (counters, time) = (counters.to_vec(), self.time.clone());
-        self.database.run(move |connection| charged(connection, counters, time)).await
+        self.database.run(Purpose::Search, move |connection| charged(connection, counters, time)).await
     }
 
     async fn accounts(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<StoredAccount>> {
         self.flush().await?;
         let after = after.unwrap_or_default().to_vec();
-        self.database.run(move |connection| accounts(connection, after, limit)).await
+        self.database.run(Purpose::Search, move |connection| accounts(connection, after, limit)).await
     }
 
     async fn put_accounts(&self, accounts: Vec<StoredAccount>) -> Result<()> {
-        self.database.write(move |connection| put_accounts(connection, accounts)).await
+        self.database.run(Purpose::Write, move |connection| put_accounts(connection, accounts)).await
     }
 
     async fn flush(&self) -> Result<()> {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use config::Postgres;
 
-use self::connection::Database;
+use self::connection::{Database, Purpose};
 use self::store::PostgresStore;
 use super::runtime::Time;
 use super::{CounterStore, Store};
@@ -60,14 +60,16 @@ async fn open(settings: &Postgres, time: Time) -> Result<(Arc<dyn Store>, Arc<dy
     let database = Arc::new(Database::new(&config)?);
     database.check_pooler(&config).await?;
     let schema = config.schema.clone();
-    database.run(move |connection| migrate::migrate(connection, schema)).await?;
-    let mut warnings = database.run(replication::warnings).await?;
+    database.run(Purpose::Search, move |connection| migrate::migrate(connection, schema)).await?;
+    let mut warnings = database.run(Purpose::Search, replication::warnings).await?;
     let replica = match replica {
         Some(config) => {
             let database = Arc::new(Database::new(&config)?);
             database.check_pooler(&config).await.map_err(|error| error.with("field", "replica"))?;
             let schema = config.schema.clone();
-            let found = database.run(move |connection| replication::check_replica(connection, schema)).await;
+            let found = database
+                .run(Purpose::Search, move |connection| replication::check_replica(connection, schema))
+                .await;
             warnings.extend(found.map_err(|error| error.with("field", "replica"))?);
             Some(Box::new(PostgresStore { database, config, replica: None, warnings: Vec::new() }))
         }
