@@ -76,6 +76,8 @@ export interface OpenOptions {
   shard?: number
   /** How long the owner of a shard may be silent before others take over, 2,000 to 3,600,000; 10,000 by default. */
   takeoverAfterMs?: number
+  /** How far clocks may differ, or one may jump, without a warning, 1,000 to 86,400,000; 300,000 by default. */
+  maxClockJumpMs?: number
   /** Submissions that may wait for a commit; 8,192 by default. */
   queue?: number
   /** Agents and quotas kept in memory; 100,000 by default. */
@@ -235,6 +237,11 @@ export interface Query {
 export interface Page {
   readonly data: ProvenanceRecord[]
   readonly nextPageToken: string | null
+  /**
+   * Seconds by which the log's time is ahead of the clock, where that is more than `maxClockJumpMs`: a search by time does not
+   * find what comes meanwhile.
+   */
+  readonly logAheadSeconds?: number
 }
 
 /** The proof of a record, for anyone who has the log's public key. */
@@ -346,6 +353,8 @@ export interface Stats {
   }
   readonly provenance: {
     readonly totalRecords: number; readonly byType: { readonly [type: string]: number }
+    /** Seconds by which the log's time is ahead of the clock; 0 unless it is more than `maxClockJumpMs`. */
+    readonly aheadSeconds: number
     /** These three count the engine's work for all organizations; only the whole fleet sees them. */
     readonly queued?: number; readonly committed?: number; readonly commits?: number
   }

@@ -87,9 +87,7 @@ fn bytes_written() -> u64 {
 }
 
 fn commit(store: &dyn Store, head: &Head, changes: Vec<DocumentChange>) -> Duration {
-    let (previous, head) = (head.clone(), head.clone());
-    let batch =
-        Batch { previous, head, appends: vec![], hashes: vec![], changes, stats: vec![], claims: vec![] };
+    let batch = Batch { changes, ..Batch::on(head.clone()) };
     let started = Instant::now();
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
     started.elapsed()

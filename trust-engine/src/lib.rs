@@ -20,10 +20,12 @@ mod subject;
 pub use agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
 pub use ceiling::{CeilingCode, CeilingRequest, Level, Measure};
 pub use clock::{Clock, Entropy, ManualClock, Moment, SystemClock, SystemEntropy, Timestamp};
+#[cfg(feature = "embedded")]
+pub use engine::rotate_embedded_key;
 pub use engine::{
-    AgentPage, AgentQuery, AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Engine, Following, Health,
-    Log, Options, Policies, PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange, Verdict,
-    blocking, recompute, recompute_ceiling,
+    AgentPage, AgentQuery, AgentReceipt, Agents, CeilingUsage, CeilingVerdict, Deployment, Engine, Following,
+    Health, Log, Options, Policies, PolicyVersion, Quota, Quotas, Recorded, Reservation, Stats, TimeRange,
+    Verdict, blocking, recompute, recompute_ceiling,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gate::{Evaluation, GateRequest, ReasonCode};
@@ -35,4 +37,6 @@ pub use policy::{
     PolicyDocument, PolicyError, PolicyErrors, PolicyHash, PolicyWarning, Precision, RateLimit, Recording,
     RecordingMode, Role, Rule, ScoreBand, Tier, TimeWindow, Unregistered, WindowKind,
 };
-pub use provenance::{DecisionWord, NewRecord, Receipt, Record, RecordType, Source, VerifierKey, verify};
+pub use provenance::{
+    DecisionWord, NewRecord, Receipt, Record, RecordType, Source, VerifierKey, VerifierKeys, verify,
+};

@@ -138,15 +138,7 @@ impl Life<'_> {
 
     fn commit(&mut self, draws: &[Draw]) {
         let (changes, outdated, model) = self.plan(draws);
-        let batch = Batch {
-            previous: self.head.clone(),
-            head: self.head.clone(),
-            appends: Vec::new(),
-            hashes: Vec::new(),
-            changes,
-            stats: Vec::new(),
-            claims: Vec::new(),
-        };
+        let batch = Batch { changes, ..Batch::on(self.head.clone()) };
         let committed = block_on(self.store.commit(batch)).unwrap();
         if outdated.is_empty() {
             assert_eq!(committed, Committed::Yes);
@@ -216,15 +208,7 @@ impl Life<'_> {
             after: After::Removed(document.key.clone()),
         };
         let changes: Vec<DocumentChange> = self.model.values().map(remove).collect();
-        let batch = Batch {
-            previous: self.head.clone(),
-            head: self.head.clone(),
-            appends: Vec::new(),
-            hashes: Vec::new(),
-            changes,
-            stats: Vec::new(),
-            claims: Vec::new(),
-        };
+        let batch = Batch { changes, ..Batch::on(self.head.clone()) };
         assert_eq!(block_on(self.store.commit(batch)).unwrap(), Committed::Yes);
         self.model.clear();
         self.check();
@@ -320,15 +304,7 @@ fn seldom_meet(store: &dyn Store) {
         for first in (0..=MANY).step_by(10_000) {
             let (previous, head) = (head.clone(), head.clone());
             let changes = (first..=MANY.min(first + 9_999)).map(set).collect();
-            let batch = Batch {
-                previous,
-                head,
-                appends: vec![],
-                hashes: vec![],
-                changes,
-                stats: vec![],
-                claims: vec![],
-            };
+            let batch = Batch { head, changes, ..Batch::on(previous) };
             assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
         }
         let filter = DocumentFilter {

@@ -348,15 +348,7 @@ fn two_engines_that_change_the_same_documents_in_another_order_never_lock_each_o
                     };
                     let changes = keys.iter().map(change).collect();
                     let (previous, head) = (head.clone(), head.clone());
-                    let batch = Batch {
-                        previous,
-                        head,
-                        appends: vec![],
-                        hashes: vec![],
-                        changes,
-                        stats: vec![],
-                        claims: vec![],
-                    };
+                    let batch = Batch { head, changes, ..Batch::on(previous) };
                     // Another version is a conflict; a deadlock would be an error.
                     if block_on(store.commit(batch)).unwrap() == Committed::Yes {
                         done.fetch_add(1, Ordering::SeqCst);
@@ -420,15 +412,7 @@ fn a_store_that_has_just_been_filled_reads_no_table_from_end_to_end() {
             expected: Some(version - 1).filter(|version| *version > 0),
             after: After::Document(Box::new(document(id, version))),
         });
-        let batch = Batch {
-            previous: head.clone(),
-            head: head.clone(),
-            appends: vec![],
-            hashes: vec![],
-            changes: changes.collect(),
-            stats: vec![],
-            claims: vec![],
-        };
+        let batch = Batch { changes: changes.collect(), ..Batch::on(head.clone()) };
         assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
     commit(0..1, 1);
@@ -480,15 +464,7 @@ fn a_batch_that_the_server_ends_because_of_a_deadlock_is_committed_after_all() {
             expected: Some(version - 1).filter(|version| *version > 0),
             after: After::Document(Box::new(document(id, version))),
         });
-        block_on(store.commit(Batch {
-            previous: head.clone(),
-            head: head.clone(),
-            appends: vec![],
-            hashes: vec![],
-            changes: changes.collect(),
-            stats: vec![],
-            claims: vec![],
-        }))
+        block_on(store.commit(Batch { changes: changes.collect(), ..Batch::on(head.clone()) }))
     };
     assert_eq!(commit(1).unwrap(), Committed::Yes);
     let lock = |id: u32| {
@@ -540,13 +516,9 @@ fn ids_that_two_engines_take_in_opposite_orders_lock_neither_out() {
                     }
                     let appends: Vec<Append> = ids.into_iter().map(append).collect();
                     let mut batch = Batch {
-                        previous: block_on(store.claim(shard, owner)).unwrap(),
                         head: head.clone(),
                         appends,
-                        hashes: vec![],
-                        changes: vec![],
-                        stats: vec![],
-                        claims: vec![],
+                        ..Batch::on(block_on(store.claim(shard, owner)).unwrap())
                     };
                     batch.head = Head { size: batch.previous.size + 1000, ..batch.previous.clone() };
                     barrier.wait();

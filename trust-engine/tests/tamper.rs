@@ -173,8 +173,7 @@ fn state_that_was_changed_behind_the_log_is_found() {
             DocumentChange { expected: Some(version).filter(|version| *version > 0), after }
         };
         let changes = edit(&*store).into_iter().map(change).collect();
-        let (previous, appends, hashes, stats) = (head.clone(), vec![], vec![], vec![]);
-        let batch = Batch { previous, head, appends, hashes, changes, stats, claims: vec![] };
+        let batch = Batch { changes, ..Batch::on(head) };
         assert_eq!(pollster::block_on(store.commit(batch)).unwrap(), Committed::Yes);
     };
     let read =
@@ -218,8 +217,7 @@ fn state_that_was_changed_behind_the_log_is_found() {
             let expected = pollster::block_on(store.document_version(&deployment)).unwrap();
             let changes =
                 vec![DocumentChange { expected: Some(expected).filter(|version| *version > 0), after }];
-            let (previous, appends, hashes, stats, claims) = (head.clone(), vec![], vec![], vec![], vec![]);
-            let batch = Batch { previous, head, appends, hashes, changes, stats, claims };
+            let batch = Batch { changes, ..Batch::on(head) };
             assert_eq!(pollster::block_on(store.commit(batch)).unwrap(), Committed::Yes);
         };
         let store = storage::embedded(folder.path()).unwrap();

@@ -246,7 +246,7 @@ impl Agents<'_> {
         let (cache, changed) = (Arc::clone(&self.engine.0.agents), Arc::clone(&agent));
         // The next decision reads the agent back from the store.
         let forget = move || cache.forget(&changed.organization, &changed.id);
-        let ticket = self.engine.begin(draft, change, forget).await?;
+        let ticket = self.engine.begin(draft, change, None, forget).await?;
         Ok((agent, ticket))
     }
 

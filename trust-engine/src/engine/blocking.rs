@@ -31,7 +31,9 @@ use crate::gate::GateRequest;
 use crate::ids::OrganizationId;
 use crate::log::{Exported, Page, Query, Report, Ticket};
 use crate::policy::{Policy, PolicyDocument};
-use crate::provenance::{Hash, InclusionProof, NewRecord, Receipt, Record, SignedCheckpoint, VerifierKey};
+use crate::provenance::{
+    Hash, InclusionProof, NewRecord, Receipt, Record, SignedCheckpoint, Signer, VerifierKey, VerifierKeys,
+};
 use crate::storage::Shard;
 
 /// Methods that stand for those of the async type `$of`, one for each signature: `async fn` waits for the original,
@@ -99,10 +101,23 @@ impl Engine {
         async fn health(&self) -> Health;
         fn verifier_key(&self) -> VerifierKey;
         fn verifier_key_of(&self, shard: Shard) -> VerifierKey;
+        fn verifier_keys(&self) -> VerifierKeys;
+        facade fn deployment(&self) -> Deployment;
         fn shard(&self) -> Shard;
         fn warnings(&self) -> Vec<String>;
         async fn backup(&self, folder: &Path) -> Result<()>;
         async fn close(&self);
+    }
+}
+
+/// [`Deployment`](crate::Deployment) without async.
+#[derive(Clone, Copy, Debug)]
+pub struct Deployment<'a>(super::Deployment<'a>);
+
+impl Deployment<'_> {
+    verbs! { Deployment:
+        async fn rotate_key(&self, signer: Arc<dyn Signer>, actor: &str) -> Result<Receipt>;
+        async fn set_log_back(&self, actor: &str) -> Result<Receipt>;
     }
 }
 

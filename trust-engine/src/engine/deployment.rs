@@ -1,71 +1,186 @@
-//! The deployment's own name and public key, as a document: an engine of another deployment, or with another key, must
-//! not write into the store.
+//! What an operator changes about a deployment: its key, and the time of its log. Both let the log go on in a new shard.
 
-use serde::{Deserialize, Serialize};
+#[cfg(feature = "embedded")]
+use std::path::Path;
+use std::sync::Arc;
 
 use super::instance::Engine;
-use super::state::NewVersion;
+#[cfg(feature = "embedded")]
+use super::options::Options;
+use super::state::{NewVersion, Origin};
+use crate::bounds::check_id;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::OrganizationId;
-use crate::provenance::Signer;
-use crate::storage::{DocumentKey, DocumentKind, Store};
+use crate::log::{Deployment as Stored, deployment_key};
+#[cfg(feature = "embedded")]
+use crate::provenance::{Ed25519Signer, VerifierKeys};
+use crate::provenance::{Receipt, Signer, VerifierKey};
+use crate::storage::{Head, Succession};
 
-/// The name of a deployment and the key that its checkpoints are signed with.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Identity {
-    name: String,
-    /// The raw Ed25519 key as 64 hexadecimal digits.
-    public_key: String,
-}
+/// Attempts to add a shard while other engines add theirs.
+const ATTEMPTS: u32 = 20;
 
-fn key() -> DocumentKey {
-    let organization = OrganizationId::default();
-    DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() }
-}
+/// The deployment that an engine belongs to, as its operator changes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Deployment<'a>(&'a Engine);
 
-impl Identity {
-    pub(super) fn new(name: &str, signer: &dyn Signer) -> Self {
-        Self { name: name.to_owned(), public_key: hex::encode(signer.public_key()) }
+impl Engine {
+    /// The deployment.
+    pub fn deployment(&self) -> Deployment<'_> {
+        Deployment(self)
     }
+}
 
-    /// Compares with the identity that the store has; gives whether it has one.
+impl Deployment<'_> {
+    /// Rotates the deployment's key, recorded in the name of `actor`: the open shards are sealed, and the log goes on in a
+    /// new one, which `signer` signs. Shards that were signed before keep their keys, by which they verify as before.
+    ///
+    /// Every engine of the deployment stops at its next commit with an error of kind [`ErrorKind::Key`], also this one; open
+    /// them again with the new signer. An embedded store whose key lies beside it is rotated by
+    /// [`rotate_embedded_key`].
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] if it is another.
-    pub(super) async fn check(&self, store: &dyn Store) -> Result<bool> {
-        let Some(document) = store.document(&key()).await? else { return Ok(false) };
-        let stored: Self = serde_json::from_str(&document.body).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, "the stored deployment cannot be read").caused_by(error)
-        })?;
-        if stored.name != self.name {
-            let issue = format!("the store belongs to the deployment {}, not {}", stored.name, self.name);
-            return Err(Error::new(ErrorKind::Key, issue).with("field", "deployment"));
-        }
-        if stored.public_key != self.public_key {
-            let issue = format!(
-                "the deployment {} signs with the key {}, and this engine was given {}",
-                stored.name, stored.public_key, self.public_key
-            );
-            return Err(Error::new(ErrorKind::Key, issue).with("field", "signer"));
-        }
-        Ok(true)
+    /// [`ErrorKind::Key`] if the signer has a key that is or was the deployment's, or does not sign with the key that it says
+    /// that it has.
+    pub async fn rotate_key(&self, signer: Arc<dyn Signer>, actor: &str) -> Result<Receipt> {
+        self.rotate(signer, actor).await.map_err(|error| error.during("rotate the key"))
     }
+
+    async fn rotate(&self, signer: Arc<dyn Signer>, actor: &str) -> Result<Receipt> {
+        check_id("actor", actor)?;
+        check_pair(&*signer)?;
+        self.succeed(actor, "the signing key was rotated", |stored, heads| {
+            let last = last(heads);
+            let next = Succession { next: last.shard + 1, time: latest(heads), era: last.era };
+            Ok((stored.with_key(&signer.public_key(), next.next)?, next))
+        })
+        .await
+    }
+
+    /// Sets the log's time back to the clock, recorded in the name of `actor`: the open shards are sealed, and the log goes on
+    /// in a new one at the time of the clock. Engines go on there by themselves. What was recorded keeps its times, of
+    /// which some lie in the future.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] unless the log is ahead of the clock by more than
+    /// [`max_clock_jump`](crate::Options::max_clock_jump).
+    pub async fn set_log_back(&self, actor: &str) -> Result<Receipt> {
+        self.set_back(actor).await.map_err(|error| error.during("set the log back"))
+    }
+
+    async fn set_back(&self, actor: &str) -> Result<Receipt> {
+        check_id("actor", actor)?;
+        let engine = self.0;
+        self.succeed(actor, "the log was set back to the clock", |stored, heads| {
+            let (from, to) = (latest(heads), engine.now());
+            let jump = engine.0.max_clock_jump;
+            if from <= to.plus(jump) {
+                let issue = format!(
+                    "the log has come to {from} and the clock shows {to}: a log is set back only if it is more than {jump:?} ahead"
+                );
+                return Err(Error::invalid("time", issue));
+            }
+            let last = last(heads);
+            let era = last.era.saturating_add(1);
+            let next = Succession { next: last.shard + 1, time: to, era };
+            Ok((stored.with_set_back(next.next, from, to), next))
+        })
+        .await
+    }
+
+    /// Changes the deployment's document in the commit that brings a succession. `change` gives both, by the stored
+    /// deployment and the heads of all shards.
+    async fn succeed(
+        &self,
+        actor: &str,
+        reason: &str,
+        change: impl Fn(&Stored, &[Head]) -> Result<(Stored, Succession)>,
+    ) -> Result<Receipt> {
+        let (engine, mut attempts) = (self.0, 0..ATTEMPTS);
+        loop {
+            let stored = Stored::read(&*engine.0.store).await?;
+            let (stored, before) = stored.ok_or_else(no_deployment)?;
+            let heads = engine.0.store.heads().await?;
+            let (after, succession) = change(&stored, &heads)?;
+            let version = NewVersion { body: after.to_json()?, tags: Vec::new(), due: None };
+            let origin = Origin { actor: Some(actor), reason: Some(reason), succession: Some(succession) };
+            let changed = engine.change_state(deployment_key(), Some(&before), Some(version), origin).await;
+            match changed {
+                // Another engine has added a shard, or changed the deployment.
+                Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {}
+                changed => return changed,
+            }
+        }
+    }
+}
+
+/// Rotates the key that lies beside an embedded store (`signing.key`), which no process may have open, and gives the keys
+/// that verify its shards from now on. They are in `verifier.key` too, one a line. The key before is removed; cut off at any
+/// point, the next opening or rotation goes on with one that the log knows.
+///
+/// # Errors
+/// Those of [`Engine::open`] and [`Deployment::rotate_key`].
+#[cfg(feature = "embedded")]
+pub async fn rotate_embedded_key(folder: &Path, actor: &str) -> Result<VerifierKeys> {
+    use crate::storage::key_file;
+    let engine = Engine::open(Options::embedded(folder)).await?;
+    let signer = Ed25519Signer::generate(&*engine.0.entropy);
+    let next = engine.shard() + 1;
+    let staged = key_file::stage(folder, &signer, engine.verifier_key_of(next).name());
+    let rotated = match staged {
+        Ok(()) => engine.deployment().rotate_key(Arc::new(signer), actor).await.map(drop),
+        Err(error) => Err(error),
+    };
+    engine.close().await;
+    let store = Arc::clone(&engine.0.store);
+    drop(engine);
+    rotated?;
+    let (stored, _) = Stored::read(&*store).await?.ok_or_else(no_deployment)?;
+    let keys = stored.keys()?;
+    key_file::adopt(folder, &keys, &keys.last().public_key())?;
+    Ok(keys)
+}
+
+/// Refuses a signer whose halves do not belong together: nothing that it signs would verify.
+fn check_pair(signer: &dyn Signer) -> Result<()> {
+    let name = "trust-engine/key-check";
+    let key = VerifierKey::new(name, &signer.public_key())?;
+    let probe = b"this signs nothing but the check of a new key\n";
+    if key.verifies(probe, &signer.sign(probe)?) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Key, "does not sign with the key that it says that it has")
+        .with("field", "signer"))
+}
+
+fn no_deployment() -> Error {
+    Error::new(ErrorKind::Corrupt, "the store does not say which deployment it belongs to")
+}
+
+/// The last shard; an engine that is open has claimed one.
+fn last(heads: &[Head]) -> Head {
+    heads.last().cloned().unwrap_or_else(|| Head::empty(0))
+}
+
+/// The latest time of the shards that are written.
+fn latest(heads: &[Head]) -> Timestamp {
+    heads.iter().filter(|head| !head.sealed).map(|head| head.time).max().unwrap_or_default()
 }
 
 /// Writes the identity into a store that has none.
-pub(super) async fn record(engine: &Engine, identity: Identity) -> Result<()> {
+pub(super) async fn record(engine: &Engine, deployment: &Stored, public_key: &[u8; 32]) -> Result<()> {
     let store = &*engine.0.store;
-    if identity.check(store).await? {
+    let check = async || match Stored::read(store).await? {
+        Some((stored, _)) => stored.check(deployment.name(), public_key).map(|()| true),
+        None => Ok(false),
+    };
+    if check().await? {
         return Ok(());
     }
-    let body = serde_json::to_string(&identity).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, "the deployment cannot be stored").caused_by(error)
-    })?;
-    let version = NewVersion { body, tags: Vec::new(), due: None };
-    match engine.change_state(key(), None, Some(version), None).await {
+    let version = NewVersion { body: deployment.to_json()?, tags: Vec::new(), due: None };
+    match engine.change_state(deployment_key(), None, Some(version), Origin::default()).await {
         // Another engine that opened at the same time was first; it must be of the same deployment.
-        Err(error) if error.kind() == ErrorKind::Conflict => identity.check(store).await.map(drop),
+        Err(error) if error.kind() == ErrorKind::Conflict => check().await.map(drop),
         recorded => recorded.map(drop),
     }
 }

@@ -23,8 +23,8 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::log::recorded::policy_key;
 use crate::log::{CheckpointCache, Draft, IdOrigin, News, ParentOf, Sequencer, Submission, Ticket, Worker};
 use crate::policy::{Policy, PolicyHash};
-use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey};
-use crate::storage::{Change, DocumentChange, Relay, Shard, Store};
+use crate::provenance::{DecisionWord, Payload, Receipt, RecordType, Source, VerifierKey, VerifierKeys};
+use crate::storage::{Change, DocumentChange, Relay, Shard, Store, Succession};
 
 /// An open engine. Clones share it; it closes when [`close`](Self::close) is called or the last clone is dropped.
 ///
@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub(super) owner: Uuid,
     /// The time for which an owner may be silent before others take over.
     pub(super) patience: Duration,
+    /// The time by which clocks may differ, or one may jump, without a warning.
+    pub(super) max_clock_jump: Duration,
     /// Warnings of the opening, for the operator.
     pub(super) warnings: Vec<String>,
 }
@@ -93,8 +95,8 @@ pub struct Health {
 }
 
 impl Engine {
-    /// The shard of the log that this engine writes; always 0 where the store is not shared. An engine whose shard was
-    /// taken over goes on in another one.
+    /// The shard of the log that this engine writes. An engine whose shard was taken over goes on in another one; where the
+    /// store is not shared it is 0 until the log is restored from a backup, set back, or signed with another key.
     pub fn shard(&self) -> Shard {
         self.0.sequencer.shard()
     }
@@ -104,9 +106,14 @@ impl Engine {
         self.verifier_key_of(self.shard())
     }
 
-    /// The key that verifies a shard of the log: the deployment's key under the shard's name.
+    /// The key that verifies a shard of the log: the key that signs it, under the shard's name.
     pub fn verifier_key_of(&self, shard: Shard) -> VerifierKey {
         self.0.sequencer.key_of(shard)
+    }
+
+    /// The keys that verify all shards of the log: one, or more once the key was rotated.
+    pub fn verifier_keys(&self) -> VerifierKeys {
+        self.0.sequencer.keys().clone()
     }
 
     /// Commits the submissions that wait, then closes; the store's lock is released with the last clone. Calls on any
@@ -142,11 +149,13 @@ impl Engine {
     }
 
     /// Warnings for the operator: promises that the store cannot keep as it is set up, for example because of a standby that
-    /// is replicated to asynchronously, and a policy that was given at opening and is not in force. The host should log them
-    /// after opening.
+    /// is replicated to asynchronously; a policy that was given at opening and is not in force; a clock that jumped or differs
+    /// from the database's, and a log whose time is ahead; shards that are signed with a key that is not the deployment's.
+    /// The host should log them after opening, and from time to time.
     pub fn warnings(&self) -> Vec<String> {
         let counters = self.0.ceilings.as_ref().map(ceilings::State::warnings);
         let mut warnings = self.0.warnings.clone();
+        warnings.extend(self.0.sequencer.warnings(self.0.clock.now()));
         warnings.extend(self.0.store.warnings());
         warnings.extend(counters.unwrap_or_default());
         warnings
@@ -163,8 +172,9 @@ impl Engine {
         Health { store, relay }
     }
 
+    /// The time, by the store's clock if this engine's is far from it.
     pub(super) fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.0.sequencer.log_time().correct(self.0.clock.now())
     }
 
     pub(super) fn current_policy(&self) -> Arc<Policy> {
@@ -200,14 +210,15 @@ impl Engine {
         change: DocumentChange,
         on_commit: impl FnOnce() + Send + 'static,
     ) -> Result<Receipt> {
-        acknowledged(self.begin(draft, change, on_commit).await?).await
+        acknowledged(self.begin(draft, change, None, on_commit).await?).await
     }
 
-    /// Does the same as [`commit`](Self::commit) without waiting for it: the ticket does.
+    /// Does the same as [`commit`](Self::commit) without waiting for it: the ticket does. The commit may bring a succession.
     pub(super) async fn begin(
         &self,
         draft: Draft,
         change: DocumentChange,
+        succession: Option<Succession>,
         on_commit: impl FnOnce() + Send + 'static,
     ) -> Result<Ticket> {
         change.check()?;
@@ -219,7 +230,7 @@ impl Engine {
                 relay.tell(&told);
             }
         };
-        self.0.sequencer.submit(submission.on_commit(committed)).await?;
+        self.0.sequencer.submit(submission.bringing(succession).on_commit(committed)).await?;
         Ok(ticket)
     }
 }

@@ -160,6 +160,9 @@ impl Log<'_> {
         // The heads are those of the primary: a replica may have entries that no commit has acknowledged yet, and that
         // a failover may take away.
         let heads = primary.heads().await?;
+        let log_time = self.engine.0.sequencer.log_time();
+        heads.iter().filter(|head| !head.sealed).for_each(|head| log_time.notice(head.time));
+        let ahead = log_time.ahead(self.engine.0.clock.now());
         let heads = heads.iter().filter(|head| self.shard.is_none_or(|shard| shard == head.shard));
         let whole = heads.map(|head| ShardRange { shard: head.shard, start: 0, end: head.size });
         let whole: Vec<ShardRange> = whole.collect();
@@ -184,7 +187,7 @@ impl Log<'_> {
             }
         }
         let records = self.engine.0.checkpoints.complete(store, found).await?;
-        Ok(Page { records, next: search.cursor(rest)? })
+        Ok(Page { records, next: search.cursor(rest)?, ahead })
     }
 
     /// A record and its ancestors, the record first, at most `depth` (1 to 100) ancestors.

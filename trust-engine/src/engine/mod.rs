@@ -27,6 +27,9 @@ mod stats;
 pub use agent_query::{AgentPage, AgentQuery};
 pub use agents::{AgentReceipt, Agents};
 pub use ceilings::{CeilingUsage, CeilingVerdict, Quota, Quotas, Reservation, recompute_ceiling};
+pub use deployment::Deployment;
+#[cfg(feature = "embedded")]
+pub use deployment::rotate_embedded_key;
 pub use follow::Following;
 pub(crate) use followed::Followed;
 pub use gates::Verdict;

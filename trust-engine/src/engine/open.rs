@@ -11,7 +11,7 @@ use super::agent_cache::AgentCache;
 use super::agent_loads::AgentLoads;
 use super::ceilings;
 use super::current_policy::{CurrentPolicy, compile_stored, stored_hash};
-use super::deployment::{self, Identity};
+use super::deployment;
 use super::instance::{Engine, Inner};
 use super::options::{Backend, Options};
 use super::policies::policy_records;
@@ -19,12 +19,16 @@ use crate::clock::{SystemEntropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::log::recorded::policy_key;
-use crate::log::{CheckpointCache, Followed, LocalFollower, News, Sequencer, Settings, sign_of_life};
+use crate::log::{
+    CheckpointCache, Deployment, Followed, LocalFollower, News, Sequencer, Settings, sign_of_life,
+};
 use crate::policy::{Policy, PolicyDocument, PolicyHash};
 #[cfg(feature = "embedded")]
 use crate::provenance::SignedCheckpoint;
 use crate::provenance::{Ed25519Signer, Signer};
-use crate::storage::{self, CounterStore, DecodedRecord, Document, DocumentKey, DocumentKind, Relay, Store};
+use crate::storage::{
+    self, CounterStore, DecodedRecord, Document, DocumentKey, DocumentKind, Head, Relay, Store,
+};
 
 /// Attempts to bring a policy into force while other engines bring theirs.
 const INSTALL_ATTEMPTS: u32 = 20;
@@ -48,9 +52,13 @@ impl Engine {
         options.check()?;
         let policy = options.policy.clone().map(Policy::compile).transpose()?;
         let (store, counters, signer, deployment) = resolve(&options).await?;
-        let identity = Identity::new(&deployment, &*signer);
+        let public_key = signer.public_key();
         // Before anything is claimed: an engine of another deployment must not write here.
-        identity.check(&*store).await?;
+        let stored = Deployment::read(&*store).await?.map(|(stored, _)| stored);
+        if let Some(stored) = &stored {
+            stored.check(&deployment, &public_key)?;
+        }
+        let identity = stored.unwrap_or_else(|| Deployment::new(&deployment, &public_key));
         // The owner's id never comes from an injected source: no two engines may have the same.
         let owner = new_id(options.clock.now(), &SystemEntropy);
         let news = Arc::<News>::default();
@@ -61,12 +69,14 @@ impl Engine {
             clock: Arc::clone(&options.clock),
             entropy: Arc::clone(&options.entropy),
             deployment: deployment.into(),
+            keys: identity.keys()?,
             shard: options.shard,
             owner,
             patience: options.takeover_after,
             queue: options.queue,
             max_batch: options.max_batch,
             linger: options.linger,
+            max_clock_jump: options.max_clock_jump,
         };
         let sequencer = Arc::new(Sequencer::open(settings).await?);
         if store.is_shared() {
@@ -80,7 +90,9 @@ impl Engine {
         // A new log begins with the record of its first policy.
         let first = stored.is_none().then(PolicyDocument::published_default).transpose()?;
         let mut warnings = Vec::new();
-        warnings.extend(log_ahead(&*store, options.clock.now()).await?);
+        let heads = store.heads().await?;
+        heads.iter().filter(|head| !head.sealed).for_each(|head| sequencer.log_time().notice(head.time));
+        warnings.extend(long_silence(&heads, options.clock.now()));
         let wanted = match policy.filter(|policy| stored.is_none() || policy.hash() != in_force.hash()) {
             // An engine that was opened before a later policy came into force, and starts again as it was.
             Some(policy) if store.is_shared() && was_in_force(&*store, policy.hash(), version).await? => {
@@ -131,9 +143,10 @@ impl Engine {
             authorities: options.authorities,
             owner,
             patience: options.takeover_after,
+            max_clock_jump: options.max_clock_jump,
             warnings,
         }));
-        deployment::record(&engine, identity).await?;
+        deployment::record(&engine, &identity, &public_key).await?;
         if let Some(policy) = wanted {
             install(&engine, Arc::new(policy), version).await?;
         }
@@ -242,20 +255,19 @@ async fn recorded_policy(store: &dyn Store) -> Result<Option<Document>> {
     }
 }
 
-/// Time by which a log may be ahead of the clock without a warning.
-const AHEAD: Duration = Duration::from_secs(300);
+/// Time after which a log that nobody wrote into is rather a sign of a clock that is far ahead.
+const LONG_SILENCE: Duration = Duration::from_secs(366 * 86_400);
 
-/// The warning about a log whose last entry is of a time to come: the clock was wrong then, or is now.
-async fn log_ahead(store: &dyn Store, now: Timestamp) -> Result<Option<String>> {
-    let last = store.heads().await?.into_iter().map(|head| head.time).max().unwrap_or_default();
-    let ahead = last.micros().saturating_sub(now.micros());
-    let ahead = Duration::from_micros(u64::try_from(ahead).unwrap_or(0));
-    Ok((ahead > AHEAD).then(|| {
+/// The warning about a log that was not written for very long, by the clock: where nothing but that clock says how late it
+/// is, nothing else tells that it is wrong, and entries would keep its time.
+fn long_silence(heads: &[Head], now: Timestamp) -> Option<String> {
+    let last = heads.iter().filter(|head| head.size > 0).map(|head| head.time).max()?;
+    (now > last.plus(LONG_SILENCE)).then(|| {
         format!(
-            "the log's last entry is of {last}, {ahead:?} ahead of this machine's clock: its times never go back, so entries have \
-             that time until the clock has caught up, and searches by time do not find them"
+            "the log's last entry is of {last}, and this machine's clock shows {now}: unless nothing was recorded for so long, \
+             close the engine and set the clock, because the log's times never go back"
         )
-    }))
+    })
 }
 
 /// Whether a policy was in force before a version, as the log has it. Engines that open together may bring the same one into
@@ -352,7 +364,13 @@ async fn resolve_embedded(options: &Options, folder: &Path) -> Result<Resolved> 
     let begun = begun.map(|origin| origin.strip_suffix("/prov/0").unwrap_or(&origin).to_owned());
     let signer = match &options.signer {
         Some(signer) => Arc::clone(signer),
-        None => key_file(folder, options, begun.is_some())?,
+        None => {
+            if let Some((stored, _)) = Deployment::read(&*store).await? {
+                let keys = stored.keys()?;
+                storage::key_file::adopt(folder, &keys, &keys.last().public_key())?;
+            }
+            key_file(folder, options, begun.is_some())?
+        }
     };
     let deployment = match (begun, &options.deployment) {
         (Some(begun), Some(wanted)) if begun != *wanted => {

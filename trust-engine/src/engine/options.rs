@@ -38,6 +38,7 @@ pub struct Options {
     pub(crate) cached_agents: usize,
     pub(crate) shard: Option<Shard>,
     pub(crate) takeover_after: Duration,
+    pub(crate) max_clock_jump: Duration,
 }
 
 #[derive(Clone)]
@@ -69,6 +70,7 @@ impl Options {
             cached_agents: 100_000,
             shard: None,
             takeover_after: Duration::from_secs(10),
+            max_clock_jump: Duration::from_secs(300),
         }
     }
 
@@ -149,7 +151,8 @@ impl Options {
     /// Name of the deployment, for example `trust.example.com/fleet`: its log is called `<deployment>/prov/0`, and
     /// where several engines write, each writes a shard of its own, `<deployment>/prov/1` and so on.
     ///
-    /// It becomes part of every signature and cannot change later. By default a new embedded store gets a name made
+    /// It becomes part of every signature and cannot change later. The key can, by
+    /// [`rotate_key`](crate::Deployment::rotate_key). By default a new embedded store gets a name made
     /// from its key.
     #[must_use]
     pub fn deployment(mut self, name: impl Into<String>) -> Self {
@@ -214,6 +217,16 @@ impl Options {
         self
     }
 
+    /// The time by which clocks may differ, or one may jump, without a warning, 1 s to 1 d; 5 minutes by default. On a store
+    /// that has a clock of its own, entries have the time of that one wherever the two differ by more than a second. On
+    /// others a clock that jumps further ahead is in [`warnings`](crate::Engine::warnings); so is a log that is further ahead
+    /// than this, which [`set_log_back`](crate::Deployment::set_log_back) sets back.
+    #[must_use]
+    pub fn max_clock_jump(mut self, time: Duration) -> Self {
+        self.max_clock_jump = time;
+        self
+    }
+
     /// Whether the store is one in this process.
     pub fn is_local(&self) -> bool {
         matches!(self.backend, Backend::Memory | Backend::Embedded(_))
@@ -236,6 +249,10 @@ impl Options {
         if !(Duration::from_secs(2)..=Duration::from_secs(3600)).contains(&self.takeover_after) {
             let issue = format!("is {:?}; it must be 2s to 1h", self.takeover_after);
             return Err(Error::invalid("takeoverAfter", issue));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&self.max_clock_jump) {
+            let issue = format!("is {:?}; it must be 1s to 1d", self.max_clock_jump);
+            return Err(Error::invalid("maxClockJump", issue));
         }
         if self.shard.is_some_and(|shard| shard > MAX_SHARD) {
             return Err(Error::invalid("shard", format!("must be 0 to {MAX_SHARD}")));

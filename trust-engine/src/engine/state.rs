@@ -1,12 +1,12 @@
 //! Changes of documents whose kind has no record type of its own: each commits with a STATE record.
 
-use super::instance::{Content, Engine};
+use super::instance::{Content, Engine, acknowledged};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::ParentOf;
 use crate::log::recorded::StateChange;
 use crate::provenance::{Hash, Parent, Receipt, RecordType};
-use crate::storage::{After, Document, DocumentChange, DocumentKey, Tag};
+use crate::storage::{After, Document, DocumentChange, DocumentKey, Succession, Tag};
 
 /// The content of a document's next version.
 pub(super) struct NewVersion {
@@ -17,9 +17,19 @@ pub(super) struct NewVersion {
     pub(super) due: Option<Timestamp>,
 }
 
+/// Where a change comes from, and what follows from it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Origin<'a> {
+    /// The one who changes it.
+    pub(super) actor: Option<&'a str>,
+    /// Why, in words.
+    pub(super) reason: Option<&'a str>,
+    /// The succession that its commit brings.
+    pub(super) succession: Option<Succession>,
+}
+
 impl Engine {
-    /// Changes a document from the version that was read, in the name of `actor`: makes it, replaces it, or removes it
-    /// (`None`). Committed, with its record, when this returns.
+    /// Changes a document from the version that was read: makes it, replaces it, or removes it (`None`). Committed, with its record, when this returns.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if it was changed meanwhile; [`ErrorKind::InvalidInput`] for an id or tags out of bounds.
@@ -28,7 +38,7 @@ impl Engine {
         key: DocumentKey,
         before: Option<&Document>,
         after: Option<NewVersion>,
-        actor: Option<&str>,
+        origin: Origin<'_>,
     ) -> Result<Receipt> {
         let now = self.now();
         let version = before.map_or(0, |before| before.version) + 1;
@@ -61,7 +71,8 @@ impl Engine {
             record: draft.id,
         });
         let mut payload = draft.payload.as_ref().clone();
-        let change = StateChange::new(&key, version, document.as_ref(), &payload.salt, actor)?;
+        let change = StateChange::new(&key, version, document.as_ref(), &payload.salt)?
+            .by(origin.actor, origin.reason);
         payload.bytes = serde_json::to_vec(&change).map_err(|error| {
             Error::new(ErrorKind::Corrupt, "a change cannot be recorded").caused_by(error)
         })?;
@@ -69,7 +80,8 @@ impl Engine {
         draft.payload = payload.into();
         let after = document.map_or(After::Removed(key), |document| After::Document(Box::new(document)));
         let expected = before.map(|before| before.version);
-        self.commit(draft, DocumentChange { expected, after }, || {}).await
+        let change = DocumentChange { expected, after };
+        acknowledged(self.begin(draft, change, origin.succession, || {}).await?).await
     }
 
     /// The record that made a version of a document.
@@ -108,7 +120,13 @@ mod tests {
                 tags: vec![Tag::new("of", "test")],
                 due: Some(Timestamp::from_micros(7)),
             });
-            block_on(engine.change_state(key(id), read(id).as_ref(), after, Some("ann"))).unwrap()
+            block_on(engine.change_state(
+                key(id),
+                read(id).as_ref(),
+                after,
+                Origin { actor: Some("ann"), ..Origin::default() },
+            ))
+            .unwrap()
         };
         let is_clean = || {
             let reports = block_on(engine.log().verify_all()).unwrap();
@@ -130,7 +148,8 @@ mod tests {
         // Two who change one version: one of them is refused.
         let before = read("b");
         change("b", Some("6"));
-        let late = block_on(engine.change_state(key("b"), before.as_ref(), None, None)).unwrap_err();
+        let late =
+            block_on(engine.change_state(key("b"), before.as_ref(), None, Origin::default())).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Conflict);
     }
 }

@@ -120,6 +120,9 @@ pub struct ProvenanceStats {
     pub committed: u64,
     /// Commits made by this engine since it was opened.
     pub commits: u64,
+    /// Seconds by which the log's time is ahead of the clock; 0 unless it is more than
+    /// [`max_clock_jump`](crate::Options::max_clock_jump). Ranges that end now do not hold what comes meanwhile.
+    pub ahead_seconds: u64,
 }
 
 impl Engine {
@@ -167,6 +170,8 @@ impl Engine {
         stats.provenance.queued = queued as u64;
         stats.provenance.committed = committed;
         stats.provenance.commits = commits;
+        let ahead = self.0.sequencer.log_time().ahead(self.0.clock.now());
+        stats.provenance.ahead_seconds = ahead.map_or(0, |ahead| ahead.as_secs());
         Ok(stats)
     }
 

@@ -31,6 +31,8 @@ pub struct JsonCalls<'a> {
 struct PageAnswer<'a> {
     data: Vec<RecordAnswer<'a>>,
     next_page_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_ahead_seconds: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -217,7 +219,9 @@ impl<'a> JsonCalls<'a> {
     pub(super) async fn try_query(&self, query: &Query) -> Result<Answer> {
         self.caller.check(Permission::ReadProvenance)?;
         let page = self.log().query(&self.visible_part(query)?).await?;
-        Ok(Answer::new(200, &PageAnswer { data: answers(&page.records)?, next_page_token: page.next }))
+        let log_ahead_seconds = page.ahead.map(|ahead| ahead.as_secs());
+        let data = answers(&page.records)?;
+        Ok(Answer::new(200, &PageAnswer { data, next_page_token: page.next, log_ahead_seconds }))
     }
 
     /// A query without the records that the caller may not see.

@@ -30,6 +30,7 @@ struct OptionsBody {
     cached_agents: Option<u32>,
     shard: Option<u32>,
     takeover_after_ms: Option<u32>,
+    max_clock_jump_ms: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +103,7 @@ impl Options {
     /// statementTimeoutMs?, rootCertificates?, replica?}}` with, in `storage`, `redis?: url | {url, prefix?, timeoutMs?,
     /// connectTimeoutMs?, statsTtlMs?, rootCertificates?, bestEffort?}`, and beside it `policy?` (YAML or JSON text),
     /// `signingKey?` (the 32 bytes of an Ed25519 seed as 64 hexadecimal digits), `deployment?`, `tierAuthorities?`, `queue?`,
-    /// `cachedAgents?`, `shard?` and `takeoverAfterMs?`.
+    /// `cachedAgents?`, `shard?`, `takeoverAfterMs?` and `maxClockJumpMs?`.
     ///
     /// ```
     /// use trust_engine::Options;
@@ -154,6 +155,9 @@ impl Options {
         }
         if let Some(time) = body.takeover_after_ms {
             options = options.takeover_after(millis(time));
+        }
+        if let Some(time) = body.max_clock_jump_ms {
+            options = options.max_clock_jump(millis(time));
         }
         Ok(options)
     }

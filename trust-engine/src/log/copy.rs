@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::deployment::deployment_key;
 use super::sequencer::push_hash;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::OrganizationId;
 use crate::provenance::{Frontier, Hash, SignedCheckpoint};
 use crate::storage::{
-    After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentKey, DocumentKind,
-    FollowerRow, HashRun, Head, Shard, StatsDelta, Store, StoredRecord,
+    After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentKind, FollowerRow,
+    HashRun, Head, Shard, StatsDelta, Store, StoredRecord,
 };
 
 /// Rows of each kind that are read and written together.
@@ -50,7 +50,7 @@ pub async fn copy(
     let deployment = from.document(&deployment_key()).await?;
     must_be_empty(to, deployment.as_ref()).await?;
     // The claim keeps other writers out, and refuses a read-only source: a backup, or one copied already.
-    let open = from.claim_free(owner, Duration::ZERO).await?.shard;
+    let open = from.claim_free(owner, Duration::ZERO, &[]).await?.shard;
     let heads = from.heads().await?;
     let mut copied = Copied { shards: heads.len() as u64, ..Copied::default() };
     let total = heads.iter().map(|head| head.size).sum();
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                 return Err(damaged(last, self.head.size, "has no checkpoint behind this entry"));
             }
             for (size, note) in checkpoints.into_iter().filter(|(size, _)| *size <= last.size) {
-                self.copy_commit(from, size, note).await?;
+                self.copy_commit(from, (size, note), last.era).await?;
                 progress(size);
             }
         }
@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    async fn copy_commit(&mut self, from: &dyn Store, size: u64, note: String) -> Result<()> {
+    async fn copy_commit(&mut self, from: &dyn Store, (size, note): (u64, String), era: u32) -> Result<()> {
         let (shard, start) = (self.head.shard, self.head.size);
         let mut appends: Vec<Append> = Vec::new();
         let (mut frontier, mut hashes) = (self.frontier.clone(), Vec::new());
@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
             return Err(damaged(&self.head, start, "is not the one that was signed, from this entry on"));
         }
         let time = appends.last().map_or(self.head.time, |append| append.entry.time);
-        let head = Head { size, root: frontier.root(), time, note, ..self.head.clone() };
+        let head = Head { size, root: frontier.root(), time, note, era, ..self.head.clone() };
         self.commit(Batch { appends, hashes, ..self.batch(head) }).await?;
         self.frontier = frontier;
         Ok(())
@@ -214,8 +214,7 @@ impl<'a> Writer<'a> {
 
     /// An empty batch that leaves `head`.
     fn batch(&self, head: Head) -> Batch {
-        let (appends, hashes, changes, stats, claims) = (vec![], vec![], vec![], vec![], vec![]);
-        Batch { previous: self.head.clone(), head, appends, hashes, changes, stats, claims }
+        Batch { head, ..Batch::on(self.head.clone()) }
     }
 
     async fn commit(&mut self, batch: Batch) -> Result<()> {
@@ -264,11 +263,6 @@ async fn copy_followers(from: &dyn Store, to: &dyn Store, owner: Uuid) -> Result
         to.release_follower(&claim).await?;
     }
     Ok(())
-}
-
-fn deployment_key() -> DocumentKey {
-    let organization = OrganizationId::default();
-    DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() }
 }
 
 /// The body of the document that stands for the deployment until everything is copied.

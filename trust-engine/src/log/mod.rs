@@ -3,6 +3,7 @@
 mod checkpoint_cache;
 mod copy;
 pub(crate) mod cursor;
+mod deployment;
 mod export;
 mod follower;
 mod fsck;
@@ -18,6 +19,7 @@ mod worker;
 
 pub(crate) use checkpoint_cache::CheckpointCache;
 pub use copy::{Copied, copy};
+pub(crate) use deployment::{Deployment, deployment_key};
 pub use export::{Exported, export};
 pub use follower::{Effect, EventPlace, Fold};
 pub(crate) use follower::{Followed, LocalFollower, OwnedFollower, Position, ordered_page};

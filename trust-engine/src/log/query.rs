@@ -1,5 +1,7 @@
 //! A search through the log, and the cursor that goes on where a page ended.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::cursor;
@@ -120,6 +122,9 @@ pub struct Page {
     /// The cursor to go on with; `None` after the last page. Records that are committed meanwhile neither shift nor
     /// repeat anything.
     pub next: Option<String>,
+    /// The time by which the log is ahead of the clock, if it is more than
+    /// [`max_clock_jump`](crate::Options::max_clock_jump): a search by time does not find what comes meanwhile.
+    pub ahead: Option<Duration>,
 }
 
 /// A query that was checked, in the form in which the store is asked.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::sequencer::Sequencer;
 use super::worker::Worker;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::Result;
 use crate::storage::Store;
 
@@ -25,8 +25,13 @@ pub(crate) async fn compare_clocks(store: &dyn Store, sequencer: &Sequencer, clo
         && clock.is_real()
         && by_the_store != nothing
     {
-        sequencer.compare_clock(clock.now(), by_the_store);
+        sequencer.log_time().compare(now(clock), by_the_store);
     }
+}
+
+/// The time by both clocks.
+fn now(clock: &dyn Clock) -> Moment {
+    Moment { wall: clock.now(), ..clock.coarse() }
 }
 
 pub(crate) fn start(
@@ -36,15 +41,17 @@ pub(crate) fn start(
     owner: Uuid,
 ) -> Result<Worker> {
     let sign = move || {
-        let time = sequencer.promise(clock.now());
+        // The shard is read before the promise is made: a promise of an era that has ended is none to the shard of the next.
+        let shard = sequencer.shard();
+        let time = sequencer.log_time().promise(now(&*clock));
         // No failure is fatal: a store that is down is asked again by the next sign, and a shard that was lost is
         // noticed by the next commit, which claims another if it may.
-        let signed = block_on(store.renew(sequencer.shard(), owner, time));
+        let signed = block_on(store.renew(shard, owner, time));
         // A store without a clock gives the time back.
         if let (Ok(Some(by_the_store)), true) = (signed, clock.is_real())
             && by_the_store != time
         {
-            sequencer.compare_clock(clock.now(), by_the_store);
+            sequencer.log_time().compare(now(&*clock), by_the_store);
         }
         false
     };

@@ -12,6 +12,7 @@ mod proof;
 mod record;
 mod signer;
 mod tiles;
+mod verifier_keys;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
@@ -27,3 +28,4 @@ pub use proof::InclusionProof;
 pub use record::{NewRecord, Receipt, Record, SignedCheckpoint};
 pub use signer::{Ed25519Signer, Signer};
 pub use tiles::{entry_bundle_path, hash_tile_path, push_bundled, split_bundle};
+pub use verifier_keys::VerifierKeys;

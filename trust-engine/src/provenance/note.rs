@@ -41,14 +41,17 @@ impl VerifierKey {
 
     /// The same key under the name of another shard of the deployment: `<deployment>/prov/<shard>`.
     pub fn of_shard(&self, shard: u32) -> Self {
-        let name = self.name();
-        let deployment = name.rsplit_once("/prov/").map_or(name, |(deployment, _)| deployment);
-        self.named(&format!("{deployment}/prov/{shard}"))
+        Self::bind(&format!("{}/prov/{shard}", self.deployment()), self.key)
     }
 
-    /// The same public key under another name of the same kind.
-    pub(crate) fn named(&self, name: &str) -> Self {
-        Self::bind(name, self.key)
+    /// The shard in the name.
+    pub(super) fn shard(&self) -> Option<u32> {
+        self.name.rsplit_once("/prov/").and_then(|(_, shard)| shard.parse().ok())
+    }
+
+    /// The deployment in the name.
+    pub(super) fn deployment(&self) -> &str {
+        self.name.rsplit_once("/prov/").map_or(&self.name, |(deployment, _)| deployment)
     }
 
     fn bind(name: &str, key: VerifyingKey) -> Self {
@@ -77,9 +80,9 @@ impl VerifierKey {
         self.key.to_bytes()
     }
 
-    fn verifies(&self, text: &str, signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
         let Ok(signature) = Signature::from_slice(signature) else { return false };
-        self.key.verify_strict(text.as_bytes(), &signature).is_ok()
+        self.key.verify_strict(text, &signature).is_ok()
     }
 }
 
@@ -112,7 +115,7 @@ impl FromStr for VerifierKey {
     }
 }
 
-fn key_error(issue: impl Into<String>) -> Error {
+pub(super) fn key_error(issue: impl Into<String>) -> Error {
     Error::new(ErrorKind::Key, issue)
 }
 
@@ -150,7 +153,7 @@ impl SignedNote {
             .signatures
             .iter()
             .filter(|line| line.name == key.name && line.key_id == key.id)
-            .map(|line| key.verifies(&self.text, &line.signature))
+            .map(|line| key.verifies(self.text.as_bytes(), &line.signature))
             .peekable();
         lines.peek().is_some() && lines.all(|verified| verified)
     }

@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::policy::RateLimit;
 use crate::storage::CounterStore;
 
-/// The meters of an engine and their authority. The pool has no lock of its own: the registry's lock guards which
-/// meters exist, and the lock of each meter guards its lease.
+/// The meters of an engine and their authority. The pool has no lock of its own: the registry's locks guard which
+/// meters exist and which of them hold a lease, and the lock of each meter guards its lease.
 pub(crate) struct LeasePool {
     store: Arc<dyn CounterStore>,
     meters: Arc<Registry<Meter>>,
@@ -41,17 +41,10 @@ impl LeasePool {
     /// Gives back the leases that have ended at `now` (`None`: all), and says whether a meter still holds one that
     /// has not.
     ///
-    /// The registry's lock is released before the first meter is drained. A lease that another thread opens between the
-    /// test of a meter and its drain goes back early, which costs no more than another lease request.
+    /// Only meters that hold a lease are looked at, and no check waits meanwhile. A lease that another thread opens between
+    /// the test of a meter and its drain goes back early, which costs no more than another lease request.
     pub(crate) fn sweep(&self, now: Option<Moment>) -> bool {
-        let mut held = false;
-        for meter in self.meters.all().iter().filter(|meter| meter.held() > 0) {
-            match now {
-                Some(now) if !meter.has_ended(now) => held = true,
-                _ => meter.drain(),
-            }
-        }
-        held
+        self.meters.retain_holders(|meter| meter.holds_at(now))
     }
 
     /// Gives the use of counters: their charge at the authority, less the amounts that this engine holds and that still

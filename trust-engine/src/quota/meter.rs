@@ -51,6 +51,8 @@ struct MeterState {
     answers: u64,
     /// The last refusal, as long as it is remembered.
     refused: Option<Refused>,
+    /// Whether the registry lists the meter as a holder.
+    listed: bool,
     /// The number of times that an amount went back into the slot, to the store or with a repeated request.
     returns: u64,
 }
@@ -263,7 +265,7 @@ impl Meter {
     /// The lock is held until the new lease is open; the rest of the lease before it goes back after that, because
     /// `give_back` takes the lock again.
     pub(crate) fn land(
-        &self,
+        self: &Arc<Self>,
         terms: &Terms,
         grant: &Grant,
         request: &LeaseRequest,
@@ -300,7 +302,11 @@ impl Meter {
             slice: grant.slice,
             charged: state.charged,
         }));
+        let listed = std::mem::replace(&mut state.listed, true);
         drop(state);
+        if !listed {
+            self.registry.add_holder(Arc::downgrade(self));
+        }
         if let Some((slice, left)) = before {
             self.give_back(slice, left);
         }
@@ -333,6 +339,20 @@ impl Meter {
         self.give_back(taken.slice, amount);
     }
 
+    /// Whether the meter holds a lease that has not ended at `now`. Otherwise (`None`: in any case) it gives back the rest,
+    /// and counts as a holder again when it opens another lease.
+    pub(super) fn holds_at(&self, now: Option<Moment>) -> bool {
+        let mut state = self.state.lock();
+        // A lease of which everything was taken may get some of it back.
+        if now.is_some_and(|now| !self.has_ended(now)) {
+            return true;
+        }
+        state.listed = false;
+        drop(state);
+        self.drain();
+        false
+    }
+
     /// Gives back the rest of the lease in force.
     pub(crate) fn drain(&self) {
         let left = {
@@ -357,11 +377,6 @@ impl Meter {
         }
         let (key, window) = self.counter();
         self.store.give_back(Unspent { key, window, slice, amount });
-    }
-
-    /// The amount that is held and not spent.
-    pub(super) fn held(&self) -> u64 {
-        self.slot.left()
     }
 
     /// The amount that is held and not spent, or 0 if it does not count while `running` is the running slice.

@@ -1,5 +1,5 @@
-//! The registry of the meters in use: one for each counter and window, shared by all quotas. The registry holds meters
-//! weakly, so that a meter ends with its last user.
+//! The registry of the meters in use: one for each counter and window, shared by all quotas, and the list of those that
+//! hold a lease. The registry holds meters weakly, so that a meter ends with its last user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -14,19 +14,24 @@ use crate::ceiling::{CounterKey, Window};
 /// window comes into force.
 type Entries<T> = HashMap<CounterKey, SmallVec<[(Window, Weak<T>); 1]>, RandomState>;
 
-/// Values by counter and window, guarded by one lock. No method may drop a value while it holds the lock: the drop of
-/// the last reference calls [`forget`](Self::forget), which takes the lock again and would wait for ever.
-pub(super) struct Registry<T>(Mutex<Entries<T>>);
+/// Values by counter and window, and a list of holders. Each has a lock, and no thread holds both.
+pub(super) struct Registry<T> {
+    /// No method may drop a value while it holds this lock: the drop of the last reference calls
+    /// [`forget`](Self::forget), which takes the lock again and would wait for ever.
+    entries: Mutex<Entries<T>>,
+    /// The lock is held only to add to the list or to take all of it, so a sweep over many holders delays no check.
+    holders: Mutex<Vec<Weak<T>>>,
+}
 
 impl<T> Registry<T> {
     pub(super) fn new() -> Self {
-        Self(Mutex::default())
+        Self { entries: Mutex::default(), holders: Mutex::default() }
     }
 
     /// Gives the value of a counter. `make` makes a missing one; it runs under the lock, so that two threads cannot
     /// make two values, and must not use the registry.
     pub(super) fn get_or_make(&self, key: &CounterKey, window: Window, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         let known = entries.entry(key.clone()).or_default();
         if let Some(value) = find(known, window) {
             return value;
@@ -38,17 +43,31 @@ impl<T> Registry<T> {
     }
 
     pub(super) fn get(&self, key: &CounterKey, window: Window) -> Option<Arc<T>> {
-        self.0.lock().get(key).and_then(|known| find(known, window))
+        self.entries.lock().get(key).and_then(|known| find(known, window))
     }
 
-    /// Gives all values in use. The lock is released before the caller can drop one of them.
-    pub(super) fn all(&self) -> Vec<Arc<T>> {
-        self.0.lock().values().flatten().filter_map(|(_, value)| value.upgrade()).collect()
+    /// Adds a value to the holders.
+    pub(super) fn add_holder(&self, value: Weak<T>) {
+        self.holders.lock().push(value);
+    }
+
+    /// Keeps the holders for which `keep` says so, and gives whether there are any. The lock is not held meanwhile: those
+    /// that are added then stay.
+    pub(super) fn retain_holders(&self, mut keep: impl FnMut(&T) -> bool) -> bool {
+        let mut holders = std::mem::take(&mut *self.holders.lock());
+        holders.retain(|holder| holder.upgrade().is_some_and(|value| keep(&value)));
+        let mut added = self.holders.lock();
+        // The longer list stays where it is.
+        if holders.len() > added.len() {
+            std::mem::swap(&mut *added, &mut holders);
+        }
+        added.append(&mut holders);
+        !added.is_empty()
     }
 
     /// Removes the entries of a counter whose values are gone; a value that another thread has made since stays.
     pub(super) fn forget(&self, key: &CounterKey) {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         if let Some(known) = entries.get_mut(key) {
             known.retain(|(_, value)| value.strong_count() > 0);
             if known.is_empty() {

@@ -32,8 +32,16 @@ pub struct Head {
     /// Whether the log is closed for ever; another shard goes on after it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
+    /// Counts how often the log's time was set back: shards of a later era come after those of an earlier one, whatever
+    /// their times.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub era: u32,
     /// The signed checkpoint of exactly this size and root; empty for a log that has never been written.
     pub note: String,
+}
+
+fn is_first(era: &u32) -> bool {
+    *era == 0
 }
 
 impl Head {
@@ -46,6 +54,7 @@ impl Head {
             root: Hash::empty_tree(),
             time: Timestamp::default(),
             sealed: false,
+            era: 0,
             note: String::new(),
         }
     }
@@ -95,6 +104,17 @@ pub struct StatsDelta {
     pub counts: StatCounts,
 }
 
+/// The end of all open shards: they are sealed with the commit, and the log goes on in a new one, which nobody owns yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Succession {
+    /// The new shard: the one after the last.
+    pub next: Shard,
+    /// The time that it begins at.
+    pub time: Timestamp,
+    /// Its era.
+    pub era: u32,
+}
+
 /// Everything that one commit writes.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -112,6 +132,24 @@ pub struct Batch {
     pub stats: Vec<StatsDelta>,
     /// Claims of followers on whose behalf entries are appended.
     pub claims: Vec<FollowerClaim>,
+    /// The succession that the commit brings; its head is sealed then.
+    pub succession: Option<Succession>,
+}
+
+impl Batch {
+    /// A batch that writes nothing and leaves the head as it is.
+    pub fn on(head: Head) -> Self {
+        Self {
+            previous: head.clone(),
+            head,
+            appends: Vec::new(),
+            hashes: Vec::new(),
+            changes: Vec::new(),
+            stats: Vec::new(),
+            claims: Vec::new(),
+            succession: None,
+        }
+    }
 }
 
 /// The outcome of a commit, where it is known.
@@ -125,6 +163,8 @@ pub enum Committed {
     Duplicate,
     /// Nothing was written: these claims of followers (places in the batch) are outdated.
     Outdated(Vec<usize>),
+    /// Nothing was written: the succession's shard is not the one after the last any more.
+    ShardTaken,
     /// Nothing was written: the shard has another owner, is sealed, or has another head than the batch was built
     /// on.
     Fenced,

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use super::conformance_log::{Log, OWNER, organization, payload};
 use super::{
-    Committed, DecodedRecord, Filter, Head, Scan, ShardRange, StatCounts, StatsDelta, Store,
-    document_conformance, follower_conformance,
+    Batch, Committed, DecodedRecord, Filter, Head, Scan, ShardRange, StatCounts, StatsDelta, Store,
+    Succession, document_conformance, follower_conformance,
 };
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
@@ -36,6 +36,7 @@ pub fn run(fresh: impl Fn() -> Arc<dyn Store>) {
     a_commit_is_all_or_nothing_and_then_visible(&*fresh());
     a_sign_of_life_moves_time_on_and_fences_earlier_commits(&*fresh());
     a_sealed_shard_never_changes_and_another_goes_on(&*fresh());
+    a_succession_seals_with_its_batch_and_the_log_goes_on_in_its_shard(&*fresh());
     document_conformance::run(&fresh);
     follower_conformance::run(&fresh);
     statistics_add_up(&*fresh());
@@ -67,9 +68,9 @@ fn claims_raise_the_epoch_and_fence_older_writers(store: &dyn Store) {
 fn shards_are_claimed_again_only_by_their_owner(store: &dyn Store) {
     assert_eq!(block_on(store.heads()).unwrap(), []);
     let patience = Duration::from_secs(3600);
-    let first = block_on(store.claim_free(OWNER, patience)).unwrap();
+    let first = block_on(store.claim_free(OWNER, patience, &[])).unwrap();
     assert_eq!(first, Head { epoch: 1, ..Head::empty(first.shard) });
-    let again = block_on(store.claim_free(OWNER, patience)).unwrap();
+    let again = block_on(store.claim_free(OWNER, patience, &[])).unwrap();
     assert_eq!(again, Head { epoch: 2, ..first.clone() }, "one's own comes first");
     assert!(block_on(store.renew(first.shard, OWNER, first.time)).unwrap().is_some());
     let taken = block_on(store.claim(first.shard, OTHER)).unwrap();
@@ -80,7 +81,7 @@ fn shards_are_claimed_again_only_by_their_owner(store: &dyn Store) {
     let again = block_on(store.reclaim(first.shard, OTHER)).unwrap();
     assert_eq!(again, Some(Head { epoch: taken.epoch + 1, ..taken }));
     block_on(store.release(first.shard, OTHER)).unwrap();
-    let third = block_on(store.claim_free(OWNER, patience)).unwrap();
+    let third = block_on(store.claim_free(OWNER, patience, &[])).unwrap();
     assert_eq!(third.shard, first.shard, "what was let go of is free at once");
 }
 
@@ -118,14 +119,14 @@ fn a_sealed_shard_never_changes_and_another_goes_on(store: &dyn Store) {
     assert_eq!(block_on(store.reclaim(0, OWNER)).unwrap(), None);
     assert!(!block_on(store.seal(0, log.head.epoch)).unwrap());
     assert_eq!(block_on(store.claim(0, OWNER)).unwrap_err().kind(), ErrorKind::Fenced);
-    let next = block_on(store.claim_free(OWNER, Duration::ZERO)).unwrap();
+    let next = block_on(store.claim_free(OWNER, Duration::ZERO, &[])).unwrap();
     assert_eq!(next, Head { epoch: 1, time: next.time, ..Head::empty(1) });
     assert!(next.time >= sealed.time);
     assert_eq!(block_on(store.heads()).unwrap(), [sealed.clone(), next.clone()]);
     let mut log = Log { head: next, frontier: Frontier::default(), next: log.next };
     let entry_after = log.entry("o", None, RecordType::Gap, None);
     log.commit(store, std::slice::from_ref(&entry_after));
-    assert_eq!(block_on(store.claim_free(OTHER, Duration::ZERO)).unwrap().shard, 1);
+    assert_eq!(block_on(store.claim_free(OTHER, Duration::ZERO, &[])).unwrap().shard, 1);
     for (shard, entry) in [(0, entry), (1, entry_after)] {
         let found = by_id(store, "o", entry.id).unwrap();
         assert_eq!((found.shard, found.index, &found.bytes), (shard, 0, &entry.to_bytes()));
@@ -135,6 +136,52 @@ fn a_sealed_shard_never_changes_and_another_goes_on(store: &dyn Store) {
         let range = ShardRange { shard, start: 0, end: 1 };
         let scan = Scan { filter: Filter::default(), range, newest_first: false, limit: 9 };
         assert_eq!(block_on(store.scan(&scan)).unwrap().records, [found]);
+    }
+}
+
+fn a_succession_seals_with_its_batch_and_the_log_goes_on_in_its_shard(store: &dyn Store) {
+    let mut log = Log::claim(store);
+    let entry = log.entry("o", None, RecordType::Gap, None);
+    log.commit(store, std::slice::from_ref(&entry));
+    let (from, to) = (log.head.time, Timestamp::from_micros(3));
+    assert!(to < from);
+    for (turn, era) in [(0, 1), (1, 1)] {
+        let last = log.entry("o", None, RecordType::Gap, None);
+        let (batch, _) = log.batch(std::slice::from_ref(&last));
+        let head = Head { sealed: true, ..batch.head.clone() };
+        let next = log.head.shard + 1;
+        for taken in [log.head.shard, 0] {
+            let succession = Some(Succession { next: taken, time: to, era });
+            let refused = Batch { head: head.clone(), succession, ..batch.clone() };
+            assert_eq!(block_on(store.commit(refused)).unwrap(), Committed::ShardTaken);
+            assert_eq!(block_on(store.head(log.head.shard)).unwrap(), log.head, "nothing was written");
+        }
+        let succession = Some(Succession { next, time: to, era });
+        let batch = Batch { head: head.clone(), succession, ..batch };
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes, "turn {turn}");
+        assert_eq!(block_on(store.head(log.head.shard)).unwrap(), head);
+        assert!(by_id(store, "o", last.id).is_some());
+        assert_eq!(block_on(store.reclaim(log.head.shard, OWNER)).unwrap(), None);
+        // The new shard begins at its time, whatever times the ones before have.
+        let claimed = block_on(store.claim_free(OTHER, Duration::from_secs(3600), &[])).unwrap();
+        assert_eq!((claimed.shard, claimed.era, claimed.size, claimed.sealed), (next, era, 0, false));
+        assert!(claimed.time >= to && claimed.time < from, "{claimed:?}");
+        let first = claimed.time;
+        log = Log { head: claimed, frontier: Frontier::default(), next: log.next };
+        let mut entry = log.entry("o", None, RecordType::Gap, None);
+        entry.time = first;
+        log.commit(store, std::slice::from_ref(&entry));
+        assert_eq!(by_id(store, "o", entry.id).unwrap().shard, next);
+    }
+    if store.is_shared() {
+        // Shards that are added later are of the same era, also one that is asked for.
+        let added = block_on(store.claim_free(OWNER, Duration::from_secs(3600), &[])).unwrap();
+        assert_eq!((added.shard, added.era), (3, 1));
+        assert!(added.time < from);
+        block_on(store.release(3, OWNER)).unwrap();
+        let other = block_on(store.claim_free(OTHER, Duration::from_secs(3600), &[2, 3])).unwrap();
+        assert_eq!(other.shard, 4, "those that are excepted are left alone");
+        assert_eq!(block_on(store.claim(9, OWNER)).unwrap().era, 1);
     }
 }
 

@@ -68,15 +68,7 @@ impl Log {
         let time = entries.last().map_or(self.head.time, |entry| entry.time);
         let note = format!("note of size {size}");
         let head = Head { size, root: frontier.root(), time, note, ..self.head.clone() };
-        let batch = Batch {
-            previous: self.head.clone(),
-            head,
-            appends,
-            hashes,
-            changes: vec![],
-            stats: vec![],
-            claims: vec![],
-        };
+        let batch = Batch { head, appends, hashes, ..Batch::on(self.head.clone()) };
         (batch, frontier)
     }
 

@@ -134,10 +134,10 @@ impl Store for FailingStore {
         self.inner.claim(shard, owner).await
     }
 
-    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head> {
+    async fn claim_free(&self, owner: Uuid, patience: Duration, except: &[Shard]) -> Result<Head> {
         *self.patience.lock() = Some(patience);
         self.may_claim()?;
-        self.inner.claim_free(owner, patience).await
+        self.inner.claim_free(owner, patience, except).await
     }
 
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>> {

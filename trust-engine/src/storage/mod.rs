@@ -43,7 +43,7 @@ pub use self::redis::{Redis, redis, redis_best_effort};
 #[cfg(all(feature = "redis", any(test, feature = "testing")))]
 pub use self::redis::{redis_at, redis_best_effort_at};
 pub use batch::{
-    Append, Batch, Committed, HashRun, Head, STATS_BUCKET_SECONDS, Shard, StatCounts, StatsDelta,
+    Append, Batch, Committed, HashRun, Head, STATS_BUCKET_SECONDS, Shard, StatCounts, StatsDelta, Succession,
 };
 pub use counters::{CounterStore, LeaseCallback, StoredAccount};
 pub use document::{

@@ -68,8 +68,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Behavior
     /// - A shard that `owner` holds already comes first.
     /// - A store that can have only one shard gives it, also if another owner holds it.
+    /// - Never gives one of `except`, unless the store can have only one.
+    /// - A new shard is of the era of the last one.
     /// - Commits and renewals are signs, by the store's clock.
-    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head>;
+    async fn claim_free(&self, owner: Uuid, patience: Duration, except: &[Shard]) -> Result<Head>;
 
     /// Claims a shard again, if it is still the owner's; `None` if another has taken it.
     ///
@@ -136,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
     /// - A change of a document from an outdated version is a [`Committed::Conflict`] that names every such change;
     ///   nothing is written.
     /// - Two changes of the same document in one batch apply one after the other.
+    /// - A succession seals every open shard with the batch, and makes its own, which begins at its time and is free to be
+    ///   claimed. If there is a shard behind the last one that the succession knows, it is [`Committed::ShardTaken`], and
+    ///   nothing is written.
     /// - Statistics are added to the stored ones.
     /// - A batch without entries keeps the head's size and root and is still written.
     /// - A batch with an outdated claim of a follower is [`Committed::Outdated`], which names every such claim; nothing is

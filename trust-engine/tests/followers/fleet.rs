@@ -91,7 +91,7 @@ fn shards_that_are_idle_dead_slow_or_sealed_hold_nobody_up() {
     let slow = Engine::open(options(&schema).clock(Arc::new(SlowClock))).unwrap();
     assert_ne!(first.shard(), head.shard);
     // Claimed by an owner that never gives a sign.
-    let dead = block_on(store.claim_free(Uuid::from_u128(5), TAKEOVER)).unwrap();
+    let dead = block_on(store.claim_free(Uuid::from_u128(5), TAKEOVER, &[])).unwrap();
     let _following = first.as_async().follow(Counter).unwrap();
     for n in 0..20 {
         escalate(&first, &format!("a{}", n % 4));

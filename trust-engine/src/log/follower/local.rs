@@ -102,8 +102,10 @@ impl LocalFollower {
     /// the look counts only once every change has been told: after an error the next look begins where this one began.
     async fn follow_documents(&self, seen: &mut Option<BTreeMap<Shard, u64>>) -> Result<()> {
         let looked = self.clock.coarse().steady;
-        let sizes: BTreeMap<Shard, u64> =
-            self.store.heads().await?.into_iter().map(|head| (head.shard, head.size)).collect();
+        let heads = self.store.heads().await?;
+        let open = heads.iter().filter(|head| !head.sealed);
+        open.for_each(|head| self.sequencer.log_time().notice(head.time));
+        let sizes: BTreeMap<Shard, u64> = heads.into_iter().map(|head| (head.shard, head.size)).collect();
         if let Some(seen) = seen {
             if seen.keys().any(|shard| !sizes.contains_key(shard)) {
                 self.forget();

@@ -149,7 +149,7 @@ impl<F: Fold> OwnedFollower<F> {
         let mut rows = self.rows(&wanted).await?;
         let mut effects = Vec::new();
         for event in wanted {
-            self.fold_event(event, &mut rows, &mut effects)?;
+            self.fold_event(event, page.era, &mut rows, &mut effects)?;
         }
         let changed = rows.into_iter().filter(|(_, row)| row.changed);
         let changed: Vec<FollowerRow> = changed.map(to_stored).collect();
@@ -195,10 +195,11 @@ impl<F: Fold> OwnedFollower<F> {
     fn fold_event(
         &self,
         event: &DecodedRecord,
+        era: u32,
         rows: &mut BTreeMap<FollowerKey, Row>,
         effects: &mut Vec<Draft>,
     ) -> Result<()> {
-        let place = EventPlace::of(event);
+        let place = EventPlace::of(event, era);
         for key in self.fold.keys(event) {
             let Some(row) = rows.get_mut(&key) else { continue };
             if row.folded.is_some_and(|folded| folded >= place) {

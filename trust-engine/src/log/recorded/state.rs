@@ -23,6 +23,9 @@ pub(crate) struct StateChange {
     digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) actor: Option<String>,
+    /// Why it was changed, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 impl StateChange {
@@ -32,12 +35,17 @@ impl StateChange {
         version: u64,
         document: Option<&Document>,
         salt: &[u8; 32],
-        actor: Option<&str>,
     ) -> Result<Self> {
         let digest = document.map(|document| digest(document, salt)).transpose()?;
         let (kind, id) = (key.kind, key.id.clone());
         let digest = digest.map(Hash::to_base64);
-        Ok(Self { kind, id, version, digest, actor: actor.map(str::to_owned) })
+        Ok(Self { kind, id, version, digest, actor: None, reason: None })
+    }
+
+    /// Says who made the change, and why.
+    pub(crate) fn by(mut self, actor: Option<&str>, reason: Option<&str>) -> Self {
+        (self.actor, self.reason) = (actor.map(str::to_owned), reason.map(str::to_owned));
+        self
     }
 
     /// Reads the payload of a STATE record.

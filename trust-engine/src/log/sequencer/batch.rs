@@ -13,7 +13,7 @@ use crate::log::stats::StatsBatch;
 use crate::provenance::{
     Checkpoint, Entry, Frontier, Hash, MAX_ENTRY_BYTES, Parent, Receipt, SignedCheckpoint,
 };
-use crate::storage::{Append, Batch, HashRun, Head};
+use crate::storage::{Append, Batch, HashRun, Head, Succession};
 
 /// A batch that is ready to commit, and the tip of the shard after the commit.
 pub(super) struct Prepared {
@@ -72,6 +72,11 @@ pub(super) fn prepare(
             claimants.push(place);
         }
     }
+    // Within an era no shard begins before a time that is in the log.
+    let succession = submissions.iter().find_map(|submission| submission.succession).map(|next| {
+        let time = if next.era == head.era { next.time.max(time) } else { next.time };
+        Succession { time, ..next }
+    });
     let checkpoint = Checkpoint {
         origin: key.name().to_owned(),
         size: builder.frontier.size(),
@@ -84,7 +89,8 @@ pub(super) fn prepare(
         size: checkpoint.size,
         root: checkpoint.root,
         time,
-        sealed: false,
+        sealed: succession.is_some(),
+        era: head.era,
         note: note.to_string(),
     };
     let signed = Arc::new(SignedCheckpoint { checkpoint, note });
@@ -98,6 +104,7 @@ pub(super) fn prepare(
         changes,
         stats: stats.deltas(),
         claims,
+        succession,
     };
     let tip = ShardTip { head: next, frontier: builder.frontier, key: key.clone() };
     Ok(Prepared { batch, tip, receipts, owners, claimants })

@@ -10,6 +10,7 @@
 //! locks guard the counts of unrecorded verdicts and the log's time. Everything else belongs to the writer's thread and needs no lock.
 
 mod batch;
+mod claim;
 mod gap;
 mod known;
 mod log_time;
@@ -27,17 +28,17 @@ use std::sync::atomic::Ordering;
 use async_channel::{Receiver, Sender, TrySendError};
 use parking_lot::Mutex;
 
-use self::settings::origin;
 use self::state::{Shared, closed};
 use self::writer::Writer;
 use super::stats::VerdictStat;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::ids::OrganizationId;
-use crate::provenance::VerifierKey;
+use crate::provenance::{VerifierKey, VerifierKeys};
 use crate::storage::Shard;
 
 pub(in crate::log) use batch::push_hash;
+use log_time::LogTime;
 pub(crate) use settings::Settings;
 pub use submission::Ticket;
 pub(crate) use submission::{Draft, IdOrigin, ParentOf, Submission};
@@ -57,9 +58,7 @@ pub(crate) struct Sequencer {
     writer: std::thread::Thread,
     /// Number of waiting submissions that ends the writer's linger.
     enough: usize,
-    deployment: Arc<str>,
-    /// The key of shard 0.
-    key: VerifierKey,
+    keys: VerifierKeys,
 }
 
 impl Sequencer {
@@ -68,7 +67,8 @@ impl Sequencer {
         let (submissions, queue) = async_channel::bounded(settings.queue);
         let (ending, ended) = async_channel::bounded(1);
         let shared = Arc::new(Shared::default());
-        let (deployment, key) = (Arc::clone(&settings.deployment), settings.key_of(0)?);
+        let keys = settings.keys.clone();
+        shared.log_time.warn_of(settings.max_clock_jump);
         let enough = settings.max_batch.min(settings.queue);
         let writer = Writer::open(settings, Arc::clone(&shared), queue).await?;
         let thread = std::thread::Builder::new()
@@ -80,12 +80,17 @@ impl Sequencer {
             .map_err(|error| from_io(error, "the log's thread cannot be started"))?;
         let writer = thread.thread().clone();
         let thread = Mutex::new(Some(thread));
-        Ok(Self { submissions, shared, ended, thread, writer, enough, deployment, key })
+        Ok(Self { submissions, shared, ended, thread, writer, enough, keys })
     }
 
     /// The key of a shard's log.
     pub(crate) fn key_of(&self, shard: Shard) -> VerifierKey {
-        self.key.named(&origin(&self.deployment, shard))
+        self.keys.of_shard(shard)
+    }
+
+    /// The keys of all shards.
+    pub(crate) fn keys(&self) -> &VerifierKeys {
+        &self.keys
     }
 
     /// The shard that is written now.
@@ -93,14 +98,21 @@ impl Sequencer {
         self.shared.shard.load(Ordering::Acquire)
     }
 
-    /// The time that a sign of life may promise now: no entry will come with an earlier one.
-    pub(crate) fn promise(&self, now: Timestamp) -> Timestamp {
-        self.shared.log_time.promise(now)
+    /// The time of the log.
+    pub(crate) fn log_time(&self) -> &LogTime {
+        &self.shared.log_time
     }
 
-    /// Notes the time by the store's clock at `now` by the engine's.
-    pub(crate) fn compare_clock(&self, now: Timestamp, store: Timestamp) {
-        self.shared.log_time.compare(now, store);
+    /// Warnings for the operator.
+    pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let foreign = self.shared.foreign.lock().clone();
+        let foreign = foreign.into_iter().map(|shard| {
+            format!(
+                "shard {shard} of the log was signed with a key that is not the deployment's: it is left alone, and its \
+                 records do not verify"
+            )
+        });
+        foreign.chain(self.shared.log_time.warnings(now)).collect()
     }
 
     /// Whether the writer has ended, so that nothing is committed any more.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pollster::block_on;
 
+use super::claim::claim;
 use super::shard_tip::ShardTip;
 use super::state::{WriterState, set_back};
 use super::submission::Submission;
@@ -25,15 +26,13 @@ impl Writer {
     /// is fenced then. After an error the tip is as it was, and the claim can be tried again unless the writer was set
     /// back.
     pub(super) fn claim_another(&mut self) -> Result<bool> {
-        if self.settings.shard.is_some() || !self.settings.store.is_shared() {
+        let only_this = self.settings.shard.is_some() || !self.settings.store.is_shared();
+        if only_this && !self.tip.head.sealed {
             return self.claim_again();
         }
         self.left.insert(self.tip.head.shard, self.tip.head.clone());
-        let head = block_on(self.settings.store.claim_free(self.settings.owner, self.settings.patience))?;
-        if let Some(left) = self.left.get(&head.shard).cloned() {
-            self.ensure_contains(&left)?;
-        }
-        self.set_tip(block_on(ShardTip::load(&self.settings, head))?);
+        let tip = block_on(claim(&self.settings, &self.shared, &self.left))?;
+        self.set_tip(tip);
         Ok(true)
     }
 
@@ -78,8 +77,8 @@ impl Writer {
                     self.tip = prepared.clone();
                 }
                 let claimed = self.claim_another();
-                // Another shard that was set back stops this engine, but does not undo the commit.
-                if !(committed && self.shared.state() == WriterState::SetBack) {
+                // Another shard that was set back, or another key, stops this engine, but does not undo the commit.
+                if !(committed && self.shared.state().refusal().is_some()) {
                     claimed?;
                 }
                 return Ok(committed);
@@ -128,8 +127,8 @@ impl Writer {
                         self.refuse(batch, &error)
                     };
                 }
-                Err(_) if self.shared.state() == WriterState::SetBack => {
-                    return self.refuse(batch, &set_back());
+                Err(error) if self.shared.state().refusal().is_some() => {
+                    return self.refuse(batch, &self.shared.state().refusal().unwrap_or(error));
                 }
                 Err(_) if hangs => break,
                 Err(_) => std::thread::sleep(Duration::from_millis(pause)),
@@ -179,7 +178,7 @@ impl Writer {
 }
 
 /// Whether the log contains this head: a checkpoint is in the log only together with its entries.
-async fn is_checkpointed(store: &dyn Store, head: &Head) -> Result<bool> {
+pub(super) async fn is_checkpointed(store: &dyn Store, head: &Head) -> Result<bool> {
     let found = store.checkpoints(head.shard, head.size, 1).await?;
     // The texts are not compared: a signature need not be the same each time.
     let signed = found.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::clock::{Clock, Entropy};
-use crate::error::Result;
+use crate::clock::{Clock, Entropy, Moment};
 use crate::log::news::News;
-use crate::provenance::{Signer, VerifierKey};
+use crate::provenance::{Signer, VerifierKeys};
 use crate::storage::{Shard, Store};
+
+impl Settings {
+    /// The time by both clocks.
+    pub(super) fn now(&self) -> Moment {
+        Moment { wall: self.clock.now(), ..self.clock.coarse() }
+    }
+}
 
 /// The settings of a sequencer.
 #[derive(Clone)]
@@ -22,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// The deployment's name: its logs are called `<deployment>/prov/<shard>`.
     pub(crate) deployment: Arc<str>,
+    /// The keys of its shards; the last one is the signer's.
+    pub(crate) keys: VerifierKeys,
     /// The shard to write; `None`: any that is free.
     pub(crate) shard: Option<Shard>,
     /// The id of this engine as the owner of a shard, by which the others know it.
@@ -34,16 +42,6 @@ pub(crate) struct Settings {
     pub(crate) max_batch: usize,
     /// The time for which a batch waits for more submissions.
     pub(crate) linger: Duration,
-}
-
-impl Settings {
-    /// The key of a shard's log.
-    pub(crate) fn key_of(&self, shard: Shard) -> Result<VerifierKey> {
-        VerifierKey::new(&origin(&self.deployment, shard), &self.signer.public_key())
-    }
-}
-
-/// The name of a shard's log.
-pub(super) fn origin(deployment: &str, shard: Shard) -> String {
-    format!("{deployment}/prov/{shard}")
+    /// The time by which clocks may differ, or one may jump, without a warning.
+    pub(crate) max_clock_jump: Duration,
 }

@@ -20,7 +20,11 @@ impl ShardTip {
     /// not the one that this log's key signed last. An error ends an opening; a running writer keeps the tip that it
     /// has.
     pub(super) async fn load(settings: &Settings, head: Head) -> Result<Self> {
-        let key = settings.key_of(head.shard)?;
+        let key = settings.keys.of_shard(head.shard);
+        if key.public_key() != settings.signer.public_key() {
+            let issue = format!("shard {} is signed with an earlier key of the deployment", head.shard);
+            return Err(Error::new(ErrorKind::Key, issue));
+        }
         let fetched = settings.store.hashes(head.shard, &frontier_plan(head.size)).await?;
         let frontier = Frontier::load(head.size, &fetched).unwrap_or_default();
         if frontier.size() != head.size || frontier.root() != head.root {
@@ -50,7 +54,8 @@ fn check_signature(head: &Head, key: &VerifierKey) -> Result<()> {
         return Err(Error::new(ErrorKind::Key, issue));
     }
     if !signed.is_signed_by(key) {
-        return Err(Error::new(ErrorKind::Key, "the log was signed with another key than this one"));
+        let issue = format!("shard {} was signed with another key than this one", head.shard);
+        return Err(Error::new(ErrorKind::Key, issue));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::log_time::LogTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stats::StatsBatch;
+use crate::storage::Shard;
 
 /// The state of the writer and its store. Only the writer's thread changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,20 @@ pub(super) enum WriterState {
     Fenced,
     /// The store has lost entries that this engine saw committed. This state is final.
     SetBack,
+    /// The deployment signs with another key now. This state is final.
+    Replaced,
+}
+
+impl WriterState {
+    /// The error of everything that comes in a state that is final.
+    pub(super) fn refusal(self) -> Option<Error> {
+        match self {
+            Self::Up | Self::Down => None,
+            Self::Fenced => Some(fenced()),
+            Self::SetBack => Some(set_back()),
+            Self::Replaced => Some(replaced()),
+        }
+    }
 }
 
 /// Whether the engine accepts records at all, whatever the state of the writer. The closing of the engine and the
@@ -49,6 +64,8 @@ pub(super) struct Shared {
     pub(super) entries: AtomicU64,
     /// Counts of verdicts that the policy does not record, until the writer takes them along with its next commit.
     pub(super) unrecorded: Mutex<StatsBatch>,
+    /// The shards that were found signed with a key that is not the deployment's.
+    pub(super) foreign: Mutex<Vec<Shard>>,
     /// The time of the log, for the writer and the thread that gives signs of life.
     pub(super) log_time: LogTime,
     /// Whether the writer lingers although something has been submitted, because no caller waits for it. The writer
@@ -63,6 +80,7 @@ impl Shared {
             state if state == WriterState::Up as u8 => WriterState::Up,
             state if state == WriterState::Fenced as u8 => WriterState::Fenced,
             state if state == WriterState::SetBack as u8 => WriterState::SetBack,
+            state if state == WriterState::Replaced as u8 => WriterState::Replaced,
             _ => WriterState::Down,
         }
     }
@@ -99,11 +117,7 @@ impl Shared {
             intake if intake == Intake::Outdated as u8 => return outdated(),
             _ => {}
         }
-        match self.state() {
-            WriterState::Fenced => fenced(),
-            WriterState::SetBack => set_back(),
-            WriterState::Up | WriterState::Down => unreachable_store(),
-        }
+        self.state().refusal().unwrap_or_else(unreachable_store)
     }
 }
 
@@ -128,6 +142,11 @@ pub(super) fn set_back() -> Error {
         "the store has lost entries that this engine saw committed: it was set back to an older copy, or failed over to \
          a standby that was behind; nothing is signed on top of it",
     )
+}
+
+fn replaced() -> Error {
+    let issue = "the deployment's key was rotated; open the engine again with the one that it signs with now";
+    Error::new(ErrorKind::Key, issue)
 }
 
 fn outdated() -> Error {

@@ -12,7 +12,7 @@ use crate::ids::{AgentId, OrganizationId};
 use crate::log::stats::VerdictStat;
 use crate::policy::PolicyHash;
 use crate::provenance::{DecisionWord, Hash, Parent, Payload, Receipt, RecordType, Source};
-use crate::storage::{DocumentChange, FollowerClaim};
+use crate::storage::{DocumentChange, FollowerClaim, Succession};
 
 /// A record to be sequenced.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub(crate) struct Submission {
     pub(crate) change: Option<DocumentChange>,
     /// The claim of the follower that the drafts come from: they are refused once it is outdated.
     pub(crate) claim: Option<FollowerClaim>,
+    /// The succession that the commit brings.
+    pub(crate) succession: Option<Succession>,
     /// Whether the caller has its verdict already, so that a lost record is a gap.
     pub(crate) answered_early: bool,
     /// Runs on the writer's thread once the commit is known to have happened, before a caller gets the receipt, and
@@ -78,8 +80,16 @@ impl Submission {
         answered_early: bool,
     ) -> (Self, Ticket) {
         let (done, answer) = oneshot::channel();
-        let submission =
-            Self { drafts, change, claim: None, answered_early, on_commit: None, done, joined: Vec::new() };
+        let submission = Self {
+            drafts,
+            change,
+            claim: None,
+            succession: None,
+            answered_early,
+            on_commit: None,
+            done,
+            joined: Vec::new(),
+        };
         (submission, Ticket(Some(answer)))
     }
 
@@ -92,6 +102,12 @@ impl Submission {
     /// Makes the commit depend on the claim of a follower.
     pub(crate) fn under(mut self, claim: FollowerClaim) -> Self {
         self.claim = Some(claim);
+        self
+    }
+
+    /// Lets the log go on in a new shard after the commit.
+    pub(crate) fn bringing(mut self, succession: Option<Succession>) -> Self {
+        self.succession = succession;
         self
     }
 

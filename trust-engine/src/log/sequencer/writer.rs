@@ -16,12 +16,13 @@ use async_channel::Receiver;
 use pollster::block_on;
 
 use super::batch::{Prepared, prepare};
+use super::claim::claim;
 use super::gap::Gap;
 use super::known::{taken_id, without_known};
 use super::pending_batch::PendingBatch;
 use super::settings::Settings;
 use super::shard_tip::ShardTip;
-use super::state::{Shared, WriterState, fenced, set_back, unreachable_store};
+use super::state::{Shared, WriterState, fenced, unreachable_store};
 use super::submission::Submission;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stats::StatsBatch;
@@ -67,21 +68,8 @@ impl Writer {
         shared: Arc<Shared>,
         queue: Receiver<Submission>,
     ) -> Result<Self> {
-        let head = match settings.shard {
-            Some(shard) => settings.store.claim(shard, settings.owner).await?,
-            None => settings.store.claim_free(settings.owner, settings.patience).await?,
-        };
-        let shard = head.shard;
-        let tip = match ShardTip::load(&settings, head).await {
-            Ok(tip) => tip,
-            Err(error) => {
-                // An engine that can repair the shard need not wait until this one is forgotten. A release that fails
-                // costs only that wait.
-                let _ = settings.store.release(shard, settings.owner).await;
-                return Err(error);
-            }
-        };
-        shared.shard.store(shard, Ordering::Release);
+        let tip = claim(&settings, &shared, &HashMap::new()).await?;
+        shared.shard.store(tip.head.shard, Ordering::Release);
         Ok(Self {
             settings,
             shared,
@@ -174,10 +162,8 @@ impl Writer {
         if self.shared.state() != WriterState::Up || batch.iter().any(Submission::is_looked_up) {
             self.answer_committed();
         }
-        match self.shared.state() {
-            WriterState::Fenced => return answer_all(batch, &Err(fenced())),
-            WriterState::SetBack => return answer_all(batch, &Err(set_back())),
-            WriterState::Up | WriterState::Down => {}
+        if let Some(refusal) = self.shared.state().refusal() {
+            return answer_all(batch, &Err(refusal));
         }
         let asks = if self.settings.store.refuses_taken_ids() {
             Submission::is_chosen
@@ -191,7 +177,7 @@ impl Writer {
             if batch.is_empty() && gaps.is_empty() && self.unrecorded.is_empty() {
                 return self.answer_committed();
             }
-            let time = self.shared.log_time.begin_commit(self.settings.clock.now(), self.tip.head.time);
+            let time = self.shared.log_time.begin_commit(self.settings.now(), self.tip.head.time);
             let prepared =
                 match prepare(&self.settings, time, &self.tip, &gaps, &batch, self.unrecorded.clone()) {
                     Ok(prepared) => prepared,
@@ -230,6 +216,13 @@ impl Writer {
                     let error = Error::new(ErrorKind::Fenced, "another engine has claimed the follower");
                     batch = without(batch, &outdated, &error);
                 }
+                Ok(Committed::ShardTaken) => {
+                    let error = Error::new(ErrorKind::Conflict, "another engine has added a shard meanwhile");
+                    let places =
+                        batch.iter().enumerate().filter(|(_, submission)| submission.succession.is_some());
+                    let places: Vec<usize> = places.map(|(place, _)| place).collect();
+                    batch = without(batch, &places, &error);
+                }
                 Ok(Committed::Duplicate) => {
                     let before = batch.len();
                     batch = self.without_known(batch, Submission::is_looked_up);
@@ -248,7 +241,7 @@ impl Writer {
                     Ok(true) => {}
                     Ok(false) => return self.refuse(batch, &fenced()),
                     Err(error) => {
-                        if self.shared.state() != WriterState::SetBack {
+                        if self.shared.state().refusal().is_none() {
                             self.shared.set_state(WriterState::Down);
                         }
                         return self.refuse(batch, &error);
@@ -295,6 +288,10 @@ impl Writer {
 
     /// Sets the shard that is written from now on, and its tip.
     pub(super) fn set_tip(&mut self, tip: ShardTip) {
+        if tip.head.era != self.tip.head.era {
+            // Before the shard is known to the thread that gives signs of life: it promises nothing of the era before.
+            self.shared.log_time.begin_era();
+        }
         self.shared.shard.store(tip.head.shard, Ordering::Release);
         self.tip = tip;
     }

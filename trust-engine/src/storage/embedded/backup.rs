@@ -82,7 +82,7 @@ fn fill(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
         store.go_on_above(above)?;
     }
     drop(store);
-    for (name, mode) in [(key_file::PRIVATE, 0o600), (key_file::PUBLIC, 0o644)] {
+    for (name, mode) in [(key_file::PRIVATE, 0o600), (key_file::NEXT, 0o600), (key_file::PUBLIC, 0o644)] {
         let from = source.folder().join(name);
         match fs::read(&from).map(zeroize::Zeroizing::new) {
             Ok(key) => files::write_durably(&to.join(name), &key, mode)?,

@@ -16,7 +16,7 @@ use crate::provenance::{Hash, HashRange};
 use crate::storage::{
     Batch, Committed, DecodedRecord, Document, DocumentFilter, DocumentKey, DocumentKind, DocumentPage,
     DocumentPlace, FollowerClaim, FollowerKey, FollowerRow, Head, Scan, Scanned, Shard, StatCounts,
-    StatsDelta, Store, StoredRecord,
+    StatsDelta, Store, StoredRecord, Succession,
 };
 
 /// A store with one shard that is written, the last one; those before it are sealed.
@@ -72,7 +72,8 @@ impl<K: Kv> KvStore<K> {
         let last = self.kv.range(Table::Meta, &from, &to, true, 1)?.pop();
         let Some((_, bytes)) = last else { return Ok(Head::empty(0)) };
         let last: Head = decode(&bytes, "the log's head")?;
-        Ok(if last.sealed { Head { time: last.time, ..Head::empty(last.shard + 1) } } else { last })
+        let after = || Head { time: last.time, era: last.era, ..Head::empty(last.shard + 1) };
+        Ok(if last.sealed { after() } else { last })
     }
 
     /// Sets the high-water mark of a copy to the head that was committed last.
@@ -90,10 +91,10 @@ impl<K: Kv> KvStore<K> {
         let _writing = self.writing.lock();
         let open = self.open_shard()?;
         let next = open.shard.saturating_add(1).saturating_add(above);
-        let (time, mut rows) = (open.time, WriteBatch::default());
+        let (time, era, mut rows) = (open.time, open.era, WriteBatch::default());
         put_head(&Head { sealed: true, epoch: open.epoch.max(1), ..open }, &mut rows)?;
         // As if it had been claimed, so that all who list shards see it.
-        put_head(&Head { time, epoch: 1, ..Head::empty(next) }, &mut rows)?;
+        put_head(&Head { time, era, epoch: 1, ..Head::empty(next) }, &mut rows)?;
         self.kv.write(&rows)
     }
 
@@ -131,7 +132,7 @@ impl<K: Kv> Store for KvStore<K> {
         self.claim_log(owner)
     }
 
-    async fn claim_free(&self, owner: Uuid, _: Duration) -> Result<Head> {
+    async fn claim_free(&self, owner: Uuid, _: Duration, _: &[Shard]) -> Result<Head> {
         self.claim_log(owner)
     }
 
@@ -215,6 +216,12 @@ impl<K: Kv> Store for KvStore<K> {
             return Ok(Committed::Conflict(conflicts));
         }
         self.add_stats(batch.head.shard, &batch.stats, &mut rows)?;
+        if let Some(Succession { next, time, era }) = batch.succession {
+            if next != batch.head.shard + 1 {
+                return Ok(Committed::ShardTaken);
+            }
+            put_head(&Head { time, era, epoch: 1, ..Head::empty(next) }, &mut rows)?;
+        }
         // The head comes last, so that a reader of the head finds everything that it vouches for.
         put_head(&batch.head, &mut rows)?;
         self.kv.write(&rows)?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::codes::{hash_of, int, kind_code, uint};
 use super::error::{damaged, from_driver, is_rolled_back};
-use super::{documents, followers, listen, stats};
+use super::{documents, followers, listen, shards, stats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::provenance::{Hash, HashRange, Payload, TILE_WIDTH};
@@ -20,7 +20,7 @@ use crate::storage::{Batch, Committed, Shard, StoredRecord, uncovered};
 /// each other in the index, and never in a circle.
 const COMMIT: &str = "
 with moved as (
-    update heads set size = $4, root = $5, time = $6, note = $7, seen = clock_timestamp()
+    update heads set size = $4, root = $5, time = $6, note = $7, era = $27, seen = clock_timestamp()
     where shard = $1 and epoch = $2 and size = $3 and root = $8 and time <= $6 and not sealed
     returning shard
 ), entry as (
@@ -65,7 +65,7 @@ pub(super) async fn commit(mut connection: Object, batch: Batch) -> Result<Commi
 }
 
 async fn try_commit(connection: &mut Object, batch: &Batch) -> Result<Committed> {
-    if batch.changes.is_empty() && batch.claims.is_empty() {
+    if batch.changes.is_empty() && batch.claims.is_empty() && batch.succession.is_none() {
         return write_log(&*connection, batch).await;
     }
     // Claims of followers and changes of documents are checked before anything is written. The head's row keeps other writers of this log out;
@@ -85,6 +85,11 @@ async fn try_commit(connection: &mut Object, batch: &Batch) -> Result<Committed>
         return Ok(Committed::Conflict(conflicts));
     }
     let written = write_log(&transaction, batch).await?;
+    if let (Committed::Yes, Some(succession)) = (&written, &batch.succession)
+        && !shards::succeed(&transaction, succession).await?
+    {
+        return Ok(Committed::ShardTaken);
+    }
     if written == Committed::Yes {
         // The server sends the messages to the other engines with the commit.
         listen::notify(&transaction, &batch.changes).await?;
@@ -148,6 +153,7 @@ async fn write_log(client: &impl GenericClient, batch: &Batch) -> Result<Committ
                 &stats.buckets,
                 &stats.names,
                 &stats.counts,
+                &i64::from(after.era),
             ],
         )
         .await;

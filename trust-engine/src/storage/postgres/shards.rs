@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -10,15 +10,16 @@ use super::codes::{hash_of, int, uint};
 use super::error::{damaged, from_driver};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Head, Shard};
+use crate::storage::{Head, Shard, Succession};
 
 /// Columns of a head, in the order that [`head_of`] reads them.
-const HEAD: &str = "shard, epoch, size, root, time, note, sealed";
+const HEAD: &str = "shard, epoch, size, root, time, note, sealed, era";
 
 pub(super) async fn claim(connection: Object, shard: Shard, owner: Uuid) -> Result<Head> {
     let empty = Head::empty(shard);
     let claim = format!(
-        "insert into heads as old (shard, owner, epoch, size, root, time, note) values ($1, $2, 1, 0, $3, $4, '')
+        "insert into heads as old (shard, owner, epoch, size, root, time, note, era)
+        select $1, $2, 1, 0, $3, $4, '', coalesce(max(era), 0) from heads
         on conflict (shard) do update set epoch = old.epoch + 1, owner = $2, seen = clock_timestamp()
         where not old.sealed returning {HEAD}"
     );
@@ -41,8 +42,8 @@ async fn begin(connection: &Object, head: Head) -> Result<Head> {
         return Ok(head);
     }
     let raise = "update heads set time = greatest(time, 1 + coalesce(
-            (select min(time) from heads where not sealed and shard <> $1 and time > 0),
-            (select max(time) from heads where shard <> $1), -1))
+            (select min(o.time) from heads o where not o.sealed and o.shard <> $1 and o.time > 0 and o.era = heads.era),
+            (select max(o.time) from heads o where o.shard <> $1 and o.era = heads.era), -1))
         where shard = $1 and epoch = $2 and size = 0 returning time";
     let statement = connection.prepare_cached(raise).await.map_err(from_driver)?;
     let row = connection
@@ -57,19 +58,24 @@ async fn begin(connection: &Object, head: Head) -> Result<Head> {
 /// Attempts to add a shard while others add theirs.
 const ATTEMPTS: u32 = 100;
 
-pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Duration) -> Result<Head> {
+pub(super) async fn claim_free(
+    connection: Object,
+    owner: Uuid,
+    patience: Duration,
+    except: Vec<i64>,
+) -> Result<Head> {
     // A row that is locked is skipped: its owner commits, or another engine claims it, right now.
     let claim = format!(
         "update heads set epoch = epoch + 1, owner = $1, seen = clock_timestamp() where shard = (
             select shard from heads
-            where not sealed
+            where not sealed and shard <> all($3)
                 and (owner is null or owner = $1 or seen < clock_timestamp() - $2::bigint * interval '1 microsecond')
             order by coalesce(owner = $1, false) desc, owner is null desc, shard limit 1 for update skip locked
         ) returning {HEAD}"
     );
     let add = format!(
-        "insert into heads (shard, owner, epoch, size, root, time, note)
-        select coalesce(max(shard) + 1, 0), $1, 1, 0, $2, $3, '' from heads
+        "insert into heads (shard, owner, epoch, size, root, time, note, era)
+        select coalesce(max(shard) + 1, 0), $1, 1, 0, $2, $3, '', coalesce(max(era), 0) from heads
         on conflict do nothing returning {HEAD}"
     );
     let claim = connection.prepare_cached(&claim).await.map_err(from_driver)?;
@@ -78,7 +84,9 @@ pub(super) async fn claim_free(connection: Object, owner: Uuid, patience: Durati
     let empty = Head::empty(0);
     let root = empty.root.as_bytes().as_slice();
     for _ in 0..ATTEMPTS {
-        if let Some(row) = connection.query_opt(&claim, &[&owner, &patience]).await.map_err(from_driver)? {
+        if let Some(row) =
+            connection.query_opt(&claim, &[&owner, &patience, &except]).await.map_err(from_driver)?
+        {
             return begin(&connection, head_of(&row)?).await;
         }
         let added = connection.query_opt(&add, &[&owner, &root, &empty.time.micros()]).await;
@@ -147,6 +155,30 @@ pub(super) async fn seal(connection: Object, shard: Shard, epoch: u64) -> Result
     Ok(rows == 1)
 }
 
+/// Brings a succession in the transaction of its commit: makes the new shard, and seals those before it. The new row comes
+/// first: whoever adds a shard at the same time has the same number in mind and waits for it, so no other can come between
+/// that is not sealed.
+pub(super) async fn succeed(
+    transaction: &Transaction<'_>,
+    &Succession { next, time, era }: &Succession,
+) -> Result<bool> {
+    let add = "insert into heads (shard, owner, epoch, size, root, time, note, era)
+        select $1, null, 1, 0, $2, $3, '', $4 where not exists (select from heads where shard >= $1)
+        on conflict do nothing";
+    let empty = Head::empty(next);
+    let root = empty.root.as_bytes().as_slice();
+    let added = transaction
+        .execute(add, &[&i64::from(next), &root, &time.micros(), &i64::from(era)])
+        .await
+        .map_err(from_driver)?;
+    if added == 0 {
+        return Ok(false);
+    }
+    let seal = "update heads set sealed = true where not sealed and shard < $1";
+    transaction.execute(seal, &[&i64::from(next)]).await.map_err(from_driver)?;
+    Ok(true)
+}
+
 pub(super) async fn release(connection: Object, shard: Shard, owner: Uuid) -> Result<()> {
     let release = "update heads set owner = null where shard = $1 and owner = $2";
     let statement = connection.prepare_cached(release).await.map_err(from_driver)?;
@@ -177,5 +209,6 @@ fn head_of(row: &Row) -> Result<Head> {
         time: Timestamp::from_micros(row.get(4)),
         note: row.get(5),
         sealed: row.get(6),
+        era: u32::try_from(row.get::<_, i64>(7)).map_err(|_| damaged("era"))?,
     })
 }

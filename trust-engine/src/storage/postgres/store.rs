@@ -52,9 +52,10 @@ impl Store for PostgresStore {
         self.database.run(Purpose::Write, move |connection| shards::claim(connection, shard, owner)).await
     }
 
-    async fn claim_free(&self, owner: Uuid, patience: Duration) -> Result<Head> {
+    async fn claim_free(&self, owner: Uuid, patience: Duration, except: &[Shard]) -> Result<Head> {
+        let except = except.iter().copied().map(i64::from).collect();
         self.database
-            .run(Purpose::Write, move |connection| shards::claim_free(connection, owner, patience))
+            .run(Purpose::Write, move |connection| shards::claim_free(connection, owner, patience, except))
             .await
     }
 

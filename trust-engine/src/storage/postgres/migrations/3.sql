@@ -10,7 +10,9 @@ create table heads (
     root bytea not null,
     time bigint not null,
     note text not null,
-    sealed boolean not null default false
+    sealed boolean not null default false,
+    -- Counts how often the log's time was set back.
+    era bigint not null default 0
 );
 
 -- Times are microseconds since the epoch, ids and names compare byte by byte.
