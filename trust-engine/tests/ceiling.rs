@@ -223,6 +223,49 @@ fn a_clock_set_back_is_refused_and_a_day_ahead_is_a_new_window() {
 }
 
 #[test]
+fn counters_that_are_ahead_are_brought_back_with_what_they_charged_and_recorded() {
+    let (engine, clock) = open(
+        "{agent: [{tier: LOW, resource: API, limit: 10}], \
+          organization: [{resource: API, limit: 1000}], fleet: [{resource: API, limit: 1000}]}",
+    );
+    let reset = || engine.quotas().reset("a", "API", "ops");
+    let not_ahead = reset().unwrap_err();
+    assert!(not_ahead.to_string().contains("has no counter of API that is ahead"), "{not_ahead}");
+    let unknown = engine.quotas().reset("a", "GPU", "ops").unwrap_err();
+    assert_eq!((unknown.kind(), unknown.field()), (ErrorKind::InvalidInput, Some("resource")));
+    let records = || {
+        let query = trust_engine::Query::new().kind(trust_engine::RecordType::Ceiling);
+        engine.log().query(&query).unwrap().records
+    };
+    let before = records().len();
+    clock.set(start().plus(30_000 * 24 * HOUR));
+    assert!(engine.check_ceiling(&api(4)).unwrap().allowed());
+    clock.set(start().plus(HOUR));
+    clock.advance(HOUR);
+    let verdict = engine.check_ceiling(&api(1)).unwrap();
+    assert_eq!(verdict.reason_code(), CeilingCode::ClockSetBack);
+    assert!(verdict.reason().contains("ceiling reset"), "{}", verdict.reason());
+    let (brought_back, receipt) = reset().unwrap();
+    let levels: Vec<(Level, u64)> =
+        brought_back.iter().map(|usage| (usage.measure.level(), usage.measure.current_usage())).collect();
+    assert_eq!(levels, [(Level::Agent, 4), (Level::Organization, 4), (Level::Fleet, 4)]);
+    assert!(brought_back.iter().all(|usage| usage.measure.window_start() <= start().plus(3 * HOUR)));
+    assert!(reset().is_err(), "it is brought back once");
+    let mut admitted = 0;
+    while engine.check_ceiling(&api(1)).unwrap().allowed() {
+        admitted += 1;
+    }
+    assert_eq!(admitted, 6, "what was charged while the clock was ahead counts");
+    clock.advance(HOUR);
+    assert!(engine.check_ceiling(&api(10)).unwrap().allowed());
+    assert!(records().len() > before);
+    let record = engine.log().get(receipt.id()).unwrap();
+    assert_eq!(record.entry().reason_code.as_deref(), Some("CLOCK_RESET"));
+    let details = record.details().unwrap().unwrap();
+    assert_eq!((&details["actor"], &details["reset"][2]["charged"]), (&"ops".into(), &4.into()));
+}
+
+#[test]
 fn what_is_held_is_spent_while_the_authority_is_away_and_ends_by_either_clock() {
     for wall_stands_still in [false, true] {
         let clock = clock();
@@ -343,7 +386,7 @@ fn standing_and_claims_count_as_they_do_for_gates() {
 }
 
 #[test]
-fn a_retry_of_an_admitted_request_is_free_until_its_window_ends() {
+fn a_retry_of_an_admitted_request_is_free_for_a_day() {
     let (engine, clock) = open("{agent: [{tier: LOW, resource: API, limit: 10}]}");
     let named = api(6).request_id("r1");
     let first = engine.check_ceiling(&named).unwrap();
@@ -358,9 +401,15 @@ fn a_retry_of_an_admitted_request_is_free_until_its_window_ends() {
     assert!(!engine.check_ceiling(&second).unwrap().allowed());
     clock.advance(HOUR);
     assert!(engine.check_ceiling(&second).unwrap().allowed());
+    let again = engine.check_ceiling(&named).unwrap();
+    assert_eq!(again.id(), first.id(), "also in another window");
+    let other = engine.check_ceiling(&api(4).request_id("r1")).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Conflict);
+    clock.advance(23 * HOUR);
     let later = engine.check_ceiling(&api(4).request_id("r1")).unwrap();
-    assert!(later.allowed(), "in another window the id is free");
-    assert_eq!(used(&engine, "a", Level::Agent), 10);
+    assert!(later.allowed() && later.id() != first.id(), "after a day the id is free");
+    assert_eq!(used(&engine, "a", Level::Agent), 4);
+    assert!(engine.log().verify_all().unwrap().iter().all(trust_engine::log::Report::is_clean));
 }
 
 #[test]

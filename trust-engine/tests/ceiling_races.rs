@@ -190,12 +190,12 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
     let request = api(4).request_id("x");
     store.fail_commits([Fault::Lost]);
     engine.check_ceiling(&request).unwrap_err();
-    // Its record was lost, so it is decided anew; the amount charged for it stays charged.
+    // Its record was lost, so it is decided anew; the amount charged for it went back.
     let first = engine.check_ceiling(&request).unwrap();
     assert_eq!(first.recorded(), Recorded::Committed);
     let again = engine.check_ceiling(&request).unwrap();
     assert_eq!((again.id(), again.receipt()), (first.id(), first.receipt()));
-    assert_eq!(used(&engine, "a", Level::Agent), 8);
+    assert_eq!(used(&engine, "a", Level::Agent), 4);
     // A caller that gave up waiting is remembered when its record is committed.
     let patient = api(2).request_id("y");
     // The commit may be as quick as the first poll.
@@ -209,7 +209,19 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
         ))
         .unwrap();
     assert!(engine.check_ceiling(&patient).unwrap().receipt().is_some());
-    assert_eq!(used(&engine, "a", Level::Agent), 10);
+    assert_eq!(used(&engine, "a", Level::Agent), 6);
+    // Its outcome is unknown for a while: what was charged for it is kept, because it turns out to be in the log.
+    let unknown = api(1).request_id("z");
+    store.fail_commits([Fault::AnswerLost]);
+    store.fail_claims([Fault::Unreachable; 8]);
+    engine.check_ceiling(&unknown).unwrap_err();
+    let started = std::time::Instant::now();
+    while !engine.health().store {
+        assert!(started.elapsed() < Duration::from_secs(20), "it recovers");
+        std::thread::yield_now();
+    }
+    assert!(engine.check_ceiling(&unknown).unwrap().receipt().is_some());
+    assert_eq!(used(&engine, "a", Level::Agent), 7);
 }
 
 #[test]

@@ -396,6 +396,168 @@ fn a_store_is_copied_into_postgresql_with_its_checkpoints() {
     engine.close();
 }
 
+#[test]
+fn a_key_is_rotated_and_the_log_verifies_by_both_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let rotate =
+        |more: &[&str]| run(&[&["deployment", "rotate-key", "--store", text(&store)], more].concat());
+    let (code, keys) = run(&["deployment", "keys", "--store", text(&store)]);
+    assert_eq!((code, keys["verifierKeys"].as_array().unwrap().len()), (0, 1), "{keys}");
+    let first = keys["verifierKeys"][0].as_str().unwrap().to_owned();
+    let (code, refused) = rotate(&["--new-signing-key", "k"]);
+    assert!(code == 2 && refused["error"].as_str().unwrap().contains("made now"), "{refused}");
+    let (code, keys) = rotate(&["--actor", "ann"]);
+    assert_eq!(code, 0, "{keys}");
+    let second = keys["verifierKeys"][1].as_str().unwrap().to_owned();
+    assert!(keys["verifierKeys"][0] == *first && second.contains("/prov/1+"), "{keys}");
+    assert_eq!(run(&["gate", "--store", text(&store), "--agent", "agent_trusted", "--role", "READER"]).0, 0);
+    // In lines of JSON, one for each shard.
+    let verify = |keys: &[&str]| {
+        let keys: Vec<&str> = keys.iter().flat_map(|key| ["--key", key]).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_trust-engine"))
+            .args(["--json", "log", "verify", text(&store)])
+            .args(keys)
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let clean: Vec<bool> =
+            lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["clean"] == true).collect();
+        (output.status.code().unwrap(), clean)
+    };
+    assert_eq!(verify(&[]), (0, vec![true, true]));
+    assert_eq!(verify(&[&first, &second]), (0, vec![true, true]));
+    assert_eq!(verify(&[&first]), (1, vec![true, false]), "the old key signs nothing that came later");
+    assert_eq!(verify(&[&second]), (1, vec![false, true]));
+    // An exported shard is verified by the key of that shard.
+    for shard in ["0", "1"] {
+        let export = folder.path().join(format!("export-{shard}"));
+        assert_eq!(run(&["log", "export", text(&store), text(&export), "--shard", shard]).0, 0);
+        assert_eq!(run(&["log", "verify", text(&export), "--key", &first, "--key", &second]).0, 0);
+    }
+    // A backup of the whole is restored by both keys.
+    let (backup, restored) = (folder.path().join("backup"), folder.path().join("restored"));
+    assert_eq!(run(&["backup", "--store", text(&store), "--to", text(&backup)]).0, 0);
+    let arguments = ["restore", "--from", text(&backup), "--to", text(&restored), "--key", &first];
+    assert_eq!(run(&arguments).0, 1);
+    let (code, json) = run(&[&arguments[..], &["--key", &second]].concat());
+    assert_eq!(code, 0, "{json}");
+    assert_eq!(
+        run(&["gate", "--store", text(&restored), "--agent", "agent_trusted", "--role", "READER"]).0,
+        0
+    );
+    let verified =
+        Command::new(env!("CARGO_BIN_EXE_trust-engine")).args(["log", "verify", text(&restored)]).status();
+    assert_eq!(verified.unwrap().code(), Some(0));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_deployment_in_postgresql_gets_another_key() {
+    let schema = support::Schema::new();
+    let engine = trust_engine::blocking::Engine::open(schema.options()).unwrap();
+    engine.close();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let (old, new) = (file("old", &"07".repeat(32)), file("new", &"08".repeat(32)));
+    let url = support::url();
+    let target = |key| {
+        [
+            "--store",
+            &url,
+            "--schema",
+            &schema.0,
+            "--deployment",
+            "test.example.com/fleet",
+            "--signing-key",
+            key,
+        ]
+    };
+    let rotate = ["deployment", "rotate-key"];
+    let (code, json) = run(&[&rotate[..], &target(text(&old))].concat());
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("--new-signing-key is missing"), "{json}");
+    let (code, json) = run(&[&rotate[..], &["--store", &url, "--new-signing-key", text(&new)]].concat());
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("--deployment is missing"), "{json}");
+    let with_new = [&rotate[..], &target(text(&old)), &["--new-signing-key", text(&new)]].concat();
+    let (code, json) = run(&with_new);
+    assert_eq!((code, json["verifierKeys"].as_array().map(Vec::len)), (0, Some(2)), "{json}");
+    let (code, json) = run(&with_new);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("rotated out"), "{json}");
+    let (code, json) = run(&[&["deployment", "keys"][..], &target(text(&new))].concat());
+    assert_eq!(code, 0, "{json}");
+    let open = folder.path().join("open");
+    std::fs::write(&open, "08").unwrap();
+    let (code, json) = run(&[&["deployment", "keys"][..], &target(text(&open))].concat());
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("chmod 600"), "{json}");
+    let short = file("short", "0808");
+    let (code, json) = run(&[&["deployment", "keys"][..], &target(text(&short))].concat());
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("holds no signing key"), "{json}");
+}
+
+#[test]
+fn a_log_and_a_counter_that_were_far_ahead_are_set_back_to_the_clock() {
+    use trust_engine::{CeilingRequest, ManualClock, Options, blocking::Engine};
+    let folder = tempfile::tempdir().unwrap();
+    let store = demo_store(folder.path());
+    let set_back = ["log", "set-back", "--store", text(&store)];
+    let (code, json) = run(&set_back);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("only if it is more than"), "{json}");
+    let check = [
+        "ceiling",
+        "check",
+        "--store",
+        text(&store),
+        "--agent",
+        "agent_trusted",
+        "--resource",
+        "API_CALLS",
+        "--amount",
+        "1",
+    ];
+    let reset =
+        ["ceiling", "reset", "--store", text(&store), "--agent", "agent_trusted", "--resource", "API_CALLS"];
+    assert_eq!(run(&check).0, 0);
+    // One run in 2099.
+    let clock = std::sync::Arc::new(ManualClock::new("2099-01-01T00:00:00Z".parse().unwrap()));
+    let engine = Engine::open(Options::embedded(&store).clock(clock)).unwrap();
+    assert!(
+        engine.warnings().iter().any(|warning| warning.contains("unless nothing was recorded for so long")),
+        "{:?}",
+        engine.warnings()
+    );
+    assert!(engine.check_ceiling(&CeilingRequest::new("agent_trusted", "API_CALLS", 5)).unwrap().allowed());
+    engine.close();
+    drop(engine);
+    let (code, json) = run(&check);
+    assert_eq!((code, &json["reasonCode"]), (1, &"CLOCK_SET_BACK".into()), "{json}");
+    assert_eq!(run(&set_back).0, 0);
+    let (code, json) = run(&reset);
+    assert_eq!((code, &json["usage"][0]["currentUsage"]), (0, &5.into()), "{json}");
+    let (code, json) = run(&reset);
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("ahead of the clock"), "{json}");
+    let (code, json) = run(&check);
+    assert_eq!((code, &json["currentUsage"]), (0, &6.into()), "{json}");
+    assert_eq!(run(&set_back).0, 2, "it is not ahead any more");
+    let engine = Engine::open(Options::embedded(&store)).unwrap();
+    assert_eq!((engine.shard(), engine.warnings()), (1, Vec::new()));
+    engine.close();
+    drop(engine);
+    assert_eq!(
+        Command::new(env!("CARGO_BIN_EXE_trust-engine"))
+            .args(["log", "verify", text(&store)])
+            .status()
+            .unwrap()
+            .code(),
+        Some(0)
+    );
+}
+
 /// A store whose database lost its end behind what was acknowledged is not laundered by a copy of it.
 #[test]
 fn a_store_that_was_set_back_is_not_backed_up() {

@@ -17,8 +17,8 @@ use trust_engine::log::Report;
 use trust_engine::provenance::SignedCheckpoint;
 use trust_engine::storage::{self, Change, DocumentKey, DocumentKind, FailingStore, Fault};
 use trust_engine::{
-    AgentChange, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId, PolicyDocument,
-    Query, RecordType, verify,
+    AgentChange, CeilingRequest, Decision, ErrorKind, GateRequest, NewAgent, NewRecord, OrganizationId,
+    PolicyDocument, Query, RecordType, verify,
 };
 use uuid::Uuid;
 
@@ -511,4 +511,86 @@ fn of_a_thousand_submissions_of_one_batch_only_the_conflicting_one_is_lost() {
     let commits = engine.stats(trust_engine::TimeRange::All, None).unwrap().provenance.commits - before;
     assert!(commits < 100, "{commits} commits");
     assert_eq!(other.agents().count(&trust_engine::AgentQuery::new()).unwrap(), 1024);
+}
+
+fn api(amount: u64, id: &str) -> CeilingRequest {
+    CeilingRequest::new("a", "API", amount).request_id(id)
+}
+
+/// Options with one ceiling of an agent that is not registered.
+fn limited(schema: &Schema, limit: u64, recording: &str) -> trust_engine::Options {
+    let text = format!(
+        "policyFormat: 1\nname: limited\ntiers: [{{name: LOW}}]\nroles: [{{name: READER, minimumTier: LOW}}]\n\
+         defaultEffect: DENY\nresources: [API]\n\
+         ceilings: {{agent: [{{tier: LOW, resource: API, limit: {limit}, window: FIXED, windowSeconds: 31536000}}]}}\n\
+         recording: {{ceilings: {{{recording}}}}}\n"
+    );
+    schema.options().policy(PolicyDocument::parse(&text).unwrap())
+}
+
+#[test]
+fn a_request_id_is_charged_once_in_all_engines_and_each_gets_the_first_answer() {
+    let schema = Schema::new();
+    let engines: Vec<Engine> =
+        (0..3).map(|_| Engine::open(limited(&schema, 100_000, "mode: NONE")).unwrap()).collect();
+    let mut firsts = Vec::new();
+    for round in 0..30 {
+        let id = format!("order_{round}");
+        let verdicts: Vec<_> = std::thread::scope(|scope| {
+            let check = |at: usize| {
+                let (engine, id) = (&engines[at % 3], &id);
+                scope.spawn(move || engine.check_ceiling(&api(7, id)).unwrap())
+            };
+            let threads: Vec<_> = (0..9).map(check).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for verdict in &verdicts {
+            assert!(verdict.allowed() && verdict.receipt().is_some(), "{verdict:?}");
+            assert_eq!(verdict.id(), verdicts[0].id(), "round {round}");
+            assert_eq!(verdict.measure(), verdicts[0].measure());
+            assert_eq!(verdict.evaluated_at(), verdicts[0].evaluated_at());
+        }
+        firsts.push(verdicts[0].clone());
+    }
+    let used = |engine: &Engine| engine.quotas().usage("a").unwrap()[0].measure.current_usage();
+    engines.into_iter().for_each(|engine| engine.close());
+    let later = Engine::open(limited(&schema, 100_000, "mode: NONE")).unwrap();
+    assert_eq!(used(&later), 30 * 7, "every id once");
+    for (round, first) in firsts.iter().enumerate() {
+        let again = later.check_ceiling(&api(7, &format!("order_{round}"))).unwrap();
+        assert_eq!(
+            (again.id(), again.receipt(), again.to_string()),
+            (first.id(), first.receipt(), first.to_string())
+        );
+    }
+    let other = later.check_ceiling(&api(8, "order_3")).unwrap_err();
+    assert!(other.kind() == ErrorKind::Conflict && other.to_string().contains("other content"), "{other}");
+    let never = later.check_ceiling_now(&api(7, "new")).unwrap_err();
+    assert_eq!(never.kind(), ErrorKind::WouldBlock, "it is committed before it is answered");
+    // Another agent and another organization have ids of their own.
+    let elsewhere = CeilingRequest::new("b", "API", 7).request_id("order_3");
+    assert_ne!(later.check_ceiling(&elsewhere).unwrap().id(), firsts[3].id());
+    let elsewhere = api(7, "order_3").organization(OrganizationId::parse("other").unwrap());
+    assert_ne!(later.check_ceiling(&elsewhere).unwrap().id(), firsts[3].id());
+    assert_eq!(used(&later), 30 * 7);
+    assert!(later.log().verify_all().unwrap().iter().all(Report::is_clean));
+}
+
+#[test]
+fn a_retry_of_what_used_the_last_is_admitted_elsewhere_and_no_new_request_is() {
+    let schema = Schema::new();
+    let [one, two] = [(); 2].map(|()| Engine::open(limited(&schema, 10, "mode: ALL")).unwrap());
+    let first = one.check_ceiling(&api(10, "last")).unwrap();
+    assert!(first.allowed());
+    assert!(!two.check_ceiling(&api(1, "more")).unwrap().allowed());
+    let again = two.check_ceiling(&api(10, "last")).unwrap();
+    assert_eq!((again.allowed(), again.id()), (true, first.id()));
+    // A day later the id is free, in the engine that knew it and in the other.
+    let day = 24 * 3600 * 1_000_000i64;
+    sql(&format!(
+        "update {}.documents set due = due - {day}, changed = changed - {day} where kind = 3",
+        schema.0
+    ));
+    let three = Engine::open(limited(&schema, 10, "mode: ALL")).unwrap();
+    assert!(!three.check_ceiling(&api(10, "last")).unwrap().allowed(), "and there is nothing left");
 }

@@ -57,6 +57,10 @@ impl CounterStore for Durable {
         self.0.charged(counters).await
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        self.0.reset(counters).await
+    }
+
     async fn flush(&self) -> Result<()> {
         self.0.flush().await
     }

@@ -52,6 +52,18 @@ impl Account {
         Ok(())
     }
 
+    /// Brings an account that is ahead of the clock back to `now`, and says whether it was ahead. The sum that counts is
+    /// charged to the running slice, so nothing that was granted is granted again.
+    pub(crate) fn reset(&mut self, now: Timestamp) -> bool {
+        let ahead = self.window.slice(now) < self.newest;
+        if ahead {
+            let carried = self.total();
+            *self = Self::new(self.window, now);
+            self.charge(carried);
+        }
+        ahead
+    }
+
     /// The window that the account is counted in.
     #[cfg(feature = "redis")]
     pub(crate) fn window(&self) -> Window {

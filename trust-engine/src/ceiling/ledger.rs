@@ -86,6 +86,25 @@ impl Ledger {
         Ok(account.take_back(unspent.window, unspent.slice, unspent.amount))
     }
 
+    /// Brings the account of a counter that is ahead of the clock back to `now`, and says whether it was ahead.
+    pub(crate) fn reset(
+        &mut self,
+        key: &CounterKey,
+        now: Timestamp,
+        source: &impl AccountSource,
+    ) -> Result<bool> {
+        let known = match self.rows.get(key) {
+            Some(account) => Some(account.clone()),
+            None => source.load(key)?,
+        };
+        let Some(mut account) = known else { return Ok(false) };
+        let ahead = account.reset(now);
+        if ahead {
+            self.rows.insert(key.clone(), account);
+        }
+        Ok(ahead)
+    }
+
     /// Gives the charge of a counter.
     pub(crate) fn charged(
         &self,

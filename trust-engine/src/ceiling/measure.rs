@@ -9,12 +9,12 @@ use crate::clock::Timestamp;
 /// The use of a counter against its ceiling, at the moment of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
-    pub(super) level: Level,
-    pub(super) limit: u64,
-    pub(super) used: u64,
-    pub(super) near: bool,
-    pub(super) window: Window,
-    pub(super) slice: i64,
+    pub(crate) level: Level,
+    pub(crate) limit: u64,
+    pub(crate) used: u64,
+    pub(crate) near: bool,
+    pub(crate) window: Window,
+    pub(crate) slice: i64,
 }
 
 impl Measure {
@@ -56,6 +56,11 @@ impl Measure {
     /// The earliest instant that counts.
     pub fn window_start(&self) -> Timestamp {
         self.window.start(self.slice)
+    }
+
+    /// Whether the counter has come to a later slice than this one.
+    pub(crate) fn is_ahead_of(&self, slice: i64) -> bool {
+        self.slice > slice
     }
 
     /// The instant at which every charge that counts now has left the window: the end of a fixed window.

@@ -86,10 +86,9 @@ impl CeilingRequest {
         self
     }
 
-    /// Names the request, so that a retry of an admitted one costs nothing and gets the same answer.
-    ///
-    /// The engine remembers the ids of its latest admitted requests until their windows end, 65,536 of them at most.
-    /// It does not tell them to other engines, and does not remember them over a restart.
+    /// Names the request, so that a retry of an admitted one costs nothing and gets the same answer: in every engine of a
+    /// fleet, for 24 hours. The check is recorded, whatever the policy says, and committed before its answer. An id is the
+    /// agent's own; used for a request with other content it is a conflict.
     #[must_use]
     pub fn request_id(mut self, id: impl Into<String>) -> Self {
         self.request_id = Some(id.into());

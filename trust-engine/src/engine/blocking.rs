@@ -130,6 +130,7 @@ impl Quotas<'_> {
         fn of(self, organization: OrganizationId) -> Self;
         async fn peek(&self, request: &CeilingRequest) -> Result<CeilingVerdict>;
         async fn usage(&self, agent: &str) -> Result<Vec<CeilingUsage>>;
+        async fn reset(&self, agent: &str, resource: &str, actor: &str) -> Result<(Vec<CeilingUsage>, Receipt)>;
         fn try_take(&self, agent: &str, resource: &str, amount: u64) -> Result<CeilingVerdict>;
         fn quota(&self, agent: &str) -> Result<Quota>;
     }

@@ -108,7 +108,7 @@ impl Engine {
         let (counters, relay) = in_front(&options, options.counters.clone().or(counters)).await?;
         let ceilings = counters.map(|counters| {
             let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
-            ceilings::State::new(counters, options.cached_agents, sequencer, clock)
+            ceilings::State::new(counters, options.cached_agents, Arc::clone(&store), sequencer, clock)
         });
         let agents = Arc::new(AgentCache::new(options.cached_agents, store.is_shared()));
         let policy = Arc::new(CurrentPolicy::new(version, Arc::new(in_force)));

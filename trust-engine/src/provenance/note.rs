@@ -44,8 +44,8 @@ impl VerifierKey {
         Self::bind(&format!("{}/prov/{shard}", self.deployment()), self.key)
     }
 
-    /// The shard in the name.
-    pub(super) fn shard(&self) -> Option<u32> {
+    /// The shard in the name, if it is that of a shard.
+    pub fn shard(&self) -> Option<u32> {
         self.name.rsplit_once("/prov/").and_then(|(_, shard)| shard.parse().ok())
     }
 

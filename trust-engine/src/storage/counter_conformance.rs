@@ -25,12 +25,13 @@ use crate::policy::WindowKind;
 
 /// Runs the whole suite.
 pub fn run(fresh: impl Fn(Arc<dyn Clock>) -> Arc<dyn CounterStore>) {
-    let suite: [fn(&Bench); 8] = [
+    let suite: [fn(&Bench); 9] = [
         what_is_needed_is_granted_and_an_eighth_of_the_rest_at_most,
         all_asks_are_granted_or_none,
         unspent_amounts_come_back_also_when_nothing_is_granted,
         what_is_given_back_twice_or_late_changes_nothing,
         a_clock_set_back_is_refused,
+        a_counter_that_is_ahead_of_the_clock_is_brought_back_with_what_it_has_charged,
         charges_count_until_their_slice_has_left_the_window,
         another_window_carries_over_what_counts,
         a_ceiling_below_what_is_charged_leaves_nothing,
@@ -151,6 +152,29 @@ fn a_clock_set_back_is_refused(bench: &Bench) {
     assert_eq!(bench.refusal(smallvec![request(100, 1)]), (0, Refusal::ClockSetBack, 10));
     bench.clock.set(start().plus(Duration::from_secs(3600)));
     assert_eq!(bench.grant(request(100, 1)).charged, 11);
+}
+
+fn a_counter_that_is_ahead_of_the_clock_is_brought_back_with_what_it_has_charged(bench: &Bench) {
+    let reset = |resources: &[&str]| {
+        let counters: Vec<_> = resources.iter().map(|resource| (key(resource), hour())).collect();
+        block_on(bench.store.reset(&counters)).unwrap()
+    };
+    assert_eq!(reset(&["API"]), [false], "it was never used");
+    bench.grant(request(100, 10));
+    assert_eq!(reset(&["API"]), [false]);
+    bench.clock.set(start().plus(Duration::from_secs(73 * 366 * 86_400)));
+    let ahead = bench.grant(request(100, 30));
+    assert_eq!(ahead.charged, 30);
+    bench.clock.set(start().plus(Duration::from_secs(5)));
+    assert_eq!(bench.refusal(smallvec![request(100, 1)]), (0, Refusal::ClockSetBack, 30));
+    assert_eq!(reset(&["CPU", "API", "API"]), [false, true, false]);
+    assert_eq!(bench.charged("API", hour()), 30);
+    // What was granted while it was ahead does not come back into the hour that it was brought to.
+    bench.store.give_back(Unspent { key: key("API"), window: hour(), slice: ahead.slice, amount: 30 });
+    assert_eq!(bench.grant(request(100, 70)).charged, 100);
+    assert_eq!(bench.refusal(smallvec![request(100, 1)]), (0, Refusal::Exhausted, 100));
+    bench.clock.advance(Duration::from_secs(3600));
+    assert_eq!(bench.grant(request(100, 1)).charged, 1);
 }
 
 fn charges_count_until_their_slice_has_left_the_window(bench: &Bench) {

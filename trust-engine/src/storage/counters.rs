@@ -63,6 +63,15 @@ pub trait CounterStore: Send + Sync + 'static {
     /// - A counter that was never used has charged nothing.
     async fn charged(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<Charged>>;
 
+    /// Brings counters that are ahead of the authority's clock, because it was once set ahead, back to it, durably. Says which
+    /// of them were ahead.
+    ///
+    /// # Behavior
+    /// - The amount that is charged then counts in the slice that is running.
+    /// - A counter that is not ahead stays as it is.
+    /// - An amount that was charged before and comes back later changes nothing.
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>>;
+
     /// The accounts in the order of their keys, after one, at most `limit`: key and stored form, which
     /// [`put_accounts`](Self::put_accounts) takes.
     ///

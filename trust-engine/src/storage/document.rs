@@ -50,6 +50,16 @@ kinds! {
     Policy = "POLICY",
     /// The deployment itself: its name and public key.
     Deployment = "DEPLOYMENT",
+    /// A check with a request id that was admitted lately.
+    Admission = "ADMISSION",
+}
+
+impl DocumentKind {
+    /// Whether engines keep such documents in memory, so that they are told of changes.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(super) fn is_told(self) -> bool {
+        self != Self::Admission
+    }
 }
 
 #[cfg(any(feature = "postgres", feature = "redis"))]

@@ -388,6 +388,10 @@ impl CounterStore for FailingCounters {
         charged
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        self.inner.reset(counters).await
+    }
+
     async fn flush(&self) -> Result<()> {
         self.inner.flush().await
     }

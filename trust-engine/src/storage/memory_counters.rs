@@ -97,6 +97,12 @@ impl CounterStore for MemoryCounters {
         counters.iter().map(of).collect()
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        let mut accounts = self.accounts.lock();
+        let (now, source) = (self.clock.now(), accounts.forgotten);
+        counters.iter().map(|(key, _)| accounts.ledger.reset(key, now, &source)).collect()
+    }
+
     async fn flush(&self) -> Result<()> {
         Ok(())
     }

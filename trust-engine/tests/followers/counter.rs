@@ -72,7 +72,7 @@ fn row(store: &dyn Store, key: &str) -> Vec<u8> {
     let key = FollowerKey { organization: OrganizationId::default(), key: key.into() };
     let row = block_on(store.follower_rows(FOLLOWER, &[key])).unwrap().remove(0);
     // The place up to which it was folded stands in front of the state.
-    row.map(|row| row[20..].to_vec()).unwrap_or_default()
+    row.map(|row| row[24..].to_vec()).unwrap_or_default()
 }
 
 /// The number of the events that were folded, and the hash chain over them.

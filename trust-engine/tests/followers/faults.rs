@@ -8,7 +8,10 @@ use trust_engine::blocking::Engine;
 use trust_engine::log::{Effect, EventPlace, Fold};
 use trust_engine::provenance::{Ed25519Signer, Entry};
 use trust_engine::storage::{self, DecodedRecord, FailingStore, Fault, FollowerKey, Store};
-use trust_engine::{Decision, ErrorKind, NewRecord, Options, RecordType, Source};
+use trust_engine::{
+    Clock as _, Decision, ErrorKind, ManualClock, NewRecord, Options, OrganizationId, RecordType, Source,
+    Timestamp,
+};
 use uuid::Uuid;
 
 use crate::counter::{Counter, FOLLOWER, alerts, escalate, folded, folded_in_order, seen, soon};
@@ -138,13 +141,84 @@ fn the_order_goes_on_in_the_shard_after_a_sealed_one() {
     engine.close();
 }
 
+/// Does what the counter does, under a name of its own.
+struct Later;
+
+impl Fold for Later {
+    fn name(&self) -> &'static str {
+        "later"
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        Counter.wants(entry)
+    }
+
+    fn keys(&self, event: &DecodedRecord) -> Vec<FollowerKey> {
+        Counter.keys(event)
+    }
+
+    fn fold(&self, key: &FollowerKey, state: &mut Vec<u8>, event: &DecodedRecord) -> Vec<Effect> {
+        Counter.fold(key, state, event);
+        Vec::new()
+    }
+}
+
+/// The log was once far ahead, and was set back: what came then is folded before what comes now, by a follower that saw
+/// it live and by one that reads it later, and neither waits for the time to come.
 #[test]
-fn places_are_ordered_by_time_then_shard_then_index() {
-    let place = |micros, shard, index| EventPlace {
+fn the_order_goes_on_where_a_log_was_set_back() {
+    let store = storage::memory();
+    let start: Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(ManualClock::new(start));
+    let engine = Engine::open(options(Arc::clone(&store)).clock(clock.clone())).unwrap();
+    let live = engine.as_async().follow(Counter).unwrap();
+    let mut ids = Vec::new();
+    for round in 0..3u64 {
+        ids.push(escalate(&engine, "a"));
+        clock.set("2099-01-01T00:00:00Z".parse().unwrap());
+        ids.extend((0..3).map(|_| escalate(&engine, "a")));
+        if round == 0 {
+            soon("those of 2099 are folded", || seen(&*store, "a") == ids);
+        }
+        clock.set(start.plus(Duration::from_secs(round + 1)));
+        engine.deployment().set_log_back("ops").unwrap();
+        assert_eq!(
+            engine.log().record(NewRecord::new(RecordType::Alert, "other", Decision::Deny)).unwrap().time(),
+            clock.now()
+        );
+        ids.push(escalate(&engine, "a"));
+        soon("those after it too", || seen(&*store, "a") == ids);
+    }
+    drop(live);
+    let heads = block_on(store.heads()).unwrap();
+    let eras: Vec<(bool, u32)> = heads.iter().map(|head| (head.sealed, head.era)).collect();
+    assert_eq!(eras, [(true, 0), (true, 1), (true, 2), (false, 3)]);
+    let rows = [FollowerKey { organization: OrganizationId::default(), key: "all".into() }];
+    let live = block_on(store.follower_rows(FOLLOWER, &rows)).unwrap();
+    let later = engine.as_async().follow(Later).unwrap();
+    soon("a follower that begins reads all in the same order", || {
+        let read = block_on(store.follower_rows("host.later", &rows)).unwrap();
+        read[0].is_some() && read[0] == live[0]
+    });
+    drop(later);
+    engine.close();
+}
+
+#[test]
+fn places_are_ordered_by_era_then_time_then_shard_then_index() {
+    let place = |era, micros, shard, index| EventPlace {
+        era,
         time: trust_engine::Timestamp::from_micros(micros),
         shard,
         index,
     };
-    let ordered = [place(1, 9, 9), place(2, 0, 9), place(2, 1, 0), place(2, 1, 1), place(3, 0, 0)];
+    let ordered = [
+        place(0, 1, 9, 9),
+        place(0, 2, 0, 9),
+        place(0, 2, 1, 0),
+        place(0, 2, 1, 1),
+        place(0, 3, 0, 0),
+        place(1, 1, 0, 0),
+    ];
     assert!(ordered.is_sorted());
 }

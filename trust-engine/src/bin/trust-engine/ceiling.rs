@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use trust_engine::blocking::Engine;
 use trust_engine::{CeilingRequest, CeilingVerdict, Measure, Options, OrganizationId, storage};
 
+use crate::target::Target;
 use crate::{Failure, output};
 
 #[derive(Subcommand)]
@@ -15,6 +16,26 @@ pub(crate) enum Command {
     Check(Check),
     /// Show what an agent uses of its ceilings.
     Usage(Usage),
+    /// Bring counters that are ahead of the clock (CLOCK_SET_BACK) back to it; what they have charged still counts.
+    Reset(Reset),
+}
+
+#[derive(Args)]
+pub(crate) struct Reset {
+    #[command(flatten)]
+    target: Target,
+    /// The agent.
+    #[arg(long)]
+    agent: String,
+    /// The agent's organization.
+    #[arg(long, default_value = "default")]
+    organization: String,
+    /// The resource.
+    #[arg(long)]
+    resource: String,
+    /// Who does it, for the record.
+    #[arg(long, default_value = CALLER)]
+    actor: String,
 }
 
 #[derive(Args)]
@@ -67,6 +88,7 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
     match command {
         Command::Check(arguments) => check(arguments, as_json),
         Command::Usage(arguments) => usage(arguments, as_json),
+        Command::Reset(arguments) => reset(arguments, as_json),
     }
 }
 
@@ -110,14 +132,32 @@ fn usage(arguments: &Usage, as_json: bool) -> Result<bool, Failure> {
     usage.retain(|usage| arguments.resource.as_ref().is_none_or(|resource| usage.resource == *resource));
     if usage.is_empty() && !as_json {
         output::line("no ceiling: nothing is allowed to this agent at the tier that it holds");
-    } else if as_json {
+    } else {
+        show(&arguments.whom.agent, &usage, as_json);
+    }
+    engine.close();
+    Ok(true)
+}
+
+fn reset(arguments: &Reset, as_json: bool) -> Result<bool, Failure> {
+    let Reset { target, agent, organization, resource, actor } = arguments;
+    let engine = Engine::open(target.options()?)?;
+    let quotas = engine.quotas().of(OrganizationId::parse(organization)?);
+    let (usage, _) = quotas.reset(agent, resource, actor)?;
+    show(agent, &usage, as_json);
+    engine.close();
+    Ok(true)
+}
+
+fn show(agent: &str, usage: &[trust_engine::CeilingUsage], as_json: bool) {
+    if as_json {
         let row = |usage: &trust_engine::CeilingUsage| {
             let mut row = of_measure(&usage.measure);
             row.insert("resourceType".into(), json!(usage.resource));
             row
         };
         let rows: Vec<_> = usage.iter().map(row).collect();
-        output::json(&json!({ "agentId": arguments.whom.agent, "usage": rows }));
+        output::json(&json!({ "agentId": agent, "usage": rows }));
     } else {
         let row = |usage: &trust_engine::CeilingUsage| {
             let measure = &usage.measure;
@@ -132,8 +172,6 @@ fn usage(arguments: &Usage, as_json: bool) -> Result<bool, Failure> {
         };
         output::table(&["resource", "level", "used", "ceiling", "share", "until"], usage.iter().map(row));
     }
-    engine.close();
-    Ok(true)
 }
 
 pub(crate) fn to_json(verdict: &CeilingVerdict) -> Value {

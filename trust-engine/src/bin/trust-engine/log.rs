@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use pollster::block_on;
 use serde_json::json;
 use trust_engine::blocking::Engine;
@@ -11,9 +11,10 @@ use trust_engine::log::check_copy;
 use trust_engine::log::{Report, check_export, check_shards, export};
 use trust_engine::provenance::SignedCheckpoint;
 use trust_engine::storage::Store;
-use trust_engine::{Options, VerifierKey, storage};
+use trust_engine::{Options, VerifierKeys, storage};
 use uuid::Uuid;
 
+use crate::target::Target;
 use crate::{Failure, output};
 
 #[derive(Subcommand)]
@@ -22,9 +23,10 @@ pub(crate) enum Command {
     Verify {
         /// The store or the exported folder.
         folder: PathBuf,
-        /// The log's verifier key (name+id+key). Without it, the one in the folder: that finds damage, not forgery.
+        /// The log's verifier key (name+id+key), and every later one if it was rotated. Without it, those in the folder: that
+        /// finds damage, not forgery.
         #[arg(long)]
-        key: Option<String>,
+        key: Vec<String>,
         /// A checkpoint that was kept earlier: catches a log that was rolled back or rewritten.
         #[arg(long)]
         since: Option<PathBuf>,
@@ -46,12 +48,23 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 0)]
         shard: u32,
     },
+    /// Set a log whose time is ahead back to the clock: it goes on in a new shard, at the clock's time.
+    SetBack(SetBack),
+}
+
+#[derive(Args)]
+pub(crate) struct SetBack {
+    #[command(flatten)]
+    target: Target,
+    /// Who does it, for the record.
+    #[arg(long, default_value = "trust-engine-cli")]
+    actor: String,
 }
 
 /// Runs the command; true if nothing is wrong.
 pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
     match command {
-        Command::Verify { folder, key, since } => verify(folder, key.as_deref(), since.as_deref(), as_json),
+        Command::Verify { folder, key, since } => verify(folder, key, since.as_deref(), as_json),
         Command::Prove { folder, id } => {
             must_be_store(folder)?;
             let engine = Engine::open(Options::embedded(folder))?;
@@ -67,7 +80,7 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
         }
         Command::Export { folder, to, shard } => {
             must_be_store(folder)?;
-            let key = verifier_key(folder, None)?.of_shard(*shard);
+            let key = verifier_keys(folder, &[])?.of_shard(*shard);
             let store = storage::embedded(folder)?;
             let exported = block_on(export(&*store, *shard, &key, to, &mut output::progress("export")))?;
             if as_json {
@@ -77,15 +90,29 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
             }
             Ok(true)
         }
+        Command::SetBack(SetBack { target, actor }) => {
+            let engine = Engine::open(target.options()?)?;
+            engine.deployment().set_log_back(actor)?;
+            engine.close();
+            if as_json {
+                output::json(&json!({ "setBack": true }));
+            } else {
+                output::line("the log goes on in a new shard, at the clock's time");
+            }
+            Ok(true)
+        }
     }
 }
 
-fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool) -> Result<bool, Failure> {
-    let key = verifier_key(folder, key)?;
+fn verify(folder: &Path, keys: &[String], since: Option<&Path>, as_json: bool) -> Result<bool, Failure> {
+    let keys = verifier_keys(folder, keys)?;
     let since: Vec<SignedCheckpoint> = since.map(read_checkpoint).transpose()?.into_iter().collect();
     let reports = if storage::is_embedded_store(folder)? {
-        verify_all(&*storage::embedded(folder)?, &key, &since)?
+        verify_all(&*storage::embedded(folder)?, &keys, &since)?
     } else {
+        // An export is of one shard, which its own key names.
+        let shard = verifier_keys(folder, &[]).ok().and_then(|own| own.last().shard());
+        let key = shard.map_or_else(|| keys.last().clone(), |shard| keys.of_shard(shard));
         vec![check_export(folder, &key, since.first())?]
     };
     for report in &reports {
@@ -101,11 +128,11 @@ fn verify(folder: &Path, key: Option<&str>, since: Option<&Path>, as_json: bool)
 /// Checks all shards, each against the checkpoints of its origin that were kept.
 pub(crate) fn verify_all(
     store: &dyn Store,
-    key: &VerifierKey,
+    keys: &VerifierKeys,
     kept: &[SignedCheckpoint],
 ) -> Result<Vec<Report>, Failure> {
     let heads = block_on(store.heads())?;
-    let keys: Vec<_> = heads.iter().map(|head| (head.shard, key.of_shard(head.shard))).collect();
+    let keys: Vec<_> = heads.iter().map(|head| (head.shard, keys.of_shard(head.shard))).collect();
     for checkpoint in kept {
         let origin = &checkpoint.checkpoint.origin;
         if keys.iter().all(|(_, key)| key.name() != origin) {
@@ -122,9 +149,9 @@ pub(crate) fn verify_all(
 
 /// Checks all shards of a copy that engines cannot open yet.
 #[cfg(feature = "postgres")]
-pub(crate) fn verify_copy(store: &dyn Store, key: &VerifierKey) -> trust_engine::Result<Vec<Report>> {
+pub(crate) fn verify_copy(store: &dyn Store, keys: &VerifierKeys) -> trust_engine::Result<Vec<Report>> {
     let heads = block_on(store.heads())?;
-    let keys: Vec<_> = heads.iter().map(|head| (head.shard, key.of_shard(head.shard))).collect();
+    let keys: Vec<_> = heads.iter().map(|head| (head.shard, keys.of_shard(head.shard))).collect();
     block_on(check_copy(store, &keys, &mut output::progress("verify")))
 }
 
@@ -148,9 +175,10 @@ pub(crate) fn must_be_store(folder: &Path) -> Result<(), Failure> {
     Err(format!("{} holds no store", folder.display()).into())
 }
 
-pub(crate) fn verifier_key(folder: &Path, given: Option<&str>) -> Result<VerifierKey, Failure> {
-    if let Some(key) = given {
-        return Ok(key.parse()?);
+/// The keys that are given, or those in the folder.
+pub(crate) fn verifier_keys(folder: &Path, given: &[String]) -> Result<VerifierKeys, Failure> {
+    if !given.is_empty() {
+        return Ok(given.join("\n").parse()?);
     }
     let file = folder.join("verifier.key");
     let text =

@@ -3,11 +3,13 @@
 mod agent;
 mod ceiling;
 mod demo;
+mod deployment;
 mod gate;
 mod log;
 mod output;
 mod policy;
 mod store;
+mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +51,9 @@ enum Command {
     /// Work on policy documents.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Keys of a deployment.
+    #[command(subcommand)]
+    Deployment(deployment::Command),
     /// Work on a log.
     #[command(subcommand)]
     Log(log::Command),
@@ -69,6 +74,7 @@ fn main() -> ExitCode {
         Command::Agent(command) => agent::run(&command, cli.json),
         Command::Ceiling(command) => ceiling::run(&command, cli.json),
         Command::Policy(command) => policy::run(&command, cli.json),
+        Command::Deployment(command) => deployment::run(&command, cli.json),
         Command::Log(command) => log::run(&command, cli.json),
         Command::Backup(arguments) => store::backup(&arguments, cli.json),
         Command::Restore(arguments) => store::restore(&arguments, cli.json),

@@ -16,7 +16,7 @@ use trust_engine::{Error, ErrorKind};
 
 #[cfg(feature = "postgres")]
 use crate::log::verify_copy;
-use crate::log::{must_be_store, read_checkpoint, verifier_key, verify_all};
+use crate::log::{must_be_store, read_checkpoint, verifier_keys, verify_all};
 use crate::{Failure, output};
 
 #[derive(Args)]
@@ -37,9 +37,10 @@ pub(crate) struct Restore {
     /// A new or empty folder.
     #[arg(long)]
     to: PathBuf,
-    /// The log's verifier key (name+id+key). Without it, the one in the backup: that finds damage, not forgery.
+    /// The log's verifier key (name+id+key), and every later one if it was rotated. Without it, those in the backup: that
+    /// finds damage, not forgery.
     #[arg(long)]
-    key: Option<String>,
+    key: Vec<String>,
     /// A checkpoint that was kept earlier, which the backup must contain. May be given more than once.
     #[arg(long)]
     since: Vec<PathBuf>,
@@ -62,10 +63,10 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
     let Restore { from, to, key, since } = arguments;
     must_be_store(from)?;
     let kept = since.iter().map(|file| read_checkpoint(file)).collect::<Result<Vec<_>, _>>()?;
-    let key = verifier_key(from, key.as_deref())?;
+    let keys = verifier_keys(from, key)?;
     // Verification and copy read one snapshot of one open store.
     let backup = storage::embedded(from)?;
-    let reports = verify_all(&*backup, &key, &kept)?;
+    let reports = verify_all(&*backup, &keys, &kept)?;
     if let Some(damaged) = reports.iter().find(|report| !report.is_clean()) {
         if as_json {
             output::json(&json!({ "clean": false, "report": crate::log::to_json(damaged) }));
@@ -116,10 +117,10 @@ pub(crate) struct Copy {
 pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
     let Copy { store, to, schema } = arguments;
     must_be_store(store)?;
-    let key = verifier_key(store, None)?;
+    let keys = verifier_keys(store, &[])?;
     let (from, from_counters) =
         storage::embedded_with_counters(store, std::sync::Arc::new(trust_engine::SystemClock))?;
-    if let Some(damaged) = verify_all(&*from, &key, &[])?.iter().find(|report| !report.is_clean()) {
+    if let Some(damaged) = verify_all(&*from, &keys, &[])?.iter().find(|report| !report.is_clean()) {
         if as_json {
             output::json(&json!({ "clean": false, "report": crate::log::to_json(damaged) }));
         } else {
@@ -140,7 +141,7 @@ pub(crate) fn copy(arguments: &Copy, as_json: bool) -> Result<bool, Failure> {
         owner,
         &mut output::progress("copy"),
         &mut || {
-            reports = verify_copy(&*target, &key)?;
+            reports = verify_copy(&*target, &keys)?;
             if !reports.iter().all(Report::is_clean) {
                 return Err(Error::new(
                     ErrorKind::Corrupt,

@@ -56,16 +56,18 @@ impl Engine {
 
     async fn try_check(&self, request: &CeilingRequest) -> Result<CeilingVerdict> {
         request.check()?;
-        let pending = loop {
-            match self.seen(request)? {
-                Some(Seen::Before(verdict)) => return Ok(self.with_receipt(verdict, request).await),
-                Some(Seen::New(pending)) => break Some(pending),
-                // It ends when that request is admitted or given up; nothing is sent.
-                Some(Seen::Open(decided)) => drop(decided.await),
-                None => break None,
-            }
-        };
-        let (cached, outcome, charge, now) = self.decide(request).await?;
+        match request.id() {
+            Some(id) => self.check_keyed(request, id).await,
+            None => self.conclude_and_wait(request, self.decide(request).await?).await,
+        }
+    }
+
+    /// Records an outcome and gives its verdict, after the commit if the policy says so.
+    pub(super) async fn conclude_and_wait(
+        &self,
+        request: &CeilingRequest,
+        (cached, outcome, charge, now): Decided,
+    ) -> Result<CeilingVerdict> {
         let wait = waits(&cached, outcome.code);
         let inputs = || Cow::Borrowed(request);
         let (mut verdict, submission, ticket) = self.conclude(&cached, inputs, outcome, now, !wait)?;
@@ -73,21 +75,11 @@ impl Engine {
         // If the caller does not wait, the ticket is dropped before the record is submitted, so that the writer may
         // linger.
         let ticket = wait.then_some(ticket);
-        // A verdict that waits for its record is remembered when the record is committed, even if its caller has
-        // stopped waiting.
-        let (early, late) = if wait { (None, pending) } else { (pending, None) };
-        if let Some(mut submission) = submission {
-            if let Some(pending) = late.filter(|_| verdict.allowed()) {
-                let (request, verdict) = (request.clone(), verdict.clone());
-                submission = submission.on_commit(move || pending.admitted(&request, &verdict));
-            }
+        if let Some(submission) = submission {
             self.0.sequencer.submit(submission).await?;
         }
         if verdict.allowed() {
             charge.keep();
-            if let Some(pending) = early {
-                pending.admitted(request, &verdict);
-            }
         }
         if let Some(ticket) = ticket {
             verdict.set_receipt(ticket.committed().await?);
@@ -97,37 +89,49 @@ impl Engine {
 
     fn try_check_now(&self, request: &CeilingRequest) -> Result<(CeilingVerdict, Ticket)> {
         request.check()?;
-        let pending = match self.seen(request)? {
-            Some(Seen::Before(verdict)) => return Ok((verdict, Ticket::unrecorded())),
-            Some(Seen::New(pending)) => Some(pending),
-            Some(Seen::Open(_)) => {
-                let issue = "a request with this id is being decided; use check_ceiling, or ask again";
-                return Err(Error::new(ErrorKind::WouldBlock, issue));
-            }
-            None => None,
-        };
+        if let Some(id) = request.id() {
+            return self.check_keyed_now(request, id);
+        }
         let (cached, now) = self.quota_now(&self.key_of(request))?;
-        if let (None, Some((resource, amount))) = (&pending, request.only_amount())
+        if let Some((resource, amount)) = request.only_amount()
             && let Some(measure) = self.take_fast(&cached, resource, amount, now)?
         {
             return Ok((CeilingVerdict::admitted(amount, measure, now.wall), Ticket::unrecorded()));
         }
-        let (verdict, ticket) =
-            self.check_quota(&cached, request.amounts(), || Cow::Borrowed(request), now)?;
-        if let Some(pending) = pending.filter(|_| verdict.allowed()) {
-            pending.admitted(request, &verdict);
-        }
-        Ok((verdict, ticket))
+        self.check_quota(&cached, request.amounts(), || Cow::Borrowed(request), now)
     }
 
-    /// Looks up whether a request was made before; `None` for a request without an id.
-    fn seen(&self, request: &CeilingRequest) -> Result<Option<Seen>> {
-        let Some(id) = request.id() else { return Ok(None) };
-        self.ceiling_state()?.recent.begin(id, request, self.now()).map(Some)
+    /// A check with a request id is committed before it is answered, which a local store does in place.
+    fn check_keyed_now(&self, request: &CeilingRequest, id: &str) -> Result<(CeilingVerdict, Ticket)> {
+        let would_block = |issue| Err(Error::new(ErrorKind::WouldBlock, issue));
+        match self.ceiling_state()?.recent.begin(id, request, self.now())? {
+            Seen::Before(verdict) => Ok((verdict, Ticket::unrecorded())),
+            Seen::Open(_) => {
+                would_block("a request with this id is being decided; use check_ceiling, or ask again")
+            }
+            // The pending request is dropped, so that the check can begin it.
+            Seen::New(_) if self.is_local() => {
+                let verdict = block_on(self.check_keyed(request, id))?;
+                Ok((verdict, Ticket::unrecorded()))
+            }
+            Seen::New(_) => {
+                would_block("a check with a request id is committed before it is answered; use check_ceiling")
+            }
+        }
+    }
+
+    /// Whether neither the log nor the counters are on another machine.
+    fn is_local(&self) -> bool {
+        !self.0.store.is_shared()
+            && self.ceiling_state().is_ok_and(|state| state.quotas.pool.store().is_local())
     }
 
     /// The verdict of an earlier call, with the receipt that its record may have by now.
-    async fn with_receipt(&self, mut verdict: CeilingVerdict, request: &CeilingRequest) -> CeilingVerdict {
+    pub(super) async fn with_receipt(
+        &self,
+        mut verdict: CeilingVerdict,
+        request: &CeilingRequest,
+    ) -> CeilingVerdict {
         if let Some(id) = verdict.id()
             && let Ok(record) = self.log().of(request.organization_id().clone()).get(id).await
             // A host may have taken the id.

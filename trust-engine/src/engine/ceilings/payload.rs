@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::verdict::CeilingVerdict;
-use crate::ceiling::{CeilingCode, CeilingRequest, Level, Measure, refusal, row_of};
+use crate::ceiling::{CeilingCode, CeilingRequest, Level, Measure, Window, refusal, row_of};
 use crate::clock::Timestamp;
 use crate::engine::facts::{ENGINE, EngineVersion, Facts, Recomputable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::policy::{Policy, WindowKind};
+use crate::provenance::Record;
 use crate::quota::AgentQuota;
 use crate::subject::{EffectiveTier, Subject};
 
@@ -43,6 +44,8 @@ struct Snapshot<'a> {
     window_seconds: u32,
     window_start: Timestamp,
     reset_at: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    near_limit: bool,
 }
 
 impl<'a> CeilingPayload<'a> {
@@ -64,6 +67,7 @@ impl<'a> CeilingPayload<'a> {
                 window_seconds: measure.window().seconds(),
                 window_start: measure.window_start(),
                 reset_at: measure.reset_at(),
+                near_limit: measure.near_limit(),
             })
         };
         let agent = quota.agent.as_deref();
@@ -102,6 +106,47 @@ struct ReadBack<'a> {
 #[serde(rename_all = "camelCase")]
 struct RecordedVerdict {
     reason_code: CeilingCode,
+    evaluated_at: Timestamp,
+}
+
+/// The request and the verdict of an admitted check, as its record has them.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if the record is not that of a check, or its payload is gone.
+pub(super) fn recorded_verdict(record: &Record) -> Result<(CeilingRequest, CeilingVerdict)> {
+    let gone = || Error::new(ErrorKind::Corrupt, "the payload of an admitted check is gone");
+    let payload = record.payload().ok_or_else(gone)?;
+    let ReadBack { verdict, inputs, counters, .. } = read_back(&payload.bytes)?;
+    let place = |resource: &str| inputs.amounts().position(|(name, _)| name == resource);
+    let measure = |counter: &Snapshot<'_>| {
+        let place = u32::try_from(place(&counter.resource_type)?).ok()?;
+        Some((place, counter.amount, counter.measure(counter.amount)))
+    };
+    let measures = counters.iter().filter_map(measure).collect();
+    let verdict =
+        CeilingVerdict::of_record(verdict.reason_code, measures, verdict.evaluated_at, record.receipt());
+    Ok((inputs, verdict))
+}
+
+impl Snapshot<'_> {
+    /// The measure of the counter after an amount was charged.
+    fn measure(&self, charged: u64) -> Measure {
+        let window = Window::new(self.window, self.window_seconds);
+        Measure {
+            level: self.level,
+            limit: self.ceiling,
+            used: self.used_before.saturating_add(charged),
+            near: self.near_limit,
+            window,
+            slice: window.slice(self.window_start) + window.span(),
+        }
+    }
+}
+
+fn read_back(payload: &[u8]) -> Result<ReadBack<'_>> {
+    serde_json::from_slice(payload).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the payload is not that of a ceiling verdict").caused_by(error)
+    })
 }
 
 /// Derives the verdict of a CEILING record again, from its payload and a policy.
@@ -113,9 +158,7 @@ struct RecordedVerdict {
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the payload is not that of a ceiling verdict, as in the records of a reservation's end.
 pub fn recompute_ceiling(payload: &[u8], policy: &Policy) -> Result<(CeilingCode, bool)> {
-    let recorded: ReadBack<'_> = serde_json::from_slice(payload).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, "the payload is not that of a ceiling verdict").caused_by(error)
-    })?;
+    let recorded = read_back(payload)?;
     let code = decide(&recorded, policy);
     Ok((code, code == recorded.verdict.reason_code))
 }

@@ -8,6 +8,7 @@ use crate::ceiling::CeilingRequest;
 use crate::engine::instance::Engine;
 use crate::error::Result;
 use crate::ids::{DEFAULT_ORGANIZATION, OrganizationId};
+use crate::provenance::Receipt;
 
 /// The quotas of one organization's agents: usage, reservations, handles.
 #[derive(Clone, Debug)]
@@ -68,6 +69,25 @@ impl Quotas<'_> {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the counters cannot be read.
     pub async fn usage(&self, agent: &str) -> Result<Vec<CeilingUsage>> {
         self.engine.usage(self.organization(), agent).await.map_err(|error| error.during("ceiling usage"))
+    }
+
+    /// Brings the counters of an agent and a resource that are ahead of the clock, because it was once set ahead, back to it,
+    /// at every level; they refuse with [`ClockSetBack`](crate::CeilingCode::ClockSetBack) until then. What they have charged
+    /// counts in the window that is running, so nothing is granted twice. Recorded in the name of `actor`; gives the counters
+    /// that were brought back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), also if no counter is ahead;
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if somebody else has brought them back meanwhile;
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the counters cannot be reached.
+    pub async fn reset(
+        &self,
+        agent: &str,
+        resource: &str,
+        actor: &str,
+    ) -> Result<(Vec<CeilingUsage>, Receipt)> {
+        let reset = self.engine.reset_ceiling(self.organization(), agent, resource, actor).await;
+        reset.map_err(|error| error.during("reset ceiling"))
     }
 
     /// A handle on one agent's quota, for callers that check it often.

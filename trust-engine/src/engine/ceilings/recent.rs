@@ -1,4 +1,5 @@
-//! Request ids of checks that were admitted lately, so that a retry costs nothing.
+//! Request ids of checks that this engine has seen admitted lately, so that a retry costs not even a look-up, and the
+//! requests that are being decided. What is forgotten here is found in the store.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::ceiling::CeilingRequest;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
+use crate::log::recorded::LIFE;
 
 /// Most ids that are remembered.
 const CAPACITY: usize = 65_536;
@@ -84,7 +86,7 @@ impl RecentRequests {
                 waiting.push(wake);
                 return Ok(Seen::Open(woken));
             }
-            Some(Known::Admitted(known)) if known.verdict.counts_until() > now => {
+            Some(Known::Admitted(known)) if known.verdict.evaluated_at().plus(LIFE) > now => {
                 if !known.request.is_retried_as(request) {
                     let issue = format!("requestId {id:?} was used for a request with other content");
                     return Err(Error::new(ErrorKind::Conflict, issue).with("requestId", id));

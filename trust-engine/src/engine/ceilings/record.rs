@@ -46,7 +46,7 @@ impl Engine {
         Ok((verdict, Some(submission), ticket))
     }
 
-    fn recording(
+    pub(super) fn recording(
         &self,
         quota: &AgentQuota,
         request: &CeilingRequest,

@@ -8,7 +8,7 @@ use super::sweeper::{Sweeper, Work};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::log::Sequencer;
-use crate::storage::CounterStore;
+use crate::storage::{CounterStore, Store};
 
 /// The parts of an engine that ceilings need.
 pub(in crate::engine) struct State {
@@ -19,14 +19,15 @@ pub(in crate::engine) struct State {
 
 impl State {
     pub(in crate::engine) fn new(
-        store: Arc<dyn CounterStore>,
+        counters: Arc<dyn CounterStore>,
         capacity: usize,
+        store: Arc<dyn Store>,
         sequencer: Arc<Sequencer>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let quotas = QuotaCache::new(store, capacity, Arc::clone(&clock));
+        let quotas = QuotaCache::new(counters, capacity, Arc::clone(&clock));
         let (pool, unrecorded) = (Arc::clone(&quotas.pool), Arc::clone(&quotas.unrecorded));
-        let sweeper = Sweeper::start(Work { pool, unrecorded, sequencer, clock });
+        let sweeper = Sweeper::start(Work { store, pool, unrecorded, sequencer, clock });
         Self { quotas, recent: Arc::default(), sweeper }
     }
 

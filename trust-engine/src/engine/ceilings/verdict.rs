@@ -75,7 +75,7 @@ impl CeilingVerdict {
                 format!("{asked} asked for, but the {level} ceiling has {left} left: {measure}")
             }
             (CeilingCode::ClockSetBack, _) => {
-                "the clock shows a time before one that was counted at; it was set back".into()
+                "the clock shows a time before one that was counted at; `trust-engine ceiling reset` brings the counter back".into()
             }
             (CeilingCode::FailOpen, _) => "admitted unchecked: the counters cannot be reached".into(),
             (CeilingCode::StoreUnavailable, _) => {
@@ -158,13 +158,15 @@ impl CeilingVerdict {
         self.record.as_ref()?.receipt.as_ref()
     }
 
-    /// The time from which no charged amount counts any more.
-    pub(super) fn counts_until(&self) -> Timestamp {
-        match self.code {
-            // The verdict does not say which leases were charged, so the end of their windows is not known.
-            CeilingCode::FailOpen => Timestamp::from_micros(i64::MAX),
-            _ => self.measures.iter().map(|(_, _, measure)| measure.reset_at()).max().unwrap_or_default(),
-        }
+    /// The verdict of a record.
+    pub(super) fn of_record(
+        code: CeilingCode,
+        measures: SmallVec<[(u32, u64, Measure); 1]>,
+        evaluated_at: Timestamp,
+        receipt: &Receipt,
+    ) -> Self {
+        let record = Some(Box::new(Record { id: receipt.id(), receipt: Some(receipt.clone()) }));
+        Self { code, measures, retry_after: None, evaluated_at, record }
     }
 
     /// Adds the receipt of the record.

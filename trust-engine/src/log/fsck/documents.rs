@@ -3,14 +3,47 @@
 
 use super::checker::Checker;
 use super::report::Damage;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::merge::scan_all;
-use crate::log::recorded::{RecordedVersion, changed_document};
+use crate::log::recorded::{RecordedVersion, changed_document, recorded_admission};
 use crate::provenance::{Entry, Hash, Parent, Payload, RecordType};
 use crate::storage::{DocumentKind, Filter, Shard, ShardRange, Store};
 
 /// Documents read at a time.
 const PAGE: usize = 1000;
+
+/// The latest time of the log: what was due by then may have been removed.
+pub(super) async fn latest_time(store: &dyn Store) -> Timestamp {
+    // Heads that cannot be read are found elsewhere; until then nothing counts as due.
+    let heads = store.heads().await.unwrap_or_default();
+    heads.iter().map(|head| head.time).max().unwrap_or_default()
+}
+
+/// Compares the record of a check with its admission, unless that is due: it may be gone then, or be there for a later
+/// request with the same id. `latest` is the latest time of the log when the check began.
+pub(super) async fn check_admission(
+    store: &dyn Store,
+    checker: &mut Checker<'_>,
+    index: u64,
+    entry: &Entry,
+    payload: Option<&Payload>,
+    latest: Timestamp,
+) -> Result<()> {
+    let admission = payload.and_then(|payload| recorded_admission(entry, payload));
+    let Some(admission) = admission.filter(|admission| admission.due > Some(latest)) else { return Ok(()) };
+    match store.document(&admission.key).await {
+        Ok(Some(document)) if document == admission => return Ok(()),
+        Err(error) if !is_damage(&error) => return Err(error),
+        _ => {}
+    }
+    // The log may have been written on since.
+    if admission.due > Some(latest_time(store).await) {
+        let detail = format!("the store's {} is not what this record says", admission.key);
+        checker.find(index, Damage::StateChanged, detail);
+    }
+    Ok(())
+}
 
 /// Compares a record with the document that it tells of.
 pub(super) async fn check_recorded(

@@ -6,10 +6,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::checker::Checker;
-use super::documents::{check_documents, check_recorded};
+use super::documents::{check_admission, check_documents, check_recorded, latest_time};
+
 use super::report::{Damage, Report};
+use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
-use crate::provenance::{Entry, Hash, HashRange, SignedCheckpoint, TILE_WIDTH, VerifierKey};
+use crate::provenance::{Entry, Hash, HashRange, RecordType, SignedCheckpoint, TILE_WIDTH, VerifierKey};
 use crate::storage::{DocumentKind, Head, Shard, Store, StoredRecord};
 
 /// Entries read at a time: four tiles.
@@ -68,10 +70,11 @@ async fn check(
     missing: Option<DocumentKind>,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Vec<Report>> {
+    let latest = latest_time(store).await;
     let mut checkers = Vec::with_capacity(logs.len());
     for (shard, key) in logs {
         let since = since.filter(|since| logs.len() == 1 || since.checkpoint.origin == key.name());
-        checkers.push((*shard, check_log(store, *shard, key, since, missing, progress).await?));
+        checkers.push((*shard, check_log(store, *shard, key, since, (missing, latest), progress).await?));
     }
     check_documents(store, &mut checkers, missing).await?;
     Ok(checkers.into_iter().map(|(_, checker)| checker.finish()).collect())
@@ -82,7 +85,7 @@ async fn check_log<'a>(
     shard: Shard,
     key: &'a VerifierKey,
     since: Option<&SignedCheckpoint>,
-    missing: Option<DocumentKind>,
+    (missing, latest): (Option<DocumentKind>, Timestamp),
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Checker<'a>> {
     // This is read before the head: a log that is written on meanwhile is longer than this, never shorter.
@@ -109,7 +112,11 @@ async fn check_log<'a>(
                     let entry = check_record(store, &mut checker, &record, stored, &homes).await?;
                     if let Some(entry) = entry {
                         let payload = record.payload.as_ref();
-                        check_recorded(store, &mut checker, index, &entry, payload, missing).await?;
+                        if entry.kind == RecordType::Ceiling {
+                            check_admission(store, &mut checker, index, &entry, payload, latest).await?;
+                        } else {
+                            check_recorded(store, &mut checker, index, &entry, payload, missing).await?;
+                        }
                     }
                 }
                 None => checker.missing(stored),

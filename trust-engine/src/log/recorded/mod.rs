@@ -1,5 +1,6 @@
 //! The documents that records tell of: their keys, and what a record says that a document is.
 
+mod admission;
 mod state;
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use crate::policy::PolicyHash;
 use crate::provenance::{Entry, Payload, RecordType};
 use crate::storage::{Document, DocumentKey, DocumentKind, Tag};
 
+pub(crate) use admission::{LIFE, RequestName, recorded_admission};
 pub(crate) use state::StateChange;
 
 /// The key of an agent's document.
@@ -32,6 +34,7 @@ pub(crate) fn changed_document(entry: &Entry, payload: Option<&Payload>) -> Opti
         RecordType::State => StateChange::read(payload?).map(|change| change.key_in(&entry.organization)),
         RecordType::Agent => Some(agent_key(&entry.organization, entry.agent.as_ref()?)),
         RecordType::Policy => Some(policy_key()),
+        RecordType::Ceiling => recorded_admission(entry, payload?).map(|document| document.key),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::shard_tip::ShardTip;
 use super::submission::{Draft, ParentOf, Submission};
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::stats::StatsBatch;
 use crate::provenance::{
     Checkpoint, Entry, Frontier, Hash, MAX_ENTRY_BYTES, Parent, Receipt, SignedCheckpoint,
@@ -19,8 +19,8 @@ use crate::storage::{Append, Batch, HashRun, Head, Succession};
 pub(super) struct Prepared {
     pub(super) batch: Batch,
     pub(super) tip: ShardTip,
-    /// The answer to each submission, in the order of the submissions.
-    pub(super) receipts: Vec<Receipt>,
+    /// The answer to each submission, in the order of the submissions; `None` for one without records.
+    pub(super) receipts: Vec<Option<Receipt>>,
     /// The place of the submission that each state change belongs to.
     pub(super) owners: Vec<usize>,
     /// The place of the submission that each claim belongs to.
@@ -62,7 +62,7 @@ pub(super) fn prepare(
                 stats.verdict(&draft.organization, time, verdict, true, 1);
             }
         }
-        placed.push(first.ok_or_else(|| Error::invalid("submission", "has no record"))?);
+        placed.push(first);
         if let Some(change) = &submission.change {
             changes.push(change.clone());
             owners.push(place);
@@ -95,7 +95,7 @@ pub(super) fn prepare(
     };
     let signed = Arc::new(SignedCheckpoint { checkpoint, note });
     let receipt = |Placed { id, index, leaf }| Receipt { id, index, leaf, time, signed: Arc::clone(&signed) };
-    let receipts = placed.into_iter().map(receipt).collect();
+    let receipts = placed.into_iter().map(|placed| placed.map(receipt)).collect();
     let batch = Batch {
         previous: head.clone(),
         head: next.clone(),

@@ -33,6 +33,8 @@ pub(super) async fn claim(
                 *shared.foreign.lock() = foreign;
                 return Ok(tip);
             }
+            // A shard that was set back is not for others to write either.
+            Err(error) if shared.state() == WriterState::SetBack => return Err(error.into()),
             Err(error) => {
                 // A release that fails costs only the wait.
                 let _ = store.release(shard, settings.owner).await;

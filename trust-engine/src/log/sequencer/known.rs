@@ -18,8 +18,8 @@ pub(super) async fn without_known(
     mut batch: Vec<Submission>,
     asks: fn(&Submission) -> bool,
 ) -> Vec<Submission> {
-    // A submission without a draft only asks for a commit.
-    batch.retain(|submission| !submission.drafts.is_empty());
+    // A submission without a draft and a change only asks for a commit.
+    batch.retain(|submission| !submission.drafts.is_empty() || submission.change.is_some());
     if !batch.iter().any(Submission::is_looked_up) {
         return batch;
     }
@@ -56,7 +56,7 @@ pub(super) async fn without_known(
                 first.insert(key, rest.len());
                 rest.push(submission);
             }
-            Ok(Some(receipt)) => submission.answer(&Ok(receipt)),
+            Ok(Some(receipt)) => submission.answer(&Ok(Some(receipt))),
             Err(error) => submission.answer(&Err(error)),
         }
     }

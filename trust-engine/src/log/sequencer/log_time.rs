@@ -158,8 +158,9 @@ impl LogTime {
     pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(ahead) = self.ahead(now) {
+            let latest = Timestamp::from_micros(self.latest.load(Ordering::Relaxed));
             warnings.push(format!(
-                "the log's time is {ahead:?} ahead of the clock, which was wrong before or is now. The log's times never go \
+                "the log has come to {latest}, {ahead:?} ahead of the clock, which was wrong before or is now. The log's times never go \
                  back, so entries have the time that the log has come to, and searches by time do not find them. If the \
                  clock is right, `trust-engine log set-back` lets the log go on at its time, in a new shard"
             ));

@@ -107,7 +107,7 @@ impl Writer {
         &mut self,
         prepared: ShardTip,
         batch: Vec<Submission>,
-        receipts: Vec<Receipt>,
+        receipts: Vec<Option<Receipt>>,
         error: Error,
         begun: Instant,
     ) {

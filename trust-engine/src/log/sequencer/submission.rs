@@ -56,7 +56,8 @@ pub(crate) enum ParentOf {
 
 /// Drafts that belong together, and the change of state that commits with them.
 pub(crate) struct Submission {
-    /// The drafts; the receipt of the first one is the answer. A submission that only asks for a commit has none.
+    /// The drafts; the receipt of the first one is the answer. A submission that only asks for a commit has none, and one
+    /// whose change needs no record.
     pub(crate) drafts: Vec<Draft>,
     pub(crate) change: Option<DocumentChange>,
     /// The claim of the follower that the drafts come from: they are refused once it is outdated.
@@ -68,9 +69,9 @@ pub(crate) struct Submission {
     /// Runs on the writer's thread once the commit is known to have happened, before a caller gets the receipt, and
     /// whether or not a caller still waits.
     on_commit: Option<Box<dyn FnOnce() + Send>>,
-    done: oneshot::Sender<Result<Receipt>>,
+    done: oneshot::Sender<Result<Option<Receipt>>>,
     /// Callers that submitted the same record with the same id in the same batch.
-    joined: Vec<oneshot::Sender<Result<Receipt>>>,
+    joined: Vec<oneshot::Sender<Result<Option<Receipt>>>>,
 }
 
 impl Submission {
@@ -149,7 +150,7 @@ impl Submission {
     }
 
     /// Answers all callers of the submission.
-    pub(super) fn answer(mut self, result: &Result<Receipt>) {
+    pub(super) fn answer(mut self, result: &Result<Option<Receipt>>) {
         // The action lets go of everything it holds before a caller hears that there was no commit.
         self.on_commit = None;
         for done in self.joined.into_iter().chain([self.done]) {
@@ -161,7 +162,7 @@ impl Submission {
 
 /// Waits for the commit of a record; dropping it changes nothing about the record.
 #[derive(Debug)]
-pub struct Ticket(Option<oneshot::Receiver<Result<Receipt>>>);
+pub struct Ticket(Option<oneshot::Receiver<Result<Option<Receipt>>>>);
 
 impl Ticket {
     /// The ticket of a verdict that the policy does not record.
@@ -177,7 +178,7 @@ impl Ticket {
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict): another record has its id.
     pub async fn committed(self) -> Result<Option<Receipt>> {
         match self.0 {
-            Some(answer) => answer.await.unwrap_or_else(|_| Err(closed())).map(Some),
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(closed())),
             None => Ok(None),
         }
     }

@@ -46,7 +46,7 @@ pub(super) struct Writer {
     /// Counts of verdicts that are not recorded, until a commit has carried them.
     pub(super) unrecorded: StatsBatch,
     /// Submissions that are in the log and whose callers have not been told yet, with their receipts.
-    unanswered: Vec<(Submission, Receipt)>,
+    unanswered: Vec<(Submission, Option<Receipt>)>,
     /// A batch whose callers were told that its outcome is unknown.
     pub(super) unsettled: Option<Unsettled>,
 }
@@ -306,7 +306,7 @@ impl Writer {
     }
 
     /// Notes that the batch is in the log, and with it the gap and the counts that were owed.
-    pub(super) fn committed(&mut self, batch: Vec<Submission>, receipts: Vec<Receipt>) {
+    pub(super) fn committed(&mut self, batch: Vec<Submission>, receipts: Vec<Option<Receipt>>) {
         let entries: usize = batch.iter().map(|submission| submission.drafts.len()).sum();
         self.shared.entries.fetch_add(entries as u64, Ordering::Relaxed);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
@@ -352,7 +352,7 @@ fn without(batch: Vec<Submission>, places: &[usize], error: &Error) -> Vec<Submi
     rest
 }
 
-fn answer_all(batch: Vec<Submission>, result: &Result<Receipt>) {
+fn answer_all(batch: Vec<Submission>, result: &Result<Option<Receipt>>) {
     for submission in batch {
         submission.answer(result);
     }

@@ -135,6 +135,18 @@ impl<K: Kv> CounterStore for KvCounters<K> {
         counters.iter().map(of).collect()
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        let ahead = {
+            let mut pending = self.shared.pending.lock();
+            pending.check()?;
+            let now = self.shared.clock.now();
+            let reset = |(key, _): &(CounterKey, Window)| pending.ledger.reset(key, now, &*self.shared.kv);
+            counters.iter().map(reset).collect::<Result<_>>()?
+        };
+        self.flush().await?;
+        Ok(ahead)
+    }
+
     async fn accounts(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<StoredAccount>> {
         let from = after.map(|after| [after, &[0]].concat()).unwrap_or_default();
         self.shared.kv.range(Table::Counters, &from, &[0xFF], false, limit)

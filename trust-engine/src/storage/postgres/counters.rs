@@ -69,6 +69,12 @@ impl CounterStore for PostgresCounters {
         self.database.run(Purpose::Search, move |connection| charged(connection, counters, time)).await
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        self.flush().await?;
+        let (counters, time) = (counters.to_vec(), self.time.clone());
+        self.database.run(Purpose::Write, move |connection| reset(connection, counters, time)).await
+    }
+
     async fn accounts(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<StoredAccount>> {
         self.flush().await?;
         let after = after.unwrap_or_default().to_vec();
@@ -138,19 +144,40 @@ async fn settle(mut connection: Object, round: Arc<Round>, time: Time) -> Result
     }
     let leased: Vec<Result<LeaseAnswer>> =
         checks.iter().map(|requests| ledger.lease(requests, now, &locked)).collect();
-    let (keys, accounts): (Vec<&[u8]>, Vec<Vec<u8>>) =
-        ledger.rows().map(|(key, account)| (key.as_bytes(), account.to_bytes())).unzip();
-    if !keys.is_empty() {
-        let update = "update counters set account = n.account
-            from unnest($1::bytea[], $2::bytea[]) as n (key, account) where counters.key = n.key";
-        let statement = transaction.prepare_cached(update).await.map_err(from_driver)?;
-        let written = transaction.execute(&statement, &[&keys, &accounts]).await.map_err(from_driver)?;
-        if written != keys.len() as u64 {
-            return Err(Error::new(ErrorKind::Corrupt, "a counter vanished while its row was locked"));
-        }
-    }
+    write(&transaction, &ledger).await?;
     transaction.commit().await.map_err(from_driver)?;
     Ok(leased)
+}
+
+/// Writes the accounts of a ledger over the rows that are locked.
+async fn write(transaction: &Transaction<'_>, ledger: &Ledger) -> Result<()> {
+    let (keys, accounts): (Vec<&[u8]>, Vec<Vec<u8>>) =
+        ledger.rows().map(|(key, account)| (key.as_bytes(), account.to_bytes())).unzip();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let update = "update counters set account = n.account
+        from unnest($1::bytea[], $2::bytea[]) as n (key, account) where counters.key = n.key";
+    let statement = transaction.prepare_cached(update).await.map_err(from_driver)?;
+    let written = transaction.execute(&statement, &[&keys, &accounts]).await.map_err(from_driver)?;
+    if written != keys.len() as u64 {
+        return Err(Error::new(ErrorKind::Corrupt, "a counter vanished while its row was locked"));
+    }
+    Ok(())
+}
+
+async fn reset(mut connection: Object, counters: Vec<(CounterKey, Window)>, time: Time) -> Result<Vec<bool>> {
+    let keys: BTreeSet<&[u8]> = counters.iter().map(|(key, _)| key.as_bytes()).collect();
+    let keys: Vec<&[u8]> = keys.into_iter().collect();
+    make_rows(&connection, &keys).await?;
+    let transaction = connection.transaction().await.map_err(from_driver)?;
+    let (locked, now) = lock(&transaction, &keys, &time).await?;
+    let mut ledger = Ledger::default();
+    let ahead: Vec<bool> =
+        counters.iter().map(|(key, _)| ledger.reset(key, now, &locked)).collect::<Result<_>>()?;
+    write(&transaction, &ledger).await?;
+    transaction.commit().await.map_err(from_driver)?;
+    Ok(ahead)
 }
 
 /// Makes the rows that are missing, in a transaction of its own: a transaction that waited for a new row while it held

@@ -16,8 +16,11 @@ use crate::storage::{Change, DocumentChange, Listener};
 const RECONNECT: Duration = Duration::from_millis(500);
 
 pub(super) async fn notify(client: &impl GenericClient, changes: &[DocumentChange]) -> Result<()> {
-    let messages: Vec<String> =
-        changes.iter().map(|change| Change::Document(change.key().clone()).to_message()).collect();
+    let told = changes.iter().map(DocumentChange::key).filter(|key| key.kind.is_told());
+    let messages: Vec<String> = told.map(|key| Change::Document(key.clone()).to_message()).collect();
+    if messages.is_empty() {
+        return Ok(());
+    }
     let notify = "select pg_notify(current_schema(), message) from unnest($1::text[]) as message";
     let statement = client.prepare_cached(notify).await.map_err(from_driver)?;
     client.execute(&statement, &[&messages]).await.map_err(from_driver)?;

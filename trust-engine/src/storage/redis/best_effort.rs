@@ -96,6 +96,12 @@ impl CounterStore for RedisBestEffort {
         self.accounts.link.run(async move { accounts.charged(&counters).await }).await
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        self.flush().await?;
+        let (accounts, counters) = (Arc::clone(&self.accounts), counters.to_vec());
+        self.accounts.link.run(async move { accounts.reset(&counters).await }).await
+    }
+
     async fn flush(&self) -> Result<()> {
         self.coalescer.flush().await
     }
@@ -131,16 +137,37 @@ impl Accounts {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        for _ in 0..ATTEMPTS {
-            let read = self.read(&keys).await?;
-            let mut ledger = Ledger::default();
+        self.settle_accounts(&keys, |ledger, read| {
             for unspent in &round.unspent {
-                ledger.give_back(unspent, &read)?;
+                ledger.give_back(unspent, read)?;
             }
-            let leased =
-                round.checks.iter().map(|requests| ledger.lease(requests, read.now, &read)).collect();
-            if self.write(&keys, &read, &ledger).await? {
-                return Ok(leased);
+            Ok(round.checks.iter().map(|requests| ledger.lease(requests, read.now, read)).collect())
+        })
+        .await
+    }
+
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        let mut keys: Vec<&CounterKey> = counters.iter().map(|(key, _)| key).collect();
+        keys.sort();
+        keys.dedup();
+        self.settle_accounts(&keys, |ledger, read| {
+            counters.iter().map(|(key, _)| ledger.reset(key, read.now, read)).collect()
+        })
+        .await
+    }
+
+    /// Reads accounts, changes them in memory and writes them, again if another engine has changed one meanwhile.
+    async fn settle_accounts<T>(
+        &self,
+        keys: &[&CounterKey],
+        change: impl Fn(&mut Ledger, &Read) -> Result<T>,
+    ) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let read = self.read(keys).await?;
+            let mut ledger = Ledger::default();
+            let changed = change(&mut ledger, &read)?;
+            if self.write(keys, &read, &ledger).await? {
+                return Ok(changed);
             }
         }
         let issue = format!("the accounts changed {ATTEMPTS} times while they were settled");

@@ -127,6 +127,12 @@ impl CounterStore for RedisCounters {
         self.shared.chunks.link.run(async move { shared.charged(&counters).await }).await
     }
 
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        self.flush().await?;
+        let (shared, counters) = (Arc::clone(&self.shared), counters.to_vec());
+        self.shared.chunks.link.run(async move { shared.reset(&counters).await }).await
+    }
+
     async fn flush(&self) -> Result<()> {
         let (done, flushed) = oneshot::channel();
         self.returns.send(Return::Flush(done)).await.map_err(|_| closed())?;
@@ -224,7 +230,8 @@ impl Shared {
         let Some(Short { request, refill, .. }) = short.get(place) else { return leased };
         let left = refill.map(|refill| refill.left);
         let room = request.limit.saturating_add(left.unwrap_or(MAX_AMOUNT)).saturating_sub(charged);
-        if (room >= request.need || refusal == Refusal::ClockSetBack) && self.drain(connection, &wanted).await
+        if (room >= request.need || refusal == Refusal::ClockSetBack)
+            && self.drain(connection, wanted.iter().map(|request| (&request.key, request.window))).await
         {
             return self.lease_durable(wanted).await;
         }
@@ -285,15 +292,27 @@ impl Shared {
     }
 
     /// Gives the amounts that Redis holds of these counters back to the durable authority. Says whether there are any.
-    async fn drain(&self, connection: &Connection, requests: &LeaseRequests) -> bool {
-        let drains =
-            requests.iter().map(|request| self.chunks.drain(connection, &request.key, request.window));
+    async fn drain(
+        &self,
+        connection: &Connection,
+        counters: impl Iterator<Item = (&CounterKey, Window)>,
+    ) -> bool {
+        let drains = counters.map(|(key, window)| self.chunks.drain(connection, key, window));
         let drained = join_all(drains).await;
         let unspent: Vec<Unspent> =
             drained.into_iter().filter_map(|drained| drained.ok().flatten()).collect();
         let any = !unspent.is_empty();
         unspent.into_iter().for_each(|unspent| self.durable.give_back(unspent));
         any
+    }
+
+    /// Brings the durable counters back to the clock. A chunk that is ahead too goes back before that.
+    async fn reset(&self, counters: &[(CounterKey, Window)]) -> Result<Vec<bool>> {
+        if let Some(connection) = self.chunks.link.connection() {
+            self.drain(&connection, counters.iter().map(|(key, window)| (key, *window))).await;
+        }
+        self.durable.flush().await?;
+        self.durable.reset(counters).await
     }
 
     /// Takes back the amounts that were not spent, in the order in which they were given back. A flush is answered

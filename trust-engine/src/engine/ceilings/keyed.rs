@@ -1,0 +1,112 @@
+//! Checks with a request id: a retry of an admitted one is free, in every engine of a fleet and after a restart.
+//!
+//! Such a check is committed before it is answered, together with the document of its admission. Of several engines that admit
+//! the same request, the first commit wins; the others find the document, give their charge back and repeat its answer.
+//! Nothing is looked up before that: retries are rare. A refusal is answered only after a look-up, because the first try
+//! may have used the last that there was.
+
+use super::check::Decided;
+use super::payload::recorded_verdict;
+use super::recent::Seen;
+use super::verdict::CeilingVerdict;
+use crate::ceiling::CeilingRequest;
+use crate::engine::instance::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::recorded::RequestName;
+use crate::storage::{After, DocumentChange};
+
+/// Attempts to commit while other engines admit the same request.
+const ATTEMPTS: u32 = 20;
+
+/// An admission that the store has.
+enum Admission {
+    /// The answer of the first try.
+    Valid(CeilingVerdict),
+    /// It is over; the version of its document.
+    Over(u64),
+}
+
+impl Engine {
+    pub(super) async fn check_keyed(
+        &self,
+        request: &CeilingRequest,
+        request_id: &str,
+    ) -> Result<CeilingVerdict> {
+        let state = self.ceiling_state()?;
+        let name = RequestName { agent_id: request.agent_name(), request_id };
+        let (mut attempts, mut outdated) = (0..ATTEMPTS, None);
+        loop {
+            let pending = match state.recent.begin(request_id, request, self.now())? {
+                Seen::Before(verdict) => return Ok(self.with_receipt(verdict, request).await),
+                // It ends when that request is admitted or given up; nothing is sent.
+                Seen::Open(decided) => {
+                    let _ = decided.await;
+                    continue;
+                }
+                Seen::New(pending) => pending,
+            };
+            let (cached, outcome, charge, now) = self.decide(request).await?;
+            if !outcome.code.admits() {
+                drop(charge);
+                if let Some(Admission::Valid(verdict)) = self.admission(name, request).await? {
+                    pending.admitted(request, &verdict);
+                    return Ok(verdict);
+                }
+                let refused: Decided = (cached, outcome, crate::quota::Charge::new(), now);
+                return self.conclude_and_wait(request, refused).await;
+            }
+            let mut verdict = CeilingVerdict::new(outcome, now.wall);
+            let (mut submission, ticket) = self.recording(&cached.quota, request, &mut verdict, false)?;
+            let id = verdict.id().unwrap_or_default();
+            let document = name.admitted(request.organization_id(), verdict.evaluated_at(), id)?;
+            let after = After::Document(Box::new(document));
+            submission.change = Some(DocumentChange { expected: outdated, after });
+            // The charge is kept if the commit happens, whether or not the caller still waits and even if the outcome is
+            // learnt later; it goes back when the action is dropped.
+            let (kept, answer) = (request.clone(), verdict.clone());
+            let submission = submission.on_commit(move || {
+                charge.keep();
+                pending.admitted(&kept, &answer);
+            });
+            self.0.sequencer.submit(submission).await?;
+            match ticket.committed().await {
+                Ok(receipt) => {
+                    verdict.set_receipt(receipt);
+                    return Ok(verdict);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {
+                    outdated = match self.admission(name, request).await? {
+                        Some(Admission::Valid(verdict)) => {
+                            if let Seen::New(pending) = state.recent.begin(request_id, request, self.now())? {
+                                pending.admitted(request, &verdict);
+                            }
+                            return Ok(verdict);
+                        }
+                        Some(Admission::Over(version)) => Some(version),
+                        None => None,
+                    };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The admission of a request in the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if the id was used for a request with other content.
+    async fn admission(&self, name: RequestName<'_>, request: &CeilingRequest) -> Result<Option<Admission>> {
+        let organization = request.organization_id();
+        let Some(document) = self.0.store.document(&name.key(organization)).await? else { return Ok(None) };
+        if document.due.is_none_or(|due| due <= self.now()) {
+            return Ok(Some(Admission::Over(document.version)));
+        }
+        let record = self.log().of(organization.clone()).get(document.record).await?;
+        let (first, verdict) = recorded_verdict(&record)?;
+        if !first.is_retried_as(request) {
+            let issue = format!("requestId {:?} was used for a request with other content", name.request_id);
+            return Err(Error::new(ErrorKind::Conflict, issue).with("requestId", name.request_id));
+        }
+        Ok(Some(Admission::Valid(verdict)))
+    }
+}
