@@ -107,6 +107,8 @@ pub(crate) fn check(journals: &[Journal], log: &Log, ceilings: &BTreeMap<String,
         }
     }
     check_records(journals, log, &mut verdict);
+    check_times(journals, &mut verdict.problems);
+    check_request_ids(journals, &mut verdict.problems);
     check_agents(journals, &*log.store, &mut verdict.problems);
     (verdict.windows, verdict.admitted, verdict.fullest) =
         check_ceilings(journals, ceilings, &mut verdict.problems);
@@ -138,6 +140,47 @@ fn check_records(journals: &[Journal], log: &Log, verdict: &mut Verdict) {
     }
 }
 
+/// Whatever the engines' clocks do, entries have the time of the database's.
+fn check_times(journals: &[Journal], problems: &mut Vec<String>) {
+    for journal in journals {
+        let wrong = journal.records.iter().filter(|record| record.time.abs_diff(record.at) > 60_000);
+        problems.extend(wrong.map(|record| format!("{}: has another time: {record:?}", journal.name)));
+    }
+}
+
+/// A request id has one verdict, whichever engines were asked.
+fn check_request_ids(journals: &[Journal], problems: &mut Vec<String>) {
+    let mut verdicts: BTreeMap<&str, uuid::Uuid> = BTreeMap::new();
+    for admission in journals.iter().flat_map(|journal| &journal.admissions) {
+        let Some((request, verdict)) = &admission.keyed else { continue };
+        if verdicts.entry(request).or_insert(*verdict) != verdict {
+            problems.push(format!("the request {request} was admitted twice"));
+        }
+    }
+}
+
+/// While the database hangs an engine gives nothing, once it had twice the time of a statement to notice.
+pub(crate) fn check_black_hole(
+    journals: &[Journal],
+    (from, to): (u128, u128),
+    noticed: Duration,
+    problems: &mut Vec<String>,
+) {
+    let from = from + noticed.as_millis();
+    assert!(from + 1000 < to, "the hole is not deep enough");
+    for journal in journals {
+        let within = |at: &u128| (from..to).contains(at);
+        let records = journal.records.iter().map(|record| record.at).filter(within).count();
+        let checks = journal.admissions.iter().map(|admission| admission.at).filter(within).count();
+        if records + checks > 0 {
+            problems.push(format!(
+                "{}: {records} records and {checks} admissions from a database that hangs",
+                journal.name
+            ));
+        }
+    }
+}
+
 fn check_agents(journals: &[Journal], store: &dyn Store, problems: &mut Vec<String>) {
     let acknowledged: BTreeSet<&(String, u64)> =
         journals.iter().flat_map(|journal| &journal.agents).collect();
@@ -161,7 +204,14 @@ pub(crate) fn check_ceilings(
 ) -> (usize, u64, u64) {
     let mut sums: BTreeMap<(&str, &str), BTreeMap<i64, u64>> = BTreeMap::new();
     let mut total = 0;
+    let mut retried = BTreeSet::new();
     for admission in journals.iter().flat_map(|journal| &journal.admissions) {
+        // Of the answers to one request only the first was charged.
+        if let Some((request, _)) = &admission.keyed
+            && !retried.insert(request)
+        {
+            continue;
+        }
         let windows = sums.entry((&admission.resource, &admission.key)).or_default();
         *windows.entry(admission.window_start).or_default() += admission.amount;
         total += admission.amount;

@@ -1,5 +1,6 @@
 //! The schedule: what is broken, when, and how it is mended.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use trust_engine::storage::{self, Store};
 use super::ROLE;
 use super::engine::{JOURNAL, POSTGRES, REDIS};
 use super::journal::now;
+use super::pgbouncer::PgBouncer;
 use super::proxy::Proxy;
 use super::servers::{PRIMARY, Postgres, Redis, STANDBY};
 
@@ -18,27 +20,32 @@ use super::servers::{PRIMARY, Postgres, Redis, STANDBY};
 pub(crate) struct Run {
     /// When each fault began, in milliseconds since the epoch; the last is the end.
     pub(crate) faults: Vec<(u128, String)>,
+    /// When PostgreSQL hung.
+    pub(crate) hole: (u128, u128),
     // In this order they go.
+    _pooler: PgBouncer,
     _servers: (Postgres, Postgres),
     _folder: tempfile::TempDir,
 }
 
 impl Run {
     pub(crate) fn store(&self) -> Arc<dyn Store> {
-        block_on(storage::postgres(&storage::Postgres::new(url()))).unwrap().0
+        block_on(storage::postgres(&storage::Postgres::new(url(PRIMARY, STANDBY)))).unwrap().0
     }
 }
 
 /// Both servers, whichever is the primary.
-fn url() -> String {
+fn url(primary: u16, standby: u16) -> String {
     format!(
-        "host=127.0.0.1,127.0.0.1 port={PRIMARY},{STANDBY} user=postgres dbname=postgres \
+        "host=127.0.0.1,127.0.0.1 port={primary},{standby} user=postgres dbname=postgres \
          target_session_attrs=read-write"
     )
 }
 
 struct Fleet {
     folder: PathBuf,
+    /// The way to PostgreSQL of each engine.
+    urls: Vec<String>,
     proxies: Vec<Proxy>,
     children: Vec<Option<(Child, ChildStdin)>>,
     faults: Vec<(u128, String)>,
@@ -49,7 +56,7 @@ impl Fleet {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["whatever_breaks_no_acknowledged_record_is_lost_and_no_ceiling_is_exceeded", "--exact"])
             .env(ROLE, "engine")
-            .env(POSTGRES, url())
+            .env(POSTGRES, &self.urls[number])
             .env(REDIS, format!("redis://127.0.0.1:{}", self.proxies[number].port))
             .env(JOURNAL, self.folder.join(format!("engine-{number}.journal")))
             .stdin(Stdio::piped())
@@ -64,6 +71,13 @@ impl Fleet {
         let (mut child, _) = self.children[number].take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Sets the clock of a process, by how many seconds it is ahead of the right time.
+    fn set_clock(&mut self, number: usize, ahead: i64) {
+        let (_, stdin) = self.children[number].as_mut().unwrap();
+        writeln!(stdin, "{ahead}").unwrap();
+        stdin.flush().unwrap();
     }
 
     fn signal(&self, number: usize, signal: &str) {
@@ -107,7 +121,21 @@ pub(crate) fn run(folder: &Path, time: Duration) -> Run {
     replica.follow(&link);
     let proxies = (0..4).map(|_| Proxy::to(master.port)).collect();
     let children = (0..4).map(|_| None).collect();
-    let mut fleet = Fleet { folder: folder.to_owned(), proxies, children, faults: Vec::new() };
+    // Two engines know both servers; two go through a pooler, which knows the primary.
+    let direct = [Proxy::to(PRIMARY), Proxy::to(STANDBY)];
+    let pooled = Proxy::to(PRIMARY);
+    let behind = format!("postgres://postgres@127.0.0.1:{}/postgres", pooled.port);
+    let pooler =
+        PgBouncer::start(&behind, "pool_mode = session\ndefault_pool_size = 60\nserver_login_retry = 1");
+    let through = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", pooler.port);
+    let urls = vec![
+        url(direct[0].port, direct[1].port),
+        url(direct[0].port, direct[1].port),
+        through.clone(),
+        through,
+    ];
+    let faults = Vec::new();
+    let mut fleet = Fleet { folder: folder.to_owned(), urls, proxies, children, faults };
     (0..4).for_each(|number| fleet.spawn(number));
     let loaded = Instant::now();
     println!("nemesis: servers were ready after {:.1?}", loaded - started);
@@ -128,6 +156,23 @@ pub(crate) fn run(folder: &Path, time: Duration) -> Run {
     wait(2.0);
     fleet.signal(1, "-CONT");
     wait(2.0);
+    fleet.fault("one engine's clock jumps a day ahead, and another's a day back");
+    fleet.set_clock(0, 86_400);
+    fleet.set_clock(3, -86_400);
+    wait(4.0);
+    fleet.fault("both clocks are set right again");
+    fleet.set_clock(0, 0);
+    fleet.set_clock(3, 0);
+    wait(3.0);
+    fleet.fault("PostgreSQL hangs: connections stay open, and nothing comes through");
+    let hang = |hangs| [&direct[0], &direct[1], &pooled].iter().for_each(|proxy| proxy.hang(hangs));
+    let hung = now();
+    hang(true);
+    wait(13.0);
+    hang(false);
+    let hole = (hung, now());
+    fleet.fault("PostgreSQL answers again");
+    wait(6.0);
     fleet.fault("PostgreSQL is restarted");
     primary.restart();
     wait(4.0);
@@ -167,6 +212,7 @@ pub(crate) fn run(folder: &Path, time: Duration) -> Run {
     wait(5.0);
     fleet.fault("the PostgreSQL primary is lost, its synchronous standby is promoted");
     primary.crash();
+    pooled.aim(Some(STANDBY));
     standby.promote();
     wait(6.0);
     fleet.fault("engines are killed in turn, and Redis is flushed");
@@ -182,5 +228,5 @@ pub(crate) fn run(folder: &Path, time: Duration) -> Run {
     fleet.close();
     println!("nemesis: {:.0?} of load and faults", loaded.elapsed());
     replica.kill();
-    Run { faults: fleet.faults, _servers: (primary, standby), _folder: home }
+    Run { faults: fleet.faults, hole, _pooler: pooler, _servers: (primary, standby), _folder: home }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Acknowledged {
     pub(crate) leaf: String,
     pub(crate) size: u64,
     pub(crate) root: String,
+    /// The time of its entry, in milliseconds since the epoch.
+    pub(crate) time: u128,
 }
 
 /// An admitted use of one counter.
@@ -31,6 +33,8 @@ pub(crate) struct Admission {
     /// Microseconds since the epoch.
     pub(crate) window_start: i64,
     pub(crate) amount: u64,
+    /// The id of the request, and that of the verdict's record, if the request had one.
+    pub(crate) keyed: Option<(String, Uuid)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -66,7 +70,7 @@ impl Journal {
             let words: Vec<&str> = line.split('\t').collect();
             let number = |text: &str| text.parse::<u64>().unwrap();
             match words[..] {
-                [at, "record", id, origin, index, leaf, size, root, "."] => {
+                [at, "record", id, origin, index, leaf, size, root, time, "."] => {
                     journal.records.push(Acknowledged {
                         at: at.parse().unwrap(),
                         id: id.parse().unwrap(),
@@ -75,15 +79,23 @@ impl Journal {
                         leaf: leaf.to_owned(),
                         size: number(size),
                         root: root.to_owned(),
+                        time: time.parse().unwrap(),
                     });
                 }
-                [at, "admit", resource, key, start, amount, "."] => journal.admissions.push(Admission {
-                    at: at.parse().unwrap(),
-                    resource: resource.to_owned(),
-                    key: key.to_owned(),
-                    window_start: start.parse().unwrap(),
-                    amount: number(amount),
-                }),
+                [at, "admit", resource, key, start, amount, ref keyed @ .., "."] => {
+                    let keyed = match keyed {
+                        [request, verdict] => Some(((*request).to_owned(), verdict.parse().unwrap())),
+                        _ => None,
+                    };
+                    journal.admissions.push(Admission {
+                        at: at.parse().unwrap(),
+                        resource: resource.to_owned(),
+                        key: key.to_owned(),
+                        window_start: start.parse().unwrap(),
+                        amount: number(amount),
+                        keyed,
+                    });
+                }
                 [_, "agent", id, version, "."] => journal.agents.push((id.to_owned(), number(version))),
                 [_, "error", what, "."] => journal.errors.push(what.to_owned()),
                 [_, "retry", "."] => journal.retryable += 1,
@@ -112,13 +124,14 @@ impl Pen {
 
     pub(crate) fn record(&self, receipt: &Receipt) {
         self.line(&format!(
-            "record\t{}\t{}\t{}\t{}\t{}\t{}",
+            "record\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
             receipt.id(),
             receipt.origin(),
             receipt.leaf_index(),
             receipt.leaf_hash(),
             receipt.tree_size(),
             receipt.root(),
+            receipt.time().micros() / 1000,
         ));
     }
 }

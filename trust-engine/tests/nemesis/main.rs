@@ -1,10 +1,12 @@
 //! Four engine processes on one PostgreSQL and one Redis, while everything is broken that can break.
 //!
-//! Every process writes down what it was told; faults are injected for a minute: engines killed and stopped, PostgreSQL
-//! restarted, crashed and failed over to its synchronous standby, Redis killed, its replica cut off and promoted, both of
-//! them serving at once. Then a checker proves from the journals and the log: no acknowledged record is lost, every shard
-//! verifies, no two checkpoints contradict each other, and no key was admitted more than its ceiling in any window. The
-//! same checker must catch a check-then-increment script, and journals that were tampered with.
+//! Two of them reach PostgreSQL through a pooler, and an organization in all of them is hostile. Every process writes down
+//! what it was told; faults are injected for two minutes: engines killed and stopped, a clock that jumps a day ahead and one
+//! that jumps back, PostgreSQL restarted, crashed, hanging and failed over to its synchronous standby, Redis killed, its
+//! replica cut off and promoted, both of them serving at once. Then a checker proves from the journals and the log: no
+//! acknowledged record is lost, every shard verifies, no two checkpoints contradict each other, no entry has the time of a
+//! wrong clock, no request id was admitted twice, and no key was admitted more than its ceiling in any window. The same
+//! checker must catch a check-then-increment script, and journals that were tampered with.
 //!
 //! Runs with `TRUST_ENGINE_HEAVY=1` (`make test-heavy`), on servers of its own.
 
@@ -15,6 +17,8 @@ mod engine;
 mod faults;
 mod journal;
 mod naive;
+#[path = "../support/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod servers;
@@ -40,7 +44,7 @@ fn whatever_breaks_no_acknowledged_record_is_lost_and_no_ceiling_is_exceeded() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let seconds = std::env::var("TRUST_ENGINE_NEMESIS_SECONDS").map_or(70, |text| text.parse().unwrap());
+    let seconds = std::env::var("TRUST_ENGINE_NEMESIS_SECONDS").map_or(110, |text| text.parse().unwrap());
     let run = faults::run(folder.path(), Duration::from_secs(seconds));
     let journals = Journal::read_all(folder.path(), "engine");
     println!("{}", checker::summary(&journals));
@@ -48,7 +52,8 @@ fn whatever_breaks_no_acknowledged_record_is_lost_and_no_ceiling_is_exceeded() {
         println!("{line}");
     }
     let log = Log::read(run.store());
-    let verdict = checker::check(&journals, &log, &engine::ceilings());
+    let mut verdict = checker::check(&journals, &log, &engine::ceilings());
+    checker::check_black_hole(&journals, run.hole, engine::NOTICED, &mut verdict.problems);
     assert!(verdict.problems.is_empty(), "{verdict}");
     println!("nemesis: {verdict}");
     assert_eq!(log.verify(), Vec::<String>::new());
@@ -69,6 +74,12 @@ fn checker_catches_tampered_journals(journals: &[Journal], log: &Log) {
     damaged("is not in the log", &|journal| journal.records[0].index += 1);
     damaged("a fork", &|journal| journal.records[0].root = "0".repeat(64));
     damaged("the ceiling is", &|journal| journal.admissions[0].amount += 1_000_000);
+    damaged("has another time", &|journal| journal.records[0].time += 86_400_000);
+    damaged("was admitted twice", &|journal| {
+        let again = journal.admissions.iter().find(|admission| admission.keyed.is_some()).unwrap().clone();
+        let keyed = again.keyed.clone().map(|(request, _)| (request, uuid::Uuid::now_v7()));
+        journal.admissions.push(journal::Admission { keyed, ..again });
+    });
     damaged("not retryable", &|journal| journal.errors.push("Corrupt: made up".into()));
     damaged("and is gone", &|journal| journal.agents.push(("agent_0".into(), u64::MAX)));
 }
