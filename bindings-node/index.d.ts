@@ -134,7 +134,10 @@ export interface CeilingRequest {
   caller?: string
   onBehalfOf?: string
   traceparent?: string
-  /** Makes a retry of an admitted check free. */
+  /**
+   * Makes a retry of an admitted check free, in every engine of a fleet, for 24 hours. The check is committed before it is
+   * answered, so `checkCeilingNow` throws {@link WouldBlockError} where the store is remote.
+   */
   requestId?: string
 }
 

@@ -174,6 +174,34 @@ fn run(name: &str, store: &dyn Store, agents: u64, bytes_written: &dyn Fn() -> u
     let times = (1..=20).map(|round| commit(store, &head, changes(round))).collect();
     report(name, "commit of 1,000 changed agents", times);
     amplification("a changed agent", before, 20 * BATCH);
+    // One of 1,024 submissions was made from a version that is outdated: the store names it, and the others are committed.
+    let (mut refused, mut committed) = (Vec::new(), Vec::new());
+    for round in 21..=40 {
+        let step = agents / 1024;
+        let change = |n: u64| {
+            let outdated = n == 512;
+            let version = if outdated { 7_000 } else { round };
+            set(Some(version), agent(n * step, version + 1))
+        };
+        // What the rounds before changed has their version; what they did not reach is brought to it.
+        if round == 21 {
+            for first in (0..1024).step_by(BATCH as usize) {
+                let changes = (first..1024.min(first + BATCH)).map(|n| {
+                    let key = agent(n * step, 1).key;
+                    let version = block_on(store.document_version(&key)).unwrap();
+                    set(Some(version), agent(n * step, round))
+                });
+                commit(store, &head, changes.collect());
+            }
+        }
+        let batch = Batch { changes: (0..1024).map(change).collect(), ..Batch::on(head.clone()) };
+        let started = Instant::now();
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Conflict(vec![512]));
+        refused.push(started.elapsed());
+        committed.push(commit(store, &head, (0..1024).filter(|n| *n != 512).map(change).collect()));
+    }
+    report(name, "1,024 changes of which one conflicts: told", refused);
+    report(name, "1,024 changes of which one conflicts: commit of the others", committed);
 }
 
 fn report(name: &str, what: &str, mut times: Vec<Duration>) {

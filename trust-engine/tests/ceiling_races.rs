@@ -224,6 +224,35 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
     assert_eq!(used(&engine, "a", Level::Agent), 7);
 }
 
+/// The engine ends before it learns whether the record is in the log, which it is: what was charged for it must not come
+/// back, because a retry is free.
+#[test]
+fn a_charge_of_unknown_outcome_is_kept_when_the_engine_ends() {
+    let (store, clock) = (Arc::new(FailingStore::new(storage::memory())), clock());
+    let counters = storage::memory_counters(clock.clone());
+    let rows = "{agent: [{tier: LOW, resource: API, limit: 10}]}";
+    let open = || {
+        let options = Options::store(store.clone()).signer(Arc::new(Ed25519Signer::from_seed(&[3; 32])));
+        let options = options.deployment("test").policy(policy(rows, ALL)).counters(counters.clone());
+        Engine::open(options.clock(clock.clone()))
+    };
+    let engine = open().unwrap();
+    store.fail_commits([Fault::AnswerLost]);
+    store.fail_claims([Fault::Unreachable; 50]);
+    let request = api(4).request_id("x");
+    engine.check_ceiling(&request).unwrap_err();
+    engine.close();
+    drop(engine);
+    let engine = loop {
+        if let Ok(engine) = open() {
+            break engine;
+        }
+    };
+    assert_eq!(used(&engine, "a", Level::Agent), 4);
+    assert!(engine.check_ceiling(&request).unwrap().allowed());
+    assert_eq!(used(&engine, "a", Level::Agent), 4);
+}
+
 #[test]
 fn requests_that_come_at_once_with_one_id_are_charged_once_and_get_one_answer() {
     let clock = clock();

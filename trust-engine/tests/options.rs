@@ -39,6 +39,7 @@ const CASES: &[(&str, Answers)] = &[
     ("cached_agents", cached_agents),
     ("shard", shard),
     ("takeover_after", takeover_after),
+    ("max_clock_jump", max_clock_jump),
 ];
 
 fn request() -> GateRequest {
@@ -281,6 +282,19 @@ fn cached_agents() -> (String, String) {
 
 fn shard() -> (String, String) {
     (refusal(Options::memory()), refusal(Options::memory().shard(1)))
+}
+
+/// Warnings after a jump of ten minutes.
+fn max_clock_jump() -> (String, String) {
+    let warnings = |set: fn(Options) -> Options| {
+        let clock = Arc::new(ManualClock::new("2026-01-05T09:00:00Z".parse().unwrap()));
+        let engine = Engine::open(set(Options::memory()).clock(clock.clone())).unwrap();
+        engine.evaluate_gate(&request()).unwrap();
+        clock.set("2026-01-05T09:10:00Z".parse().unwrap());
+        engine.evaluate_gate(&request()).unwrap();
+        engine.warnings().len().to_string()
+    };
+    (warnings(|options| options), warnings(|options| options.max_clock_jump(Duration::from_secs(3600))))
 }
 
 /// The patience that the store is asked with: its own tests show what it does with it.

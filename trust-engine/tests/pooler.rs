@@ -4,6 +4,8 @@
 
 #[path = "support/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/postgres.rs"]
 mod support;
 
@@ -84,5 +86,42 @@ fn a_pooler_by_transaction_or_statement_is_refused_before_anything_is_written() 
         let made = format!("select exists (select from pg_namespace where nspname = '{}')", schema.0);
         assert!(!one_row(&made).get::<_, bool>(0), "{more}");
         assert_eq!(show(&pooler, "search_path"), "public", "the sessions of others are as they were");
+    }
+}
+
+/// The pooler lets clients in by itself, and then has no server for them.
+#[test]
+fn a_session_that_hangs_behind_its_login_ends_the_opening() {
+    let server: tokio_postgres::Config = url().parse().unwrap();
+    let link = proxy::Proxy::to(server.get_ports().first().copied().unwrap_or(5432));
+    let password = server.get_password().map(|word| format!(":{}", std::str::from_utf8(word).unwrap()));
+    let behind = format!(
+        "postgres://{}{}@127.0.0.1:{}/{}",
+        server.get_user().unwrap(),
+        password.unwrap_or_default(),
+        link.port,
+        server.get_dbname().unwrap()
+    );
+    let pooler =
+        PgBouncer::start(&behind, "pool_mode = session\nserver_idle_timeout = 1\nserver_login_retry = 1");
+    let schema = Schema::new();
+    let open = || {
+        let database = database(&pooler, &schema)
+            .connect_timeout(Duration::from_secs(1))
+            .statement_timeout(Duration::from_secs(2));
+        block_on(storage::postgres(&database))
+    };
+    // It greets clients by itself only once it has seen the server.
+    drop(open().unwrap());
+    link.hang(true);
+    // Connections to the server that it kept are gone.
+    std::thread::sleep(Duration::from_secs(3));
+    let error = open().err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(error.is_retryable());
+    link.hang(false);
+    let started = std::time::Instant::now();
+    while let Err(error) = open() {
+        assert!(started.elapsed() < Duration::from_secs(30), "{error:?}");
     }
 }

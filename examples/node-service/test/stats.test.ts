@@ -59,9 +59,9 @@ onEveryStore('statistics', (store) => {
     const { client } = running()
     const numbers = async (key: 'host' | 'auditor', path = '/stats?timeRange=30d') =>
       Object.keys((await client.get(path, { key })).json<Stats>().provenance).sort()
-    assert.deepEqual(await numbers('host'), ['byType', 'totalRecords'])
-    assert.deepEqual(await numbers('auditor', '/stats?timeRange=30d&organizationId=acme'), ['byType', 'totalRecords'])
-    assert.deepEqual(await numbers('auditor'), ['byType', 'commits', 'committed', 'queued', 'totalRecords'])
+    assert.deepEqual(await numbers('host'), ['aheadSeconds', 'byType', 'totalRecords'])
+    assert.deepEqual(await numbers('auditor', '/stats?timeRange=30d&organizationId=acme'), ['aheadSeconds', 'byType', 'totalRecords'])
+    assert.deepEqual(await numbers('auditor'), ['aheadSeconds', 'byType', 'commits', 'committed', 'queued', 'totalRecords'])
   })
 })
 

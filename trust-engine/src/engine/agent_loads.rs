@@ -182,3 +182,96 @@ async fn drive(loads: Receiver<Load>) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use futures_channel::oneshot;
+
+    use super::*;
+
+    fn key(organization: &str, agent: usize) -> Key {
+        let agent = AgentId::parse(&format!("agent_{agent}")).unwrap();
+        (OrganizationId::parse(organization).unwrap(), agent)
+    }
+
+    fn kind(loaded: &Result<Option<Arc<Agent>>>) -> Option<ErrorKind> {
+        loaded.as_ref().err().map(Error::kind)
+    }
+
+    fn soon(mut is_so: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(20));
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn one_organization_cannot_take_all_loads_and_each_that_ends_makes_room() {
+        let loads = AgentLoads::default();
+        let mut answers = Vec::new();
+        let mut begin = |organization: &str, agent: usize| {
+            let (answer, loaded) = oneshot::channel::<()>();
+            let load = async move {
+                let _ = loaded.await;
+                Ok(None)
+            };
+            let begun = loads.at_once(key(organization, agent), load);
+            assert_eq!(kind(&begun), Some(ErrorKind::WouldBlock));
+            answers.push(answer);
+        };
+        let under_way = || loads.table.lock().under_way.len();
+        (0..MOST_OF_ONE + 500).for_each(|agent| begin("flood", agent));
+        assert_eq!(under_way(), MOST_OF_ONE, "those beyond began none");
+        (0..10).for_each(|agent| begin("other", agent));
+        assert_eq!(under_way(), MOST_OF_ONE + 10);
+        ["b", "c", "d"].iter().for_each(|name| (0..MOST_OF_ONE).for_each(|agent| begin(name, agent)));
+        assert_eq!(under_way(), MOST, "and no more together");
+        // The first one ends, which makes room for one.
+        answers.remove(0).send(()).unwrap();
+        soon(|| under_way() == MOST - 1);
+        let (_answer, never) = oneshot::channel::<()>();
+        let load = async move {
+            let _ = never.await;
+            Ok(None)
+        };
+        assert_eq!(kind(&loads.at_once(key("flood", 0), load)), Some(ErrorKind::WouldBlock));
+        assert_eq!(under_way(), MOST);
+        answers.clear();
+        soon(|| under_way() == 1);
+        let table = loads.table.lock();
+        assert_eq!(table.of.values().sum::<usize>(), 1, "nothing of those that ended is kept");
+    }
+
+    #[test]
+    fn the_next_call_is_told_that_a_load_failed_once_and_then_one_is_begun_again() {
+        let loads = AgentLoads::default();
+        let fails = || async {
+            // Once pending, as a remote store is.
+            let mut polled = false;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            Err(Error::new(ErrorKind::Unavailable, "the store is away"))
+        };
+        let ended = || loads.table.lock().under_way.is_empty();
+        for _ in 0..2 {
+            assert_eq!(kind(&loads.at_once(key("o", 1), fails())), Some(ErrorKind::WouldBlock));
+            soon(ended);
+            let told = loads.at_once(key("o", 1), fails());
+            assert_eq!(kind(&told), Some(ErrorKind::Unavailable));
+            assert!(ended(), "the call that is told begins none");
+        }
+        // What nobody asks for again takes bounded room.
+        for agent in 0..FAILURES + 10 {
+            assert_eq!(kind(&loads.at_once(key("o", agent), fails())), Some(ErrorKind::WouldBlock));
+            soon(ended);
+        }
+        assert!(loads.table.lock().failed.len() <= FAILURES);
+    }
+}

@@ -109,7 +109,7 @@ pub struct StatsDelta {
 pub struct Succession {
     /// The new shard: the one after the last.
     pub next: Shard,
-    /// The time that it begins at.
+    /// The time that it begins at; a store may let it begin later, behind every time of the same era.
     pub time: Timestamp,
     /// Its era.
     pub era: u32,

@@ -145,7 +145,7 @@ fn a_succession_seals_with_its_batch_and_the_log_goes_on_in_its_shard(store: &dy
     log.commit(store, std::slice::from_ref(&entry));
     let (from, to) = (log.head.time, Timestamp::from_micros(3));
     assert!(to < from);
-    for (turn, era) in [(0, 1), (1, 1)] {
+    for era in 1..=2 {
         let last = log.entry("o", None, RecordType::Gap, None);
         let (batch, _) = log.batch(std::slice::from_ref(&last));
         let head = Head { sealed: true, ..batch.head.clone() };
@@ -158,7 +158,7 @@ fn a_succession_seals_with_its_batch_and_the_log_goes_on_in_its_shard(store: &dy
         }
         let succession = Some(Succession { next, time: to, era });
         let batch = Batch { head: head.clone(), succession, ..batch };
-        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes, "turn {turn}");
+        assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Yes, "era {era}");
         assert_eq!(block_on(store.head(log.head.shard)).unwrap(), head);
         assert!(by_id(store, "o", last.id).is_some());
         assert_eq!(block_on(store.reclaim(log.head.shard, OWNER)).unwrap(), None);
@@ -176,12 +176,12 @@ fn a_succession_seals_with_its_batch_and_the_log_goes_on_in_its_shard(store: &dy
     if store.is_shared() {
         // Shards that are added later are of the same era, also one that is asked for.
         let added = block_on(store.claim_free(OWNER, Duration::from_secs(3600), &[])).unwrap();
-        assert_eq!((added.shard, added.era), (3, 1));
+        assert_eq!((added.shard, added.era), (3, 2));
         assert!(added.time < from);
         block_on(store.release(3, OWNER)).unwrap();
         let other = block_on(store.claim_free(OTHER, Duration::from_secs(3600), &[2, 3])).unwrap();
         assert_eq!(other.shard, 4, "those that are excepted are left alone");
-        assert_eq!(block_on(store.claim(9, OWNER)).unwrap().era, 1);
+        assert_eq!(block_on(store.claim(9, OWNER)).unwrap().era, 2);
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn run(folder: &Path, time: Duration) -> Run {
     let started = Instant::now();
     let home = tempfile::Builder::new().prefix("nemesis-").tempdir().unwrap();
     let servers = home.path().to_owned();
-    let primary = Postgres::create(&servers);
+    let primary = Postgres::create(&servers, PRIMARY, "");
     let standby = primary.with_standby(&servers);
     let mut master = Redis::start(&servers, 7211);
     let mut replica = Redis::start(&servers, 7212);

@@ -102,3 +102,21 @@ fn the_checker_catches_check_then_increment() {
     assert!(!problems.is_empty(), "four processes that check and then increment stayed below their ceiling");
     println!("nemesis: the naive script is caught: {}", problems[0]);
 }
+
+#[test]
+fn a_standby_that_no_commit_waits_for_is_warned_of_and_so_is_a_server_that_does_not_flush() {
+    if std::env::var("TRUST_ENGINE_HEAVY").is_err() || std::env::var(ROLE).is_ok() {
+        eprintln!("nemesis: NOT RUN: set TRUST_ENGINE_HEAVY=1");
+        return;
+    }
+    let folder = tempfile::Builder::new().prefix("standby-").tempdir().unwrap();
+    let primary = servers::Postgres::create(folder.path(), 54411, "-c fsync=off");
+    let warnings = || {
+        let database = trust_engine::storage::Postgres::new("postgres://postgres@127.0.0.1:54411/postgres");
+        pollster::block_on(trust_engine::storage::postgres(&database)).unwrap().0.warnings()
+    };
+    let of = |what: &str| warnings().iter().filter(|warning| warning.contains(what)).count();
+    assert_eq!((of("asynchronously (standby)"), of("fsync=off")), (0, 1));
+    let _standby = primary.with_asynchronous_standby(folder.path(), 54412);
+    assert_eq!((of("asynchronously (standby)"), of("fsync=off")), (1, 1));
+}

@@ -19,8 +19,8 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// A new cluster, running.
-    pub(crate) fn create(folder: &Path) -> Self {
-        let new = Self::at(folder.join("primary"), PRIMARY, "");
+    pub(crate) fn create(folder: &Path, port: u16, options: &str) -> Self {
+        let new = Self::at(folder.join("primary"), port, options);
         own(folder);
         new.run("initdb", &["--username=postgres", "--auth=trust", "--no-sync"]);
         new.start();
@@ -37,20 +37,31 @@ impl Postgres {
 
     /// Copies it to a standby, which every commit waits for from then on.
     pub(crate) fn with_standby(&self, folder: &Path) -> Self {
+        let standby = self.with_asynchronous_standby(folder, STANDBY);
+        self.sql("alter system set synchronous_standby_names = 'standby'");
+        self.sql("select pg_reload_conf()");
+        self.until_standby_is("sync");
+        standby
+    }
+
+    /// Copies it to a standby, which no commit waits for.
+    pub(crate) fn with_asynchronous_standby(&self, folder: &Path, port: u16) -> Self {
         // When it is the primary it has no standby to wait for.
-        let standby = Self::at(folder.join("standby"), STANDBY, "-c synchronous_standby_names=");
+        let standby = Self::at(folder.join("standby"), port, "-c synchronous_standby_names=");
         let from = format!("host=127.0.0.1 port={} user=postgres application_name=standby", self.port);
         let arguments = ["-D", standby.data.to_str().unwrap(), "-d", &from, "-R", "--checkpoint=fast"];
         as_owner(&self.binaries.join("pg_basebackup"), &arguments);
         standby.start();
-        self.sql("alter system set synchronous_standby_names = 'standby'");
-        self.sql("select pg_reload_conf()");
+        self.until_standby_is("async");
+        standby
+    }
+
+    fn until_standby_is(&self, state: &str) {
         let started = Instant::now();
-        while !self.sql("select sync_state from pg_stat_replication").contains("sync") {
+        while self.sql("select sync_state from pg_stat_replication").trim() != state {
             assert!(started.elapsed() < Duration::from_secs(30), "the standby does not follow");
             std::thread::sleep(Duration::from_millis(100));
         }
-        standby
     }
 
     pub(crate) fn start(&self) {

@@ -105,6 +105,11 @@ impl Writer {
         if !self.is_down() {
             self.commit(Vec::new());
         }
+        // It will never be known here whether this batch is in the log. What follows from a commit is done, because what it
+        // keeps may be used: a charge that went back would be granted twice.
+        for submission in self.unsettled.iter_mut().flat_map(|open| &mut open.batch) {
+            submission.run_on_commit();
+        }
         // A shard that was set back is not released, because it is not for others to write either. A release that fails
         // is not fatal: the shard is free anyway when this engine has been silent for long enough.
         if self.shared.state() != WriterState::SetBack {
