@@ -501,7 +501,7 @@ fn subscriptions_give_item_by_item_what_calls_list_and_what_is_committed() {
 fn options_are_read_from_json_and_each_mistake_is_named() {
     let open = |text: &str| Options::from_json(text).map(drop);
     open(r#"{"storage":{"memory":true}}"#).unwrap();
-    open(r#"{"storage":{"postgres":{"url":"postgres://x","connections":5},"redis":"redis://y"},"signingKey":"0000000000000000000000000000000000000000000000000000000000000001","deployment":"d","tierAuthorities":["a"],"queue":9,"shard":0,"takeoverAfterMs":3000}"#).unwrap();
+    open(r#"{"storage":{"postgres":{"url":"postgres://x","connections":5},"redis":"redis://y"},"signingKey":"0000000000000000000000000000000000000000000000000000000000000001","deployment":"d","tierAuthorities":["a"],"queue":9,"shard":0,"takeoverAfterMs":3000,"maxClockJumpMs":60000}"#).unwrap();
     for (text, field) in [
         (r#"{"storage":{"memory":true},"polcy":"x"}"#, "polcy"),
         (r#"{"storage":{"memry":true}}"#, "storage.memry"),
