@@ -179,14 +179,15 @@ fn every_engine_of_a_fleet_stops_when_the_key_is_rotated_and_goes_on_with_the_ne
     let engines: Vec<Engine> = (0..3).map(|_| Engine::open(schema.options()).unwrap()).collect();
     let before: Vec<_> = engines.iter().map(|engine| engine.log().record(alert("a")).unwrap()).collect();
     // They record all the time; what is acknowledged stays.
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let until = std::time::Instant::now() + Duration::from_secs(30);
     let acknowledged = std::thread::scope(|scope| {
         let threads: Vec<_> = engines
             .iter()
             .map(|engine| {
                 scope.spawn(|| {
                     let mut ids = Vec::new();
-                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    loop {
+                        assert!(std::time::Instant::now() < until, "the engine goes on with the old key");
                         match engine.log().record(alert("b")) {
                             Ok(receipt) => ids.push(receipt.id()),
                             Err(error) => {
@@ -195,16 +196,13 @@ fn every_engine_of_a_fleet_stops_when_the_key_is_rotated_and_goes_on_with_the_ne
                             }
                         }
                     }
-                    ids
                 })
             })
             .collect();
         std::thread::sleep(Duration::from_millis(300));
         let receipt = engines[1].deployment().rotate_key(signer(8), "ops").unwrap();
         assert!(receipt.origin().ends_with("/prov/1"), "in the log of the engine that rotates");
-        let ids: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        ids
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     for engine in &engines {
         assert_eq!(engine.log().record(alert("a")).unwrap_err().kind(), ErrorKind::Key);

@@ -80,3 +80,42 @@ impl<T> Registry<T> {
 fn find<T>(known: &[(Window, Weak<T>)], window: Window) -> Option<Arc<T>> {
     known.iter().filter(|(other, _)| *other == window).find_map(|(_, value)| value.upgrade())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::policy::WindowKind;
+
+    /// A sweep that held a lock would wait for itself here for ever.
+    #[test]
+    fn a_sweep_looks_only_at_holders_and_keeps_nobody_out() {
+        let registry = Registry::new();
+        let window = Window::new(WindowKind::Fixed, 60);
+        let make = |n: u32| registry.get_or_make(&CounterKey::fleet(&n.to_string()), window, || n);
+        let values: Vec<Arc<u32>> = (0..100).map(make).collect();
+        values.iter().take(10).for_each(|value| registry.add_holder(Arc::downgrade(value)));
+        let gone = Arc::new(1000);
+        registry.add_holder(Arc::downgrade(&gone));
+        drop(gone);
+        let mut seen = Vec::new();
+        let holds = registry.retain_holders(|n| {
+            seen.push(*n);
+            drop(make(100 + n));
+            registry.forget(&CounterKey::fleet(&(100 + n).to_string()));
+            registry.add_holder(Arc::downgrade(values.get(50 + *n as usize).unwrap()));
+            n % 2 == 0
+        });
+        assert!(holds);
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        let mut kept = Vec::new();
+        assert!(!registry.retain_holders(|n| {
+            kept.push(*n);
+            false
+        }));
+        kept.sort_unstable();
+        let expected: Vec<u32> = [0, 2, 4, 6, 8].into_iter().chain(50..60).collect();
+        assert_eq!(kept, expected, "those that hold, and those that were added meanwhile");
+        assert!(!registry.retain_holders(|_| true), "nobody is left");
+    }
+}
