@@ -33,7 +33,7 @@ class GateVerdict {
 
 /** A ceiling's verdict; see `ceiling` in src/output.rs. */
 function ceilingVerdict(text) {
-  const [allowed, recorded, near, retryable, reasonCode, usage, ceiling, remaining, resetAt, provenanceId, reason] =
+  const [allowed, recorded, near, retryable, repeated, reasonCode, usage, ceiling, remaining, resetAt, provenanceId, reason] =
     text.split(UNIT)
   const verdict = {
     allowed: allowed === '1',
@@ -46,6 +46,7 @@ function ceilingVerdict(text) {
     recorded,
     retryable: retryable === '1',
   }
+  if (repeated === '1') verdict.repeated = true
   if (resetAt !== '') verdict.resetAt = resetAt
   if (provenanceId !== '') verdict.provenanceId = provenanceId
   return verdict

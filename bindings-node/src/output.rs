@@ -100,17 +100,18 @@ pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Valu
     Value::A(text)
 }
 
-/// A ceiling's verdict in one text: 1 or 0, recorded, 1 or 0 for near the limit, 1 or 0 for retryable, reason code, usage,
-/// ceiling, remaining, reset or nothing, id or nothing, reason.
+/// A ceiling's verdict in one text: 1 or 0, recorded, 1 or 0 for near the limit, 1 or 0 for retryable, 1 or 0 for
+/// repeated, reason code, usage, ceiling, remaining, reset or nothing, id or nothing, reason.
 pub(crate) fn ceiling(verdict: &trust_engine::CeilingVerdict) -> Value {
     let measure = verdict.measure();
     let number = |of: fn(&trust_engine::Measure) -> u64| measure.map_or(0, of);
     let mut text = String::with_capacity(320);
-    let fields: [&dyn Display; 11] = [
+    let fields: [&dyn Display; 12] = [
         &u8::from(verdict.allowed()),
         &verdict.recorded().as_str(),
         &u8::from(verdict.near_limit()),
         &u8::from(verdict.is_retryable()),
+        &u8::from(verdict.is_repeated()),
         &verdict.reason_code().as_str(),
         &number(trust_engine::Measure::current_usage),
         &number(trust_engine::Measure::ceiling),

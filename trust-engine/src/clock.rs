@@ -95,6 +95,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Reads both clocks of the machine cheaply: each reading may be up to 10 ms behind.
     fn coarse(&self) -> Moment;
+
+    /// Microseconds since some fixed instant, by a clock that nobody sets and that goes on while the machine sleeps, where
+    /// there is one.
+    fn since_boot(&self) -> i64 {
+        self.coarse().steady
+    }
 }
 
 /// The time that a coarse reading may be behind: the longest tick that Linux is built with (100 Hz).
@@ -138,6 +144,13 @@ impl Clock for SystemClock {
             wall: Timestamp::from_micros(micros(clock_gettime(ClockId::RealtimeCoarse))),
             steady: micros(clock_gettime(ClockId::MonotonicCoarse)),
         }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn since_boot(&self) -> i64 {
+        use rustix::time::{ClockId, clock_gettime};
+        let time = clock_gettime(ClockId::Boottime);
+        time.tv_sec * 1_000_000 + time.tv_nsec / 1000
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

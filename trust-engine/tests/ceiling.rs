@@ -413,6 +413,74 @@ fn a_retry_of_an_admitted_request_is_free_for_a_day() {
 }
 
 #[test]
+fn a_retry_is_refused_to_an_agent_that_may_use_nothing_any_more_and_says_otherwise_that_it_is_one() {
+    let (engine, _) = open("{agent: [{tier: LOW, resource: API, limit: 10}]}");
+    engine.agents().register(NewAgent::new("a").tier("LOW")).unwrap();
+    let named = api(6).request_id("r1");
+    let (first, _) = engine.check_ceiling_now(&named).unwrap();
+    assert!(first.receipt().is_some(), "it is committed before it is answered, in place on a local store");
+    for again in [engine.check_ceiling(&named).unwrap(), engine.check_ceiling_now(&named).unwrap().0] {
+        assert_eq!((again.is_repeated(), again.receipt()), (true, first.receipt()));
+    }
+    assert!(!first.is_repeated());
+    engine.agents().change("a", AgentChange::of_current().status(AgentStatus::Suspended)).unwrap();
+    let refused = engine.check_ceiling(&named).unwrap();
+    assert_eq!(refused.reason_code(), CeilingCode::AgentSuspended);
+    engine.agents().change("a", AgentChange::of_current().status(AgentStatus::Active)).unwrap();
+    assert_eq!(engine.check_ceiling(&named).unwrap().id(), first.id());
+    assert_eq!(used(&engine, "a", Level::Agent), 6);
+}
+
+/// What the process knew is gone, and the store has it; what is over is removed.
+#[test]
+fn a_retry_is_free_after_a_restart_and_admissions_that_are_over_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let rows = "{agent: [{tier: LOW, resource: API, limit: 10}]}";
+    let open = || {
+        let options = Options::embedded(folder.path()).policy(policy(rows)).clock(clock.clone());
+        Engine::open(options).unwrap()
+    };
+    let engine = open();
+    let named = api(6).request_id("r1");
+    let first = engine.check_ceiling(&named).unwrap();
+    drop(engine);
+    let engine = open();
+    let again = engine.check_ceiling(&named).unwrap();
+    assert_eq!(
+        (again.id(), again.receipt(), again.measure()),
+        (first.id(), first.receipt(), first.measure())
+    );
+    assert!(again.is_repeated());
+    engine.close();
+    drop(engine);
+    clock.advance(25 * HOUR);
+    let engine = open();
+    assert!(!engine.check_ceiling(&api(6).request_id("r1")).unwrap().is_repeated());
+    engine.check_ceiling(&api(1).request_id("r2")).unwrap();
+    engine.close();
+    drop(engine);
+    // A thread removes them, from the first check with an id on.
+    clock.advance(25 * HOUR);
+    let started = std::time::Instant::now();
+    loop {
+        let engine = open();
+        engine.check_ceiling(&api(1).request_id("r3")).unwrap();
+        assert!(engine.log().verify_all().unwrap().iter().all(trust_engine::log::Report::is_clean));
+        engine.close();
+        drop(engine);
+        let store = trust_engine::storage::embedded(folder.path()).unwrap();
+        let left = pollster::block_on(store.all_documents(None, 100)).unwrap();
+        let kind = trust_engine::storage::DocumentKind::Admission;
+        // That of the last check stays.
+        if left.iter().filter(|document| document.key.kind == kind).count() == 1 {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "they are removed");
+    }
+}
+
+#[test]
 fn a_reservation_gives_back_what_was_not_used() {
     let (engine, _) =
         open("{agent: [{tier: LOW, resource: API, limit: 10}, {tier: LOW, resource: CPU, limit: 10}]}");

@@ -224,6 +224,35 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
     assert_eq!(used(&engine, "a", Level::Agent), 7);
 }
 
+/// Whoever asks again while it is not known whether the first try is in the log is told so, and does not hang.
+#[test]
+fn a_retry_of_unknown_outcome_is_refused_until_it_is_known() {
+    for committed in [true, false] {
+        let (store, clock) = (Arc::new(FailingStore::new(storage::memory())), clock());
+        let rows = "{agent: [{tier: LOW, resource: API, limit: 10}]}";
+        let engine = Engine::open(on(&store, &clock).policy(policy(rows, ALL)).clock(clock.clone())).unwrap();
+        let request = api(4).request_id("x");
+        store.fail_commits([if committed { Fault::AnswerLost } else { Fault::Unreachable }]);
+        store.fail_claims([Fault::Unreachable; 12]);
+        let kinds: Vec<_> = std::thread::scope(|scope| {
+            let check = || engine.check_ceiling(&request).map_err(|error| error.kind()).err();
+            let checks: Vec<_> = (0..8).map(|_| scope.spawn(check)).collect();
+            checks.into_iter().map(|check| check.join().unwrap()).collect()
+        });
+        assert!(kinds.iter().all(|kind| *kind == Some(trust_engine::ErrorKind::Unavailable)), "{kinds:?}");
+        let started = std::time::Instant::now();
+        while !engine.health().store {
+            assert!(started.elapsed() < Duration::from_secs(20), "it recovers");
+            std::thread::yield_now();
+        }
+        let verdict = engine.check_ceiling(&request).unwrap();
+        assert_eq!((verdict.allowed(), verdict.is_repeated()), (true, committed));
+        assert!(verdict.receipt().is_some());
+        assert_eq!(used(&engine, "a", Level::Agent), 4);
+        assert!(engine.log().verify_all().unwrap().iter().all(trust_engine::log::Report::is_clean));
+    }
+}
+
 /// The engine ends before it learns whether the record is in the log, which it is: what was charged for it must not come
 /// back, because a retry is free.
 #[test]

@@ -405,8 +405,19 @@ fn a_key_is_rotated_and_the_log_verifies_by_both_keys() {
     let (code, keys) = run(&["deployment", "keys", "--store", text(&store)]);
     assert_eq!((code, keys["verifierKeys"].as_array().unwrap().len()), (0, 1), "{keys}");
     let first = keys["verifierKeys"][0].as_str().unwrap().to_owned();
-    let (code, refused) = rotate(&["--new-signing-key", "k"]);
-    assert!(code == 2 && refused["error"].as_str().unwrap().contains("made now"), "{refused}");
+    let signing_key = store.join("signing.key");
+    for (more, said) in [
+        (&["--new-signing-key", "k"][..], "made now"),
+        (&["--signing-key", text(&signing_key)], "leave --signing-key out"),
+        (&["--actor", ""], "actor"),
+        (&["--schema", "x"], "names a folder"),
+    ] {
+        let (code, refused) = rotate(more);
+        assert!(code == 2 && refused["error"].as_str().unwrap().contains(said), "{refused}");
+    }
+    assert!(!store.join("signing-next.key").exists());
+    let early = folder.path().join("early");
+    assert_eq!(run(&["backup", "--store", text(&store), "--to", text(&early)]).0, 0);
     let (code, keys) = rotate(&["--actor", "ann"]);
     assert_eq!(code, 0, "{keys}");
     let second = keys["verifierKeys"][1].as_str().unwrap().to_owned();
@@ -446,6 +457,13 @@ fn a_key_is_rotated_and_the_log_verifies_by_both_keys() {
         run(&["gate", "--store", text(&restored), "--agent", "agent_trusted", "--role", "READER"]).0,
         0
     );
+    // A backup of before would be signed with the key that was rotated out.
+    let again = folder.path().join("again");
+    let arguments = ["restore", "--from", text(&early), "--to", text(&again), "--key", &first];
+    let (code, json) = run(&[&arguments[..], &["--key", &second]].concat());
+    assert!(code == 2 && json["error"].as_str().unwrap().contains("before the key was rotated"), "{json}");
+    assert!(!again.exists());
+    assert_eq!(run(&arguments).0, 0);
     let verified =
         Command::new(env!("CARGO_BIN_EXE_trust-engine")).args(["log", "verify", text(&restored)]).status();
     assert_eq!(verified.unwrap().code(), Some(0));
@@ -484,6 +502,13 @@ fn a_deployment_in_postgresql_gets_another_key() {
     assert!(code == 2 && json["error"].as_str().unwrap().contains("--new-signing-key is missing"), "{json}");
     let (code, json) = run(&[&rotate[..], &["--store", &url, "--new-signing-key", text(&new)]].concat());
     assert!(code == 2 && json["error"].as_str().unwrap().contains("--deployment is missing"), "{json}");
+    let wrong = target(text(&old)).map(|word| if word == schema.0 { "trust_engin" } else { word });
+    for command in [&rotate[..], &["log", "set-back"], &["deployment", "keys"]] {
+        let (code, json) = run(&[command, &wrong].concat());
+        assert!(code == 2 && json["error"].as_str().unwrap().contains("no store in the schema"), "{json}");
+    }
+    let made = "select exists (select from pg_namespace where nspname = 'trust_engin')";
+    assert!(!support::one_row(made).get::<_, bool>(0), "a command for operators makes no store");
     let with_new = [&rotate[..], &target(text(&old)), &["--new-signing-key", text(&new)]].concat();
     let (code, json) = run(&with_new);
     assert_eq!((code, json["verifierKeys"].as_array().map(Vec::len)), (0, Some(2)), "{json}");

@@ -117,6 +117,9 @@ fn a_rotation_that_was_cut_off_leaves_a_key_that_opens_the_store() {
     let engine = Engine::open(Options::embedded(path)).unwrap();
     assert_eq!(engine.verifier_key().public_key(), first);
     engine.log().record(alert("a")).unwrap();
+    // One that would not be kept beside the store is not rotated to.
+    let lost = engine.deployment().rotate_key(signer(11), "ops").unwrap_err();
+    assert!(lost.kind() == ErrorKind::Key && lost.to_string().contains("rotate_embedded_key"), "{lost}");
     // It is in the log, and the files are as before.
     let next = Ed25519Signer::from_seed(&[10; 32]);
     std::fs::write(path.join("signing-next.key"), &**next.to_text("d/prov/1").unwrap()).unwrap();

@@ -66,6 +66,14 @@ impl CeilingCode {
         matches!(self, Self::WithinCeiling | Self::FailOpen)
     }
 
+    /// Says whether the outcome is one of the counters and rates, and not of the agent or the policy.
+    pub(crate) fn is_of_counters(self) -> bool {
+        matches!(
+            self,
+            Self::CeilingExceeded | Self::RateExceeded | Self::StoreUnavailable | Self::ClockSetBack
+        )
+    }
+
     /// Says whether a check with this outcome may be admitted soon, without a change by the caller.
     pub(crate) fn is_retryable(self) -> bool {
         matches!(self, Self::RateExceeded | Self::StoreUnavailable | Self::ClockSetBack)

@@ -15,7 +15,7 @@ use crate::log::{Deployment as Stored, deployment_key};
 #[cfg(feature = "embedded")]
 use crate::provenance::{Ed25519Signer, VerifierKeys};
 use crate::provenance::{Receipt, Signer, VerifierKey};
-use crate::storage::{Head, Succession};
+use crate::storage::{Head, Shard, Succession};
 
 /// Attempts to add a shard while other engines add theirs.
 const ATTEMPTS: u32 = 20;
@@ -37,11 +37,11 @@ impl Deployment<'_> {
     ///
     /// Every engine of the deployment stops at its next commit with an error of kind [`ErrorKind::Key`], also this one; open
     /// them again with the new signer. An embedded store whose key lies beside it is rotated by
-    /// [`rotate_embedded_key`].
+    /// `rotate_embedded_key`, which keeps the new one there.
     ///
     /// # Errors
-    /// [`ErrorKind::Key`] if the signer has a key that is or was the deployment's, or does not sign with the key that it says
-    /// that it has.
+    /// [`ErrorKind::Key`] if the signer has a key that is or was the deployment's, does not sign with the key that it says
+    /// that it has, or would not be kept where the engine found its own.
     pub async fn rotate_key(&self, signer: Arc<dyn Signer>, actor: &str) -> Result<Receipt> {
         self.rotate(signer, actor).await.map_err(|error| error.during("rotate the key"))
     }
@@ -49,9 +49,16 @@ impl Deployment<'_> {
     async fn rotate(&self, signer: Arc<dyn Signer>, actor: &str) -> Result<Receipt> {
         check_id("actor", actor)?;
         check_pair(&*signer)?;
+        #[cfg(feature = "embedded")]
+        if let Some(folder) = &self.0.0.key_folder
+            && crate::storage::key_file::staged(folder) != Some(signer.public_key())
+        {
+            let issue = "lies beside the store, and this one would not: use rotate_embedded_key";
+            return Err(Error::new(ErrorKind::Key, issue).with("field", "signer"));
+        }
         self.succeed(actor, "the signing key was rotated", |stored, heads| {
-            let last = last(heads);
-            let next = Succession { next: last.shard + 1, time: latest(heads), era: last.era };
+            let (next, era) = next(heads);
+            let next = Succession { next, time: latest(heads), era };
             Ok((stored.with_key(&signer.public_key(), next.next)?, next))
         })
         .await
@@ -76,13 +83,12 @@ impl Deployment<'_> {
             let jump = engine.0.max_clock_jump;
             if from <= to.plus(jump) {
                 let issue = format!(
-                    "the log has come to {from} and the clock shows {to}: a log is set back only if it is more than {jump:?} ahead"
+                    "has come to {from}, and the clock shows {to}: it is set back only if it is more than {jump:?} ahead"
                 );
-                return Err(Error::invalid("time", issue));
+                return Err(Error::invalid("log", issue));
             }
-            let last = last(heads);
-            let era = last.era.saturating_add(1);
-            let next = Succession { next: last.shard + 1, time: to, era };
+            let (next, era) = next(heads);
+            let next = Succession { next, time: to, era: era.saturating_add(1) };
             Ok((stored.with_set_back(next.next, from, to), next))
         })
         .await
@@ -122,21 +128,31 @@ impl Deployment<'_> {
 /// Those of [`Engine::open`] and [`Deployment::rotate_key`].
 #[cfg(feature = "embedded")]
 pub async fn rotate_embedded_key(folder: &Path, actor: &str) -> Result<VerifierKeys> {
-    use crate::storage::key_file;
+    use crate::storage::{is_embedded_store, key_file};
+    check_id("actor", actor)?;
+    if !is_embedded_store(folder)? {
+        let issue = format!("{} holds no store", folder.display());
+        return Err(Error::new(ErrorKind::NotFound, issue));
+    }
     let engine = Engine::open(Options::embedded(folder)).await?;
     let signer = Ed25519Signer::generate(&*engine.0.entropy);
     let next = engine.shard() + 1;
-    let staged = key_file::stage(folder, &signer, engine.verifier_key_of(next).name());
-    let rotated = match staged {
+    let (store, public_key) = (Arc::clone(&engine.0.store), signer.public_key());
+    let rotated = match key_file::stage(folder, &signer, engine.verifier_key_of(next).name()) {
         Ok(()) => engine.deployment().rotate_key(Arc::new(signer), actor).await.map(drop),
         Err(error) => Err(error),
     };
     engine.close().await;
-    let store = Arc::clone(&engine.0.store);
     drop(engine);
-    rotated?;
-    let (stored, _) = Stored::read(&*store).await?.ok_or_else(no_deployment)?;
-    let keys = stored.keys()?;
+    let stored = Stored::read(&*store).await;
+    // A copy that is being made of the store ends before the files change.
+    drop(store);
+    let keys = stored?.ok_or_else(no_deployment)?.0.keys()?;
+    if keys.last().public_key() != public_key {
+        // A file that stays is passed over.
+        let _ = key_file::unstage(folder);
+        rotated?;
+    }
     key_file::adopt(folder, &keys, &keys.last().public_key())?;
     Ok(keys)
 }
@@ -157,9 +173,10 @@ fn no_deployment() -> Error {
     Error::new(ErrorKind::Corrupt, "the store does not say which deployment it belongs to")
 }
 
-/// The last shard; an engine that is open has claimed one.
-fn last(heads: &[Head]) -> Head {
-    heads.last().cloned().unwrap_or_else(|| Head::empty(0))
+/// The shard after the last one, and the era that runs.
+fn next(heads: &[Head]) -> (Shard, u32) {
+    let last = heads.last().map_or(0, |head| head.shard);
+    (last + 1, heads.iter().map(|head| head.era).max().unwrap_or_default())
 }
 
 /// The latest time of the shards that are written.

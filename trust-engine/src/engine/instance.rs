@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,7 +17,7 @@ use super::current_policy::CurrentPolicy;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::clock::{Clock, Entropy, Timestamp, new_id};
+use crate::clock::{Clock, Entropy, Moment, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{AgentId, OrganizationId};
 use crate::log::recorded::policy_key;
@@ -74,6 +74,9 @@ pub(super) struct Inner {
     pub(super) patience: Duration,
     /// The time by which clocks may differ, or one may jump, without a warning.
     pub(super) max_clock_jump: Duration,
+    /// The folder beside whose store the key lies.
+    #[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "needs the feature"))]
+    pub(super) key_folder: Option<PathBuf>,
     /// Warnings of the opening, for the operator.
     pub(super) warnings: Vec<String>,
 }
@@ -120,7 +123,7 @@ impl Engine {
     /// clone give [`ErrorKind::Closed`](crate::ErrorKind::Closed) afterwards where they would have to write.
     pub async fn close(&self) {
         if let Some(ceilings) = &self.0.ceilings {
-            ceilings.stop();
+            ceilings.stop().await;
         }
         self.0.loads.close();
         let workers = self.0.workers.lock().take().unwrap_or_default();
@@ -155,7 +158,7 @@ impl Engine {
     pub fn warnings(&self) -> Vec<String> {
         let counters = self.0.ceilings.as_ref().map(ceilings::State::warnings);
         let mut warnings = self.0.warnings.clone();
-        warnings.extend(self.0.sequencer.warnings(self.0.clock.now()));
+        warnings.extend(self.0.sequencer.warnings(self.now()));
         warnings.extend(self.0.store.warnings());
         warnings.extend(counters.unwrap_or_default());
         warnings
@@ -174,7 +177,11 @@ impl Engine {
 
     /// The time, by the store's clock if this engine's is far from it.
     pub(super) fn now(&self) -> Timestamp {
-        self.0.sequencer.log_time().correct(self.0.clock.now())
+        let (clock, log_time) = (&self.0.clock, self.0.sequencer.log_time());
+        match log_time.goes_by_the_store() {
+            true => log_time.correct(Moment { wall: clock.now(), steady: clock.since_boot() }),
+            false => clock.now(),
+        }
     }
 
     pub(super) fn current_policy(&self) -> Arc<Policy> {

@@ -6,11 +6,12 @@ use super::instance::{Content, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
 use crate::log::{
-    Exported, IdOrigin, Page, ParentOf, Query, Report, Submission, check_shards, check_store, export,
-    scan_all,
+    Deployment, Exported, IdOrigin, Page, ParentOf, Query, Report, Submission, check_shards, check_store,
+    export, scan_all,
 };
 use crate::provenance::{
     Hash, InclusionProof, NewRecord, Parent, ProofPlan, Receipt, Record, SignedCheckpoint, Source,
+    VerifierKeys,
 };
 use crate::storage::{DecodedRecord, Shard, ShardRange, uncovered};
 
@@ -161,8 +162,8 @@ impl Log<'_> {
         // a failover may take away.
         let heads = primary.heads().await?;
         let log_time = self.engine.0.sequencer.log_time();
-        heads.iter().filter(|head| !head.sealed).for_each(|head| log_time.notice(head.time));
-        let ahead = log_time.ahead(self.engine.0.clock.now());
+        log_time.notice(&heads);
+        let ahead = log_time.ahead(self.engine.now());
         let heads = heads.iter().filter(|head| self.shard.is_none_or(|shard| shard == head.shard));
         let whole = heads.map(|head| ShardRange { shard: head.shard, start: 0, end: head.size });
         let whole: Vec<ShardRange> = whole.collect();
@@ -271,27 +272,32 @@ impl Log<'_> {
     /// Checks the whole log of a shard against everything that was ever signed, and against a checkpoint seen earlier.
     pub async fn verify(&self, since: Option<&SignedCheckpoint>) -> Result<Report> {
         let shard = self.one_shard();
-        let key = self.engine.verifier_key_of(shard);
+        let key = self.keys().await?.of_shard(shard);
         check_store(&*self.engine.0.store, shard, &key, since, &mut |_, _| {}).await
     }
 
     /// Checks the logs of all shards, and the state against all of them.
     pub async fn verify_all(&self) -> Result<Vec<Report>> {
-        let keys: Vec<_> = self
-            .shards()
-            .await?
-            .into_iter()
-            .map(|shard| (shard, self.engine.verifier_key_of(shard)))
-            .collect();
+        let keys = self.keys().await?;
+        let shards = self.shards().await?;
+        let keys: Vec<_> = shards.into_iter().map(|shard| (shard, keys.of_shard(shard))).collect();
         check_shards(&*self.engine.0.store, &keys, None, &mut |_, _| {}).await
     }
 
     /// Writes the log of a shard into a folder, as C2SP tlog-tiles and JSON Lines. The whole log, for fleet auditors.
     pub async fn export(&self, folder: &std::path::Path) -> Result<Exported> {
         let shard = self.one_shard();
-        let key = self.engine.verifier_key_of(shard);
+        let key = self.keys().await?.of_shard(shard);
         let result = export(&*self.engine.0.store, shard, &key, folder, &mut |_, _| {}).await;
         result.map_err(|error| error.during("export"))
+    }
+
+    /// The keys of the shards, as the store has them now: another engine may have rotated the last one.
+    async fn keys(&self) -> Result<VerifierKeys> {
+        match Deployment::read(&*self.engine.0.store).await? {
+            Some((deployment, _)) => deployment.keys(),
+            None => Ok(self.engine.verifier_keys()),
+        }
     }
 
     /// The shards of the log.

@@ -15,7 +15,7 @@ use super::deployment;
 use super::instance::{Engine, Inner};
 use super::options::{Backend, Options};
 use super::policies::policy_records;
-use crate::clock::{SystemEntropy, Timestamp, new_id};
+use crate::clock::{Moment, SystemEntropy, Timestamp, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::AgentId;
 use crate::log::recorded::policy_key;
@@ -79,9 +79,6 @@ impl Engine {
             max_clock_jump: options.max_clock_jump,
         };
         let sequencer = Arc::new(Sequencer::open(settings).await?);
-        if store.is_shared() {
-            sign_of_life::compare_clocks(&*store, &sequencer, &*options.clock, owner).await;
-        }
         let stored = recorded_policy(&*store).await?;
         let (version, in_force) = match &stored {
             Some(stored) => (stored.version, compile_stored(stored)?),
@@ -91,8 +88,9 @@ impl Engine {
         let first = stored.is_none().then(PolicyDocument::published_default).transpose()?;
         let mut warnings = Vec::new();
         let heads = store.heads().await?;
-        heads.iter().filter(|head| !head.sealed).for_each(|head| sequencer.log_time().notice(head.time));
-        warnings.extend(long_silence(&heads, options.clock.now()));
+        sequencer.log_time().notice(&heads);
+        let now = Moment { wall: options.clock.now(), steady: options.clock.since_boot() };
+        warnings.extend(long_silence(&heads, sequencer.log_time().correct(now)));
         let wanted = match policy.filter(|policy| stored.is_none() || policy.hash() != in_force.hash()) {
             // An engine that was opened before a later policy came into force, and starts again as it was.
             Some(policy) if store.is_shared() && was_in_force(&*store, policy.hash(), version).await? => {
@@ -108,7 +106,7 @@ impl Engine {
         let (counters, relay) = in_front(&options, options.counters.clone().or(counters)).await?;
         let ceilings = counters.map(|counters| {
             let (sequencer, clock) = (Arc::clone(&sequencer), Arc::clone(&options.clock));
-            ceilings::State::new(counters, options.cached_agents, Arc::clone(&store), sequencer, clock)
+            ceilings::State::new(counters, options.cached_agents, sequencer, clock)
         });
         let agents = Arc::new(AgentCache::new(options.cached_agents, store.is_shared()));
         let policy = Arc::new(CurrentPolicy::new(version, Arc::new(in_force)));
@@ -144,6 +142,10 @@ impl Engine {
             owner,
             patience: options.takeover_after,
             max_clock_jump: options.max_clock_jump,
+            key_folder: match options.backend {
+                Backend::Embedded(folder) if options.signer.is_none() => Some(folder),
+                _ => None,
+            },
             warnings,
         }));
         deployment::record(&engine, &identity, &public_key).await?;
@@ -261,7 +263,9 @@ const LONG_SILENCE: Duration = Duration::from_secs(366 * 86_400);
 /// The warning about a log that was not written for very long, by the clock: where nothing but that clock says how late it
 /// is, nothing else tells that it is wrong, and entries would keep its time.
 fn long_silence(heads: &[Head], now: Timestamp) -> Option<String> {
-    let last = heads.iter().filter(|head| head.size > 0).map(|head| head.time).max()?;
+    let era = heads.iter().map(|head| head.era).max();
+    let written = heads.iter().filter(|head| head.size > 0 && Some(head.era) == era);
+    let last = written.map(|head| head.time).max()?;
     (now > last.plus(LONG_SILENCE)).then(|| {
         format!(
             "the log's last entry is of {last}, and this machine's clock shows {now}: unless nothing was recorded for so long, \

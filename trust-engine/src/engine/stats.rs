@@ -170,7 +170,7 @@ impl Engine {
         stats.provenance.queued = queued as u64;
         stats.provenance.committed = committed;
         stats.provenance.commits = commits;
-        let ahead = self.0.sequencer.log_time().ahead(self.0.clock.now());
+        let ahead = self.0.sequencer.log_time().ahead(now);
         stats.provenance.ahead_seconds = ahead.map_or(0, |ahead| ahead.as_secs());
         Ok(stats)
     }

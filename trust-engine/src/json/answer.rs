@@ -93,6 +93,8 @@ pub(super) struct CeilingAnswer<'a> {
     window_start: Option<Timestamp>,
     as_of: Timestamp,
     near_limit: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    repeated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_by: Option<Level>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +154,7 @@ impl<'a> CeilingAnswer<'a> {
             provenance_id: verdict.id(),
             as_of: verdict.evaluated_at(),
             near_limit: verdict.near_limit(),
+            repeated: verdict.is_repeated(),
             refused_by: verdict.refused_by(),
             retry_after: verdict.retry_after().map(seconds),
             recorded: verdict.recorded().as_str(),

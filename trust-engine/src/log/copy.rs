@@ -144,6 +144,12 @@ impl<'a> Writer<'a> {
         if last.size > 0 && self.head.note != last.note {
             return Err(damaged(last, last.size, "has another last checkpoint than its head"));
         }
+        // A shard without entries has an era and a time too.
+        let time = self.head.time.max(last.time);
+        if (self.head.era, self.head.time) != (last.era, time) {
+            let head = Head { era: last.era, time, ..self.head.clone() };
+            self.commit(self.batch(head)).await?;
+        }
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub(crate) use merge::scan_all;
 pub(crate) use news::News;
 pub use query::{Page, Query};
 pub use sequencer::Ticket;
-pub(crate) use sequencer::{Draft, IdOrigin, ParentOf, Sequencer, Settings, Submission};
+pub(crate) use sequencer::{Draft, Fate, IdOrigin, ParentOf, Sequencer, Settings, Submission};
 pub(crate) use stats::{CeilingStat, VerdictStat};
 pub(crate) use unrecorded::{UnrecordedChecks, UnrecordedCounts};
 pub(crate) use worker::Worker;

@@ -10,28 +10,16 @@ use uuid::Uuid;
 
 use super::sequencer::Sequencer;
 use super::worker::Worker;
-use crate::clock::{Clock, Moment, Timestamp};
+use crate::clock::{Clock, Moment};
 use crate::error::Result;
 use crate::storage::Store;
 
 /// Time between two signs.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Compares the clocks, before anything is stamped: a time that is too late cannot be taken back.
-pub(crate) async fn compare_clocks(store: &dyn Store, sequencer: &Sequencer, clock: &dyn Clock, owner: Uuid) {
-    let nothing = Timestamp::default();
-    // No failure is fatal: the next sign compares again. A store without a clock gives the time back.
-    if let Ok(Some(by_the_store)) = store.renew(sequencer.shard(), owner, nothing).await
-        && clock.is_real()
-        && by_the_store != nothing
-    {
-        sequencer.log_time().compare(now(clock), by_the_store);
-    }
-}
-
 /// The time by both clocks.
 fn now(clock: &dyn Clock) -> Moment {
-    Moment { wall: clock.now(), ..clock.coarse() }
+    Moment { wall: clock.now(), steady: clock.since_boot() }
 }
 
 pub(crate) fn start(
@@ -48,7 +36,7 @@ pub(crate) fn start(
         // noticed by the next commit, which claims another if it may.
         let signed = block_on(store.renew(shard, owner, time));
         // A store without a clock gives the time back.
-        if let (Ok(Some(by_the_store)), true) = (signed, clock.is_real())
+        if let (Ok((_, by_the_store)), true) = (signed, clock.is_real())
             && by_the_store != time
         {
             sequencer.log_time().compare(now(&*clock), by_the_store);

@@ -72,9 +72,10 @@ fn shards_are_claimed_again_only_by_their_owner(store: &dyn Store) {
     assert_eq!(first, Head { epoch: 1, ..Head::empty(first.shard) });
     let again = block_on(store.claim_free(OWNER, patience, &[])).unwrap();
     assert_eq!(again, Head { epoch: 2, ..first.clone() }, "one's own comes first");
-    assert!(block_on(store.renew(first.shard, OWNER, first.time)).unwrap().is_some());
+    assert!(block_on(store.renew(first.shard, OWNER, first.time)).unwrap().0);
     let taken = block_on(store.claim(first.shard, OTHER)).unwrap();
-    assert_eq!(block_on(store.renew(first.shard, OWNER, first.time)).unwrap(), None);
+    let (ours, by_the_store) = block_on(store.renew(first.shard, OWNER, first.time)).unwrap();
+    assert!(!ours && by_the_store >= first.time, "the time is told all the same");
     assert_eq!(block_on(store.reclaim(first.shard, OWNER)).unwrap(), None);
     block_on(store.release(first.shard, OWNER)).unwrap();
     assert_eq!(block_on(store.heads()).unwrap(), std::slice::from_ref(&taken), "what is another's stays its");
@@ -91,8 +92,8 @@ fn a_sign_of_life_moves_time_on_and_fences_earlier_commits(store: &dyn Store) {
     log.commit(store, &[entry]);
     let late = log.entry("o", None, RecordType::Gap, None);
     let passed = Timestamp::from_micros(late.time.micros() + 5);
-    assert!(block_on(store.renew(0, OWNER, passed)).unwrap().is_some());
-    assert!(block_on(store.renew(0, OWNER, late.time)).unwrap().is_some());
+    assert!(block_on(store.renew(0, OWNER, passed)).unwrap().0);
+    assert!(block_on(store.renew(0, OWNER, late.time)).unwrap().0);
     assert_eq!(block_on(store.head(0)).unwrap(), Head { time: passed, ..log.head.clone() }, "never back");
     let (batch, _) = log.batch(&[late]);
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
@@ -115,7 +116,7 @@ fn a_sealed_shard_never_changes_and_another_goes_on(store: &dyn Store) {
     let late = log.entry("o", None, RecordType::Gap, None);
     let (batch, _) = log.batch(&[late]);
     assert_eq!(block_on(store.commit(batch)).unwrap(), Committed::Fenced);
-    assert_eq!(block_on(store.renew(0, OWNER, sealed.time)).unwrap(), None);
+    assert!(!block_on(store.renew(0, OWNER, sealed.time)).unwrap().0);
     assert_eq!(block_on(store.reclaim(0, OWNER)).unwrap(), None);
     assert!(!block_on(store.seal(0, log.head.epoch)).unwrap());
     assert_eq!(block_on(store.claim(0, OWNER)).unwrap_err().kind(), ErrorKind::Fenced);

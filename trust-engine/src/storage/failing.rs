@@ -145,7 +145,7 @@ impl Store for FailingStore {
         self.inner.reclaim(shard, owner).await
     }
 
-    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>> {
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<(bool, Timestamp)> {
         self.inner.renew(shard, owner, time).await
     }
 

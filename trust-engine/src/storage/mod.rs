@@ -63,7 +63,7 @@ pub use memory_counters::memory_counters;
 #[cfg(all(feature = "postgres", any(test, feature = "testing")))]
 pub use postgres::postgres_at;
 #[cfg(feature = "postgres")]
-pub use postgres::{Postgres, postgres};
+pub use postgres::{Postgres, is_postgres_store, postgres};
 pub use relay::{Change, Listener, Relay};
 pub use search::{DecodedRecord, Filter, Scan, Scanned, ShardRange, StoredRecord};
 pub use store::Store;

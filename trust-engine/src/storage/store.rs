@@ -80,14 +80,14 @@ pub trait Store: Send + Sync + 'static {
     /// - Either way a commit that was on its way before has happened or never will.
     async fn reclaim(&self, shard: Shard, owner: Uuid) -> Result<Option<Head>>;
 
-    /// A sign of life from a shard's owner, who will commit no entry with an earlier time than `time`. Gives the time by
-    /// the store's clock; `None` if another engine has taken the shard.
+    /// A sign of life from a shard's owner, who will commit no entry with an earlier time than `time`. Says whether the shard is
+    /// still the owner's, and gives the time by the store's clock either way.
     ///
     /// # Behavior
     /// - Raises the head's time to `time`; it never lowers it.
     /// - A commit with a time below the head's is [`Committed::Fenced`].
     /// - A store without a clock gives `time` back.
-    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>>;
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<(bool, Timestamp)>;
 
     /// Raises the time of the shards that nobody owns, or whose owner gave no sign for `patience`, to the earliest time of
     /// the other shards, so that readers who go by time need not wait for them.

@@ -143,9 +143,9 @@ fn reset(arguments: &Reset, as_json: bool) -> Result<bool, Failure> {
     let Reset { target, agent, organization, resource, actor } = arguments;
     let engine = Engine::open(target.options()?)?;
     let quotas = engine.quotas().of(OrganizationId::parse(organization)?);
-    let (usage, _) = quotas.reset(agent, resource, actor)?;
-    show(agent, &usage, as_json);
+    let done = quotas.reset(agent, resource, actor);
     engine.close();
+    show(agent, &done?.0, as_json);
     Ok(true)
 }
 

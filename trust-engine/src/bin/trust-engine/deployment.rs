@@ -55,25 +55,31 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
 fn rotate(arguments: &RotateKey) -> Result<VerifierKeys, Failure> {
     let RotateKey { target, new_signing_key, actor } = arguments;
     let options = target.options()?;
-    let Some(file) = new_signing_key else {
-        return match target.folder().filter(|_| target.has_key_file()) {
-            Some(folder) => Ok(block_on(rotate_embedded_key(folder, actor))?),
-            None => {
-                Err("--new-signing-key is missing; make one, for example by `openssl rand -hex 32`".into())
-            }
-        };
-    };
-    if target.has_key_file() {
-        return Err("--new-signing-key is not for a folder whose key lies beside the store: it gets a key that is made now".into());
+    match (target.key_folder(), new_signing_key) {
+        (Some(folder), None) => Ok(block_on(rotate_embedded_key(folder, actor))?),
+        (Some(folder), Some(_)) => {
+            let folder = folder.display();
+            Err(format!(
+                "the key lies in {folder}, and gets one there that is made now: leave --new-signing-key out"
+            )
+            .into())
+        }
+        (None, None) => {
+            Err("--new-signing-key is missing; make one, for example by `openssl rand -hex 32`".into())
+        }
+        (None, Some(file)) => {
+            let signer = Arc::new(read_key(file)?);
+            let engine = Engine::open(options.clone())?;
+            let rotated = engine.deployment().rotate_key(signer.clone(), actor);
+            // Also after an error: its shard is free then.
+            engine.close();
+            drop(engine);
+            rotated?;
+            // Opened with the new key, the store says whether all is well.
+            let engine = Engine::open(options.signer(signer))?;
+            let keys = engine.verifier_keys();
+            engine.close();
+            Ok(keys)
+        }
     }
-    let signer = Arc::new(read_key(file)?);
-    let engine = Engine::open(options.clone())?;
-    engine.deployment().rotate_key(signer.clone(), actor)?;
-    engine.close();
-    drop(engine);
-    // Opened with the new key, the store says whether all is well.
-    let engine = Engine::open(options.signer(signer))?;
-    let keys = engine.verifier_keys();
-    engine.close();
-    Ok(keys)
 }

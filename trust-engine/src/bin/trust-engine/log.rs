@@ -10,8 +10,8 @@ use trust_engine::blocking::Engine;
 use trust_engine::log::check_copy;
 use trust_engine::log::{Report, check_export, check_shards, export};
 use trust_engine::provenance::SignedCheckpoint;
-use trust_engine::storage::Store;
-use trust_engine::{Options, VerifierKeys, storage};
+use trust_engine::storage::{DocumentKey, DocumentKind, Store};
+use trust_engine::{Options, OrganizationId, VerifierKeys, storage};
 use uuid::Uuid;
 
 use crate::target::Target;
@@ -92,8 +92,9 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
         }
         Command::SetBack(SetBack { target, actor }) => {
             let engine = Engine::open(target.options()?)?;
-            engine.deployment().set_log_back(actor)?;
+            let done = engine.deployment().set_log_back(actor);
             engine.close();
+            done?;
             if as_json {
                 output::json(&json!({ "setBack": true }));
             } else {
@@ -105,10 +106,20 @@ pub(crate) fn run(command: &Command, as_json: bool) -> Result<bool, Failure> {
 }
 
 fn verify(folder: &Path, keys: &[String], since: Option<&Path>, as_json: bool) -> Result<bool, Failure> {
+    if folder.to_string_lossy().contains("://") {
+        return Err(
+            "a folder is needed; a database is verified by `engine.log().verify_all()` in a program".into()
+        );
+    }
     let keys = verifier_keys(folder, keys)?;
     let since: Vec<SignedCheckpoint> = since.map(read_checkpoint).transpose()?.into_iter().collect();
     let reports = if storage::is_embedded_store(folder)? {
-        verify_all(&*storage::embedded(folder)?, &keys, &since)?
+        let store = storage::embedded(folder)?;
+        let rotated_out = format!("{{\"publicKey\":\"{}\",\"before\"", last_key(&keys));
+        if deployment(&*store)?.contains(&rotated_out) && !as_json {
+            eprintln!("the key was rotated since the last one that was given: give every key with --key");
+        }
+        verify_all(&*store, &keys, &since)?
     } else {
         // An export is of one shard, which its own key names.
         let shard = verifier_keys(folder, &[]).ok().and_then(|own| own.last().shard());
@@ -123,6 +134,21 @@ fn verify(folder: &Path, keys: &[String], since: Option<&Path>, as_json: bool) -
         }
     }
     Ok(reports.iter().all(Report::is_clean))
+}
+
+/// The stored deployment, as JSON; empty if there is none.
+pub(crate) fn deployment(store: &dyn Store) -> Result<String, Failure> {
+    let key = DocumentKey {
+        kind: DocumentKind::Deployment,
+        organization: OrganizationId::default(),
+        id: "deployment".into(),
+    };
+    Ok(block_on(store.document(&key))?.map(|document| document.body).unwrap_or_default())
+}
+
+/// The last key, as the deployment has it in its JSON.
+pub(crate) fn last_key(keys: &VerifierKeys) -> String {
+    hex::encode(keys.last().public_key())
 }
 
 /// Checks all shards, each against the checkpoints of its origin that were kept.

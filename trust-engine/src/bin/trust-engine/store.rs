@@ -16,7 +16,7 @@ use trust_engine::{Error, ErrorKind};
 
 #[cfg(feature = "postgres")]
 use crate::log::verify_copy;
-use crate::log::{must_be_store, read_checkpoint, verifier_keys, verify_all};
+use crate::log::{deployment, last_key, must_be_store, read_checkpoint, verifier_keys, verify_all};
 use crate::{Failure, output};
 
 #[derive(Args)]
@@ -75,6 +75,13 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
             output::line("nothing was restored");
         }
         return Ok(false);
+    }
+    let deployment = deployment(&*backup)?;
+    if !deployment.is_empty() && !deployment.contains(&last_key(&keys)) {
+        return Err("the backup was made before the key was rotated to the last one given: restored, it would be signed with the \
+                    key before. To do so, leave the later keys out, and rotate the key of what was restored before engines \
+                    open it"
+            .into());
     }
     let mut random = [0; 3];
     SystemEntropy.fill(&mut random);

@@ -16,10 +16,10 @@ pub(crate) struct Target {
     /// Folder of the store, or URL of a PostgreSQL database.
     #[arg(long)]
     store: String,
-    /// The schema in PostgreSQL.
+    /// The schema in PostgreSQL; trust_engine by default.
     #[cfg(feature = "postgres")]
-    #[arg(long, default_value = "trust_engine")]
-    schema: String,
+    #[arg(long)]
+    schema: Option<String>,
     /// Name of the deployment; a folder's store knows its own.
     #[arg(long)]
     deployment: Option<String>,
@@ -31,21 +31,22 @@ pub(crate) struct Target {
 impl Target {
     /// The folder of an embedded store; `None` for a database.
     pub(crate) fn folder(&self) -> Option<&Path> {
-        let url = ["postgres://", "postgresql://"].iter().any(|scheme| self.store.starts_with(scheme));
-        (!url).then(|| Path::new(&self.store))
+        let folder = Path::new(&self.store);
+        // A URL, or settings as `host=db1,db2 dbname=trust`.
+        let database = self.store.contains("://") || (self.store.contains('=') && !folder.exists());
+        (!database).then_some(folder)
     }
 
-    /// Whether the key lies beside the store.
-    pub(crate) fn has_key_file(&self) -> bool {
-        self.folder().is_some() && self.signing_key.is_none()
+    /// The folder, if the key lies beside its store.
+    pub(crate) fn key_folder(&self) -> Option<&Path> {
+        self.folder().filter(|folder| folder.join("signing.key").exists())
     }
 
+    /// # Errors
+    /// Also if there is no store: a command for operators makes none.
     pub(crate) fn options(&self) -> Result<Options, Failure> {
         let mut options = match self.folder() {
-            Some(folder) if !storage::is_embedded_store(folder)? => {
-                return Err(format!("{} holds no store", folder.display()).into());
-            }
-            Some(folder) => Options::embedded(folder),
+            Some(folder) => self.embedded(folder)?,
             None => self.database()?,
         };
         if let Some(name) = &self.deployment {
@@ -57,19 +58,38 @@ impl Target {
         Ok(options)
     }
 
+    fn embedded(&self, folder: &Path) -> Result<Options, Failure> {
+        if !storage::is_embedded_store(folder)? {
+            return Err(format!("{} holds no store", folder.display()).into());
+        }
+        if self.signing_key.is_some() && self.key_folder().is_some() {
+            let issue = format!("the key lies in {}: leave --signing-key out", folder.display());
+            return Err(issue.into());
+        }
+        #[cfg(feature = "postgres")]
+        if self.schema.is_some() {
+            return Err("--schema is for a database, and --store names a folder".into());
+        }
+        Ok(Options::embedded(folder))
+    }
+
     #[cfg(feature = "postgres")]
     fn database(&self) -> Result<Options, Failure> {
         for (missing, name) in
             [(self.deployment.is_none(), "deployment"), (self.signing_key.is_none(), "signing-key")]
         {
             if missing {
-                return Err(format!(
-                    "--{name} is missing; give the one that the engines of the database have"
-                )
-                .into());
+                let issue =
+                    format!("--{name} is missing; give the one that the engines of the database have");
+                return Err(issue.into());
             }
         }
-        Ok(Options::postgres(storage::Postgres::new(&self.store).schema(&self.schema)))
+        let schema = self.schema.as_deref().unwrap_or("trust_engine");
+        let database = storage::Postgres::new(&self.store).schema(schema);
+        if !pollster::block_on(storage::is_postgres_store(&database))? {
+            return Err(format!("the database has no store in the schema {schema}").into());
+        }
+        Ok(Options::postgres(database))
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -82,6 +102,9 @@ impl Target {
 /// `signing.key`.
 pub(crate) fn read_key(file: &Path) -> Result<Ed25519Signer, Failure> {
     let at = |error: std::io::Error| format!("{}: {error}", file.display());
+    if std::fs::metadata(file).map_err(at)?.is_dir() {
+        return Err(format!("{} is a folder; a file with the key is needed", file.display()).into());
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -101,23 +101,25 @@ impl Engine {
         self.check_quota(&cached, request.amounts(), || Cow::Borrowed(request), now)
     }
 
-    /// A check with a request id is committed before it is answered, which a local store does in place.
+    /// A check with a request id is committed before it is answered, which a local store does in place. What this engine
+    /// remembers needs no waiting, unless the agent has to be read again.
     fn check_keyed_now(&self, request: &CeilingRequest, id: &str) -> Result<(CeilingVerdict, Ticket)> {
-        let would_block = |issue| Err(Error::new(ErrorKind::WouldBlock, issue));
-        match self.ceiling_state()?.recent.begin(id, request, self.now())? {
-            Seen::Before(verdict) => Ok((verdict, Ticket::unrecorded())),
-            Seen::Open(_) => {
-                would_block("a request with this id is being decided; use check_ceiling, or ask again")
-            }
-            // The pending request is dropped, so that the check can begin it.
-            Seen::New(_) if self.is_local() => {
-                let verdict = block_on(self.check_keyed(request, id))?;
-                Ok((verdict, Ticket::unrecorded()))
-            }
+        // The pending request of one that is new is dropped here, so that the check can begin it.
+        let would_wait = match self.ceiling_state()?.recent.begin(id, request, self.now())? {
+            Seen::Before(_) => Some("the agent has to be read again; use check_ceiling, or try again"),
+            Seen::Open(_) => Some("a request with this id is being decided; use check_ceiling, or ask again"),
+            Seen::New(_) if self.is_local() => None,
             Seen::New(_) => {
-                would_block("a check with a request id is committed before it is answered; use check_ceiling")
+                let issue = "a check with a request id is committed before it is answered; use check_ceiling";
+                return Err(Error::new(ErrorKind::WouldBlock, issue));
             }
-        }
+        };
+        let check = self.check_keyed(request, id);
+        let verdict = match would_wait {
+            Some(issue) => at_once(check, issue)?,
+            None => block_on(check)?,
+        };
+        Ok((verdict, Ticket::unrecorded()))
     }
 
     /// Whether neither the log nor the counters are on another machine.
@@ -132,7 +134,8 @@ impl Engine {
         mut verdict: CeilingVerdict,
         request: &CeilingRequest,
     ) -> CeilingVerdict {
-        if let Some(id) = verdict.id()
+        if verdict.receipt().is_none()
+            && let Some(id) = verdict.id()
             && let Ok(record) = self.log().of(request.organization_id().clone()).get(id).await
             // A host may have taken the id.
             && record.entry().source == Source::Engine

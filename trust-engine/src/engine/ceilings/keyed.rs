@@ -2,17 +2,18 @@
 //!
 //! Such a check is committed before it is answered, together with the document of its admission. Of several engines that admit
 //! the same request, the first commit wins; the others find the document, give their charge back and repeat its answer.
-//! Nothing is looked up before that: retries are rare. A refusal is answered only after a look-up, because the first try
-//! may have used the last that there was.
+//! Nothing is looked up before that: retries are rare. A refusal by the counters is answered only after a look-up, because
+//! the first try may have used the last that there was. An agent that may use nothing any more is refused, retry or not.
 
-use super::check::Decided;
 use super::payload::recorded_verdict;
 use super::recent::Seen;
 use super::verdict::CeilingVerdict;
 use crate::ceiling::CeilingRequest;
 use crate::engine::instance::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::recorded::RequestName;
+use crate::log::Fate;
+use crate::log::recorded::{RequestName, is_current};
+use crate::quota::{Charge, Outcome};
 use crate::storage::{After, DocumentChange};
 
 /// Attempts to commit while other engines admit the same request.
@@ -33,13 +34,18 @@ impl Engine {
         request_id: &str,
     ) -> Result<CeilingVerdict> {
         let state = self.ceiling_state()?;
+        state.expiry.start(self)?;
         let name = RequestName { agent_id: request.agent_name(), request_id };
         let (mut attempts, mut outdated) = (0..ATTEMPTS, None);
         loop {
+            // An engine that cannot record gives no verdict, not even one that it remembers.
+            self.0.sequencer.check_state()?;
             let pending = match state.recent.begin(request_id, request, self.now())? {
-                Seen::Before(verdict) => return Ok(self.with_receipt(verdict, request).await),
-                // It ends when that request is admitted or given up; nothing is sent.
+                Seen::Before(verdict) => return self.repeat(verdict, request).await,
                 Seen::Open(decided) => {
+                    // It ends when that request is admitted or given up, or when it is not known whether it is: the store is
+                    // down before those who wait are woken, and who comes later sees that here.
+                    self.0.sequencer.check_state()?;
                     let _ = decided.await;
                     continue;
                 }
@@ -48,12 +54,14 @@ impl Engine {
             let (cached, outcome, charge, now) = self.decide(request).await?;
             if !outcome.code.admits() {
                 drop(charge);
-                if let Some(Admission::Valid(verdict)) = self.admission(name, request).await? {
+                // The first try may have used the last that there was.
+                if outcome.code.is_of_counters()
+                    && let Some(Admission::Valid(verdict)) = self.admission(name, request).await?
+                {
                     pending.admitted(request, &verdict);
                     return Ok(verdict);
                 }
-                let refused: Decided = (cached, outcome, crate::quota::Charge::new(), now);
-                return self.conclude_and_wait(request, refused).await;
+                return self.conclude_and_wait(request, (cached, outcome, Charge::new(), now)).await;
             }
             let mut verdict = CeilingVerdict::new(outcome, now.wall);
             let (mut submission, ticket) = self.recording(&cached.quota, request, &mut verdict, false)?;
@@ -61,17 +69,28 @@ impl Engine {
             let document = name.admitted(request.organization_id(), verdict.evaluated_at(), id)?;
             let after = After::Document(Box::new(document));
             submission.change = Some(DocumentChange { expected: outdated, after });
-            // The charge is kept if the commit happens, whether or not the caller still waits and even if the outcome is
-            // learnt later; it goes back when the action is dropped.
             let (kept, answer) = (request.clone(), verdict.clone());
-            let submission = submission.on_commit(move || {
-                charge.keep();
-                pending.admitted(&kept, &answer);
+            let mut held = Some((charge, pending));
+            // Whether or not the caller still waits. Dropped, because the record is certainly not in the log, it gives the
+            // charge back.
+            let submission = submission.on_fate(move |fate| match (fate, held.take()) {
+                (Fate::Committed, Some((charge, pending))) => {
+                    charge.keep();
+                    pending.admitted(&kept, &answer);
+                }
+                (Fate::Open, Some((charge, pending))) => {
+                    pending.wake();
+                    held = Some((charge, pending));
+                }
+                // The record may be there, and a retry free.
+                (Fate::Unknown, Some((charge, _))) => charge.keep(),
+                (_, None) => {}
             });
             self.0.sequencer.submit(submission).await?;
             match ticket.committed().await {
                 Ok(receipt) => {
                     verdict.set_receipt(receipt);
+                    state.recent.acknowledge(request_id, request, &verdict);
                     return Ok(verdict);
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {
@@ -91,6 +110,18 @@ impl Engine {
         }
     }
 
+    /// The answer to an earlier try, unless the agent may use nothing any more.
+    async fn repeat(&self, mut verdict: CeilingVerdict, request: &CeilingRequest) -> Result<CeilingVerdict> {
+        let (cached, now) = self.quota_for(&self.key_of(request)).await?;
+        let pool = &self.ceiling_state()?.quotas.pool;
+        let refusal = request.amounts().find_map(|(resource, _)| cached.quota.limits(resource, pool).err());
+        if let Some(code) = refusal {
+            return self.conclude_and_wait(request, (cached, Outcome::new(code), Charge::new(), now)).await;
+        }
+        verdict.repeated = true;
+        Ok(self.with_receipt(verdict, request).await)
+    }
+
     /// The admission of a request in the store.
     ///
     /// # Errors
@@ -98,7 +129,7 @@ impl Engine {
     async fn admission(&self, name: RequestName<'_>, request: &CeilingRequest) -> Result<Option<Admission>> {
         let organization = request.organization_id();
         let Some(document) = self.0.store.document(&name.key(organization)).await? else { return Ok(None) };
-        if document.due.is_none_or(|due| due <= self.now()) {
+        if !is_current(document.created, self.now()) {
             return Ok(Some(Admission::Over(document.version)));
         }
         let record = self.log().of(organization.clone()).get(document.record).await?;

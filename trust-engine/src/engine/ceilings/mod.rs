@@ -2,6 +2,7 @@
 
 mod cache;
 mod check;
+mod expiry;
 mod find;
 mod handle;
 mod keyed;

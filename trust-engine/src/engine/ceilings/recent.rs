@@ -13,7 +13,7 @@ use crate::ceiling::CeilingRequest;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
-use crate::log::recorded::LIFE;
+use crate::log::recorded::is_current;
 
 /// Most ids that are remembered.
 const CAPACITY: usize = 65_536;
@@ -76,17 +76,20 @@ impl RecentRequests {
         request: &CeilingRequest,
         now: Timestamp,
     ) -> Result<Seen> {
-        // No id contains a zero.
-        let key: Arc<str> = format!("{}\0{}\0{id}", request.organization_id(), request.agent_name()).into();
+        let key = key(id, request);
         let mut requests = self.0.lock();
         match requests.known.get_mut(&key) {
             None => {}
             Some(Known::Open(waiting)) => {
                 let (wake, woken) = oneshot::channel();
+                // Callers that gave up go when the others have doubled.
+                if waiting.len().is_power_of_two() {
+                    waiting.retain(|wake| !wake.is_canceled());
+                }
                 waiting.push(wake);
                 return Ok(Seen::Open(woken));
             }
-            Some(Known::Admitted(known)) if known.verdict.evaluated_at().plus(LIFE) > now => {
+            Some(Known::Admitted(known)) if is_current(known.verdict.evaluated_at(), now) => {
                 if !known.request.is_retried_as(request) {
                     let issue = format!("requestId {id:?} was used for a request with other content");
                     return Err(Error::new(ErrorKind::Conflict, issue).with("requestId", id));
@@ -98,23 +101,50 @@ impl RecentRequests {
         requests.known.insert(Arc::clone(&key), Known::Open(Vec::new()));
         Ok(Seen::New(PendingRequest { recent: Arc::clone(self), key }))
     }
+
+    /// Adds the receipt of an admission that is remembered, so that a retry has it.
+    pub(super) fn acknowledge(&self, id: &str, request: &CeilingRequest, verdict: &CeilingVerdict) {
+        let key = key(id, request);
+        if let Some(Known::Admitted(known)) = self.0.lock().known.get_mut(&*key)
+            && known.verdict.id() == verdict.id()
+        {
+            known.verdict = verdict.clone();
+        }
+    }
+}
+
+/// No id contains a zero.
+fn key(id: &str, request: &CeilingRequest) -> Arc<str> {
+    format!("{}\0{}\0{id}", request.organization_id(), request.agent_name()).into()
 }
 
 impl PendingRequest {
+    /// Lets those who wait look again: it is not known how this one ends.
+    pub(super) fn wake(&self) {
+        let waiting = match self.recent.0.lock().known.get_mut(&self.key) {
+            Some(Known::Open(waiting)) => std::mem::take(waiting),
+            _ => Vec::new(),
+        };
+        // Behind the lock: a waker may look at once.
+        drop(waiting);
+    }
+
     /// Remembers that the request was admitted, so that a retry gets the same verdict. If there are too many, the oldest
     /// admission is forgotten of the organization that has most: no organization can push out those of one that has few.
     pub(super) fn admitted(self, request: &CeilingRequest, verdict: &CeilingVerdict) {
-        // This guard is gone before `self` is dropped, which takes the lock again.
         let mut requests = self.recent.0.lock();
         let admission = requests.admitted.add(request.organization_id(), &self.key);
         let known = Admitted { admission, request: request.clone(), verdict: verdict.clone() };
-        requests.known.insert(Arc::clone(&self.key), Known::Admitted(Box::new(known)));
+        let before = requests.known.insert(Arc::clone(&self.key), Known::Admitted(Box::new(known)));
         if requests.admitted.total > CAPACITY
             && let Some((oldest, key)) = requests.admitted.forget_one()
             && matches!(requests.known.get(&key), Some(Known::Admitted(known)) if known.admission == oldest)
         {
             requests.known.remove(&key);
         }
+        drop(requests);
+        // Behind the lock: the waker of one who waits may look at once, and `self` takes the lock again.
+        drop(before);
     }
 }
 
@@ -122,9 +152,12 @@ impl Drop for PendingRequest {
     fn drop(&mut self) {
         let mut requests = self.recent.0.lock();
         // An admitted id is not open any more, and stays.
-        if matches!(requests.known.get(&self.key), Some(Known::Open(_))) {
-            requests.known.remove(&self.key);
-        }
+        let open = match requests.known.get(&self.key) {
+            Some(Known::Open(_)) => requests.known.remove(&self.key),
+            _ => None,
+        };
+        drop(requests);
+        drop(open);
     }
 }
 

@@ -1,21 +1,17 @@
-//! The sweeper: a thread that gives back ended leases, carries the counts of unrecorded checks to the statistics, and
-//! removes admissions that are over.
+//! The sweeper: a thread that gives back ended leases and carries the counts of unrecorded checks to the statistics.
 //!
 //! It starts with the engine, sleeps while there is nothing to do, and is woken when a check leaves something to do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use pollster::block_on;
 
 use crate::clock::Clock;
-use crate::error::Result;
-use crate::log::{Sequencer, Submission, UnrecordedChecks};
+use crate::log::{Sequencer, UnrecordedChecks};
 use crate::quota::LeasePool;
-use crate::storage::{After, DocumentChange, DocumentKind, Store};
 
 /// Pause between two rounds while the sweeper is awake.
 const ROUND: Duration = Duration::from_millis(100);
@@ -24,16 +20,8 @@ const ROUNDS_PER_FLUSH: u32 = 10;
 /// Rounds between two sweeps for a local store, which has no other engine to grant the returned amounts to.
 const ROUNDS_PER_LOCAL_SWEEP: u32 = 100;
 
-/// Pause between two looks for admissions that are over.
-const EXPIRY: Duration = Duration::from_secs(30);
-/// Time for which they stay beyond their end, so that the log's time has certainly passed it when they go.
-const GRACE: Duration = Duration::from_secs(60);
-/// Admissions that are removed together.
-const REMOVALS: usize = 500;
-
 /// The parts of an engine that the sweeper works on.
 pub(super) struct Work {
-    pub(super) store: Arc<dyn Store>,
     pub(super) pool: Arc<LeasePool>,
     pub(super) unrecorded: Arc<UnrecordedChecks>,
     pub(super) sequencer: Arc<Sequencer>,
@@ -106,42 +94,12 @@ impl Drop for Sweeper {
     }
 }
 
-impl Work {
-    /// Removes the admissions that are over. Another engine may do so at the same time, which ends the round: each removes
-    /// what it saw, so nothing that was admitted since goes with it.
-    async fn remove_admissions(&self, signal: &Signal) -> Result<()> {
-        loop {
-            let over = self.sequencer.log_time().correct(self.clock.now()).minus(GRACE);
-            let due = self.store.due_documents(DocumentKind::Admission, over, REMOVALS).await?;
-            let mut tickets = Vec::with_capacity(due.len());
-            let last = due.len() < REMOVALS;
-            for document in due {
-                let (expected, after) = (Some(document.version), After::Removed(document.key));
-                let change = Some(DocumentChange { expected, after });
-                let (submission, ticket) = Submission::new(Vec::new(), change, false);
-                self.sequencer.submit(submission).await?;
-                tickets.push(ticket);
-            }
-            for ticket in tickets {
-                ticket.committed().await?;
-            }
-            if last || *signal.stopped.lock() {
-                return Ok(());
-            }
-        }
-    }
-}
-
 fn run(work: &Work, signal: &Signal) {
-    let mut expired = Instant::now();
     for round in 1u32.. {
         {
             let mut stopped = signal.stopped.lock();
-            while !*stopped
-                && signal.idle.load(Ordering::SeqCst)
-                && let Some(left) = EXPIRY.checked_sub(expired.elapsed())
-            {
-                signal.changed.wait_for(&mut stopped, left);
+            while !*stopped && signal.idle.load(Ordering::SeqCst) {
+                signal.changed.wait(&mut stopped);
             }
             if !*stopped {
                 signal.changed.wait_for(&mut stopped, ROUND);
@@ -149,11 +107,6 @@ fn run(work: &Work, signal: &Signal) {
             if *stopped {
                 break;
             }
-        }
-        if expired.elapsed() >= EXPIRY {
-            // No failure is fatal: what is left is found by the next look, of this engine or of another.
-            let _ = block_on(work.remove_admissions(signal));
-            expired = Instant::now();
         }
         let flush = round.is_multiple_of(ROUNDS_PER_FLUSH);
         if flush {
@@ -169,76 +122,4 @@ fn run(work: &Work, signal: &Signal) {
         }
     }
     work.unrecorded.flush(&work.sequencer, work.clock.now());
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::ceiling::CeilingRequest;
-    use crate::clock::ManualClock;
-    use crate::engine::{Engine, Options};
-    use crate::ids::OrganizationId;
-    use crate::log::Report;
-    use crate::policy::PolicyDocument;
-    use crate::storage::DocumentFilter;
-
-    #[test]
-    fn admissions_are_removed_when_they_are_over_and_the_log_stays_clean() {
-        let clock = Arc::new(ManualClock::new("2026-11-27T12:00:00Z".parse().unwrap()));
-        let text = "policyFormat: 1\nname: p\ntiers: [{name: LOW}]\nroles: [{name: READER, minimumTier: LOW}]\n\
-                    defaultEffect: DENY\nresources: [API]\n\
-                    ceilings: {agent: [{tier: LOW, resource: API, limit: 1000000}]}\n";
-        let policy = PolicyDocument::parse(text).unwrap();
-        let engine = block_on(Engine::open(Options::memory().policy(policy).clock(clock.clone()))).unwrap();
-        let check = |id: usize| {
-            let request = CeilingRequest::new("a", "API", 1).request_id(id.to_string());
-            assert!(block_on(engine.check_ceiling(&request)).unwrap().allowed());
-        };
-        let filter = DocumentFilter {
-            kind: DocumentKind::Admission,
-            organization: OrganizationId::default(),
-            tags: Vec::new(),
-        };
-        let left = || block_on(engine.0.store.count_documents(&filter, 10_000)).unwrap();
-        let state = engine.0.ceilings.as_ref().unwrap();
-        let work = Work {
-            store: Arc::clone(&engine.0.store),
-            pool: Arc::clone(&state.quotas.pool),
-            unrecorded: Arc::clone(&state.quotas.unrecorded),
-            sequencer: Arc::clone(&engine.0.sequencer),
-            clock: clock.clone(),
-        };
-        let is_clean = || block_on(engine.log().verify_all()).unwrap().iter().all(Report::is_clean);
-        (0..REMOVALS + 20).for_each(check);
-        clock.advance(Duration::from_secs(3600));
-        (10_000..10_010).for_each(check);
-        assert_eq!(left(), 530);
-        clock.advance(Duration::from_secs(23 * 3600) + GRACE);
-        let before = left();
-        block_on(work.remove_admissions(&Signal::default())).unwrap();
-        assert_eq!((before, left()), (530, 10), "those of the first hour are over");
-        assert!(is_clean());
-        // A removal that was meant for an earlier admission takes no later one away.
-        let over = block_on(engine.0.store.due_documents(
-            DocumentKind::Admission,
-            "2027-01-01T00:00:00Z".parse().unwrap(),
-            1,
-        ));
-        let over = over.unwrap().remove(0);
-        clock.advance(Duration::from_secs(3600));
-        (10_000..10_010).for_each(check);
-        let change = DocumentChange { expected: Some(over.version), after: After::Removed(over.key) };
-        let (submission, ticket) = Submission::new(Vec::new(), Some(change), false);
-        block_on(work.sequencer.submit(submission)).unwrap();
-        ticket.wait().unwrap_err();
-        assert_eq!(left(), 10);
-        // One that is not over is missed.
-        let gone = block_on(engine.0.store.documents(&filter, None, 1)).unwrap().documents.remove(0);
-        let change = DocumentChange { expected: Some(gone.version), after: After::Removed(gone.key) };
-        let (submission, ticket) = Submission::new(Vec::new(), Some(change), false);
-        block_on(work.sequencer.submit(submission)).unwrap();
-        assert!(ticket.wait().unwrap().is_none());
-        assert!(!is_clean());
-    }
 }

@@ -21,6 +21,7 @@ pub struct CeilingVerdict {
     pub(super) measures: SmallVec<[(u32, u64, Measure); 1]>,
     pub(super) retry_after: Option<i64>,
     pub(super) evaluated_at: Timestamp,
+    pub(super) repeated: bool,
     /// Boxed, because a verdict that is not recorded should be quick to hand on.
     pub(super) record: Option<Box<Record>>,
 }
@@ -39,6 +40,7 @@ impl CeilingVerdict {
             measures: outcome.measures,
             retry_after: outcome.retry_after,
             evaluated_at,
+            repeated: false,
             record: None,
         }
     }
@@ -47,7 +49,14 @@ impl CeilingVerdict {
     #[inline]
     pub(super) fn admitted(amount: u64, measure: Measure, evaluated_at: Timestamp) -> Self {
         let measures = SmallVec::from_buf([(0, amount, measure)]);
-        Self { code: CeilingCode::WithinCeiling, measures, retry_after: None, evaluated_at, record: None }
+        Self {
+            code: CeilingCode::WithinCeiling,
+            measures,
+            retry_after: None,
+            evaluated_at,
+            repeated: false,
+            record: None,
+        }
     }
 
     /// Whether the amounts may be used. All of them are charged then, and none otherwise.
@@ -139,6 +148,11 @@ impl CeilingVerdict {
         self.evaluated_at
     }
 
+    /// Whether this is the answer to an earlier try with the same request id: nothing was charged now.
+    pub fn is_repeated(&self) -> bool {
+        self.repeated
+    }
+
     /// Id of the record, if the policy records this verdict.
     pub fn id(&self) -> Option<Uuid> {
         self.record.as_ref().map(|record| record.id)
@@ -166,7 +180,7 @@ impl CeilingVerdict {
         receipt: &Receipt,
     ) -> Self {
         let record = Some(Box::new(Record { id: receipt.id(), receipt: Some(receipt.clone()) }));
-        Self { code, measures, retry_after: None, evaluated_at, record }
+        Self { code, measures, retry_after: None, evaluated_at, repeated: true, record }
     }
 
     /// Adds the receipt of the record.

@@ -103,8 +103,7 @@ impl LocalFollower {
     async fn follow_documents(&self, seen: &mut Option<BTreeMap<Shard, u64>>) -> Result<()> {
         let looked = self.clock.coarse().steady;
         let heads = self.store.heads().await?;
-        let open = heads.iter().filter(|head| !head.sealed);
-        open.for_each(|head| self.sequencer.log_time().notice(head.time));
+        self.sequencer.log_time().notice(&heads);
         let sizes: BTreeMap<Shard, u64> = heads.into_iter().map(|head| (head.shard, head.size)).collect();
         if let Some(seen) = seen {
             if seen.keys().any(|shard| !sizes.contains_key(shard)) {

@@ -13,11 +13,14 @@ use crate::storage::{DocumentKind, Filter, Shard, ShardRange, Store};
 /// Documents read at a time.
 const PAGE: usize = 1000;
 
-/// The latest time of the log: what was due by then may have been removed.
-pub(super) async fn latest_time(store: &dyn Store) -> Timestamp {
+/// The last era of the log, and the latest time in it: what was due by then may have been removed.
+pub(super) async fn latest_time(store: &dyn Store) -> (u32, Timestamp) {
     // Heads that cannot be read are found elsewhere; until then nothing counts as due.
     let heads = store.heads().await.unwrap_or_default();
-    heads.iter().map(|head| head.time).max().unwrap_or_default()
+    // Of an era that ended the times may be far ahead.
+    let era = heads.iter().map(|head| head.era).max().unwrap_or_default();
+    let times = heads.iter().filter(|head| head.era == era).map(|head| head.time);
+    (era, times.max().unwrap_or_default())
 }
 
 /// Compares the record of a check with its admission, unless that is due: it may be gone then, or be there for a later
@@ -38,7 +41,7 @@ pub(super) async fn check_admission(
         _ => {}
     }
     // The log may have been written on since.
-    if admission.due > Some(latest_time(store).await) {
+    if admission.due > Some(latest_time(store).await.1) {
         let detail = format!("the store's {} is not what this record says", admission.key);
         checker.find(index, Damage::StateChanged, detail);
     }

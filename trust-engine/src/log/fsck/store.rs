@@ -85,12 +85,14 @@ async fn check_log<'a>(
     shard: Shard,
     key: &'a VerifierKey,
     since: Option<&SignedCheckpoint>,
-    (missing, latest): (Option<DocumentKind>, Timestamp),
+    (missing, (era, latest)): (Option<DocumentKind>, (u32, Timestamp)),
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Checker<'a>> {
     // This is read before the head: a log that is written on meanwhile is longer than this, never shorter.
     let acknowledged = store.acknowledged(shard).await?;
     let head = store.head(shard).await?;
+    // Admissions of a clock that was far ahead, in an era that ended, give way to later ones.
+    let latest = if head.era < era { Timestamp::from_micros(i64::MAX) } else { latest };
     let mut checker = Checker::new(key);
     let mut checkpoints = Checkpoints { store, shard, loaded: Vec::new(), next: 0 };
     if acknowledged > head.size {

@@ -13,7 +13,7 @@ use crate::policy::PolicyHash;
 use crate::provenance::{Entry, Payload, RecordType};
 use crate::storage::{Document, DocumentKey, DocumentKind, Tag};
 
-pub(crate) use admission::{LIFE, RequestName, recorded_admission};
+pub(crate) use admission::{RequestName, is_current, recorded_admission};
 pub(crate) use state::StateChange;
 
 /// The key of an agent's document.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::clock::{Moment, Timestamp};
+use crate::storage::Head;
 
 /// A clock that differs from the store's by no more than this is left alone.
 const DIFFERENCE: i64 = 1_000_000;
@@ -21,14 +22,41 @@ const DIFFERENCE: i64 = 1_000_000;
 /// and it is stamped again.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
 
-#[derive(Default)]
 pub(crate) struct LogTime {
     state: Mutex<State>,
-    /// The store's clock less this engine's, in microseconds, if they differ by more than [`DIFFERENCE`]. It stands on its own:
-    /// whoever reads an old value is off by what changed since.
-    offset: AtomicI64,
+    by_the_store: ByTheStore,
     /// The latest time of the log that is known, in microseconds. It only tells operators, so no order matters.
     latest: AtomicI64,
+}
+
+/// What the last comparison with the store's clock has shown. A reader may see half of another comparison, which is off by no
+/// more than the two differ.
+struct ByTheStore {
+    /// The store's clock less this engine's, in microseconds, if they differ by more than [`DIFFERENCE`].
+    offset: AtomicI64,
+    /// The store's clock less the steady one; [`NEVER`] if they were not compared.
+    base: AtomicI64,
+}
+
+/// Stands for no comparison.
+const NEVER: i64 = i64::MIN;
+
+impl ByTheStore {
+    /// The time at `now`: this engine's, unless it was set since the comparison.
+    fn correct(&self, now: Moment) -> Timestamp {
+        let (offset, base) = (self.offset.load(Ordering::Relaxed), self.base.load(Ordering::Relaxed));
+        let time = now.wall.micros().saturating_add(offset);
+        let expected = base.saturating_add(now.steady);
+        let was_set = base != NEVER && time.abs_diff(expected) > DIFFERENCE.unsigned_abs();
+        Timestamp::from_micros(if was_set { expected } else { time })
+    }
+}
+
+impl Default for LogTime {
+    fn default() -> Self {
+        let by_the_store = ByTheStore { offset: AtomicI64::new(0), base: AtomicI64::new(NEVER) };
+        Self { state: Mutex::default(), by_the_store, latest: AtomicI64::new(0) }
+    }
 }
 
 #[derive(Default)]
@@ -36,8 +64,8 @@ struct State {
     promised: Timestamp,
     /// The time of the commit that is under way, and when it began.
     committing: Option<(Timestamp, Instant)>,
-    /// The store's clock when it was last compared, and the steady clock then.
-    store: Option<Moment>,
+    /// The store's clock when it was last compared.
+    store: Option<Timestamp>,
     /// This engine's clocks when they were last read.
     own: Option<Moment>,
     /// The last jump of this engine's clock: the time that it showed afterwards, and how far it had jumped.
@@ -47,20 +75,6 @@ struct State {
 }
 
 impl State {
-    /// The time at `now`. `offset` is the store's clock less this engine's.
-    fn corrected(&self, now: Moment, offset: i64) -> Timestamp {
-        let time = Timestamp::from_micros(now.wall.micros().saturating_add(offset));
-        match self.store.map(|store| expected(store, now)) {
-            // The clock was set since it was compared.
-            Some(by_the_store)
-                if time.micros().abs_diff(by_the_store.micros()) > DIFFERENCE.unsigned_abs() =>
-            {
-                by_the_store
-            }
-            _ => time,
-        }
-    }
-
     fn notice_jump(&mut self, now: Moment) {
         if let Some(before) = self.own.replace(now)
             && let Some(jump) = ahead_of(now.wall, expected(before, now)).filter(|jump| *jump > self.most)
@@ -91,9 +105,9 @@ impl LogTime {
     pub(super) fn begin_commit(&self, now: Moment, floor: Timestamp) -> Timestamp {
         let mut state = self.state.lock();
         state.notice_jump(now);
-        let time = state.corrected(now, self.offset.load(Ordering::Relaxed)).max(floor).max(state.promised);
+        let time = self.by_the_store.correct(now).max(floor).max(state.promised);
         state.committing = Some((time, Instant::now()));
-        self.notice(time);
+        self.latest.fetch_max(time.micros(), Ordering::Relaxed);
         time
     }
 
@@ -106,12 +120,12 @@ impl LogTime {
     /// because a promise cannot be taken back.
     pub(crate) fn promise(&self, now: Moment) -> Timestamp {
         let mut state = self.state.lock();
-        let mut time = state.corrected(now, self.offset.load(Ordering::Relaxed));
+        let mut time = self.by_the_store.correct(now);
         if let Some((committing, _)) = state.committing.filter(|(_, begun)| begun.elapsed() < SLOW_COMMIT) {
             time = time.min(committing);
         }
         if let Some(store) = state.store {
-            time = time.min(store.wall.plus(SLOW_COMMIT));
+            time = time.min(store.plus(SLOW_COMMIT));
         }
         state.promised = state.promised.max(time);
         state.promised
@@ -121,10 +135,11 @@ impl LogTime {
     /// would be waited for, so entries are stamped with the store's time then.
     pub(crate) fn compare(&self, now: Moment, store: Timestamp) {
         let difference = store.micros().saturating_sub(now.wall.micros());
-        let mut state = self.state.lock();
         let offset = if difference.abs() > DIFFERENCE { difference } else { 0 };
-        self.offset.store(offset, Ordering::Relaxed);
-        state.store = Some(Moment { wall: store, steady: now.steady });
+        let base = store.micros().saturating_sub(now.steady);
+        self.state.lock().store = Some(store);
+        self.by_the_store.offset.store(offset, Ordering::Relaxed);
+        self.by_the_store.base.store(base, Ordering::Relaxed);
     }
 
     /// The log goes on in an era of its own, in which an earlier time may come.
@@ -134,27 +149,30 @@ impl LogTime {
         self.latest.store(0, Ordering::Relaxed);
     }
 
-    /// The time at `time` by this engine's clock, corrected by the store's if that is far from it.
-    pub(crate) fn correct(&self, time: Timestamp) -> Timestamp {
-        match self.offset.load(Ordering::Relaxed) {
-            0 => time,
-            offset => Timestamp::from_micros(time.micros().saturating_add(offset)),
-        }
+    /// Whether the store has a clock, by which the log goes.
+    #[inline]
+    pub(crate) fn goes_by_the_store(&self) -> bool {
+        self.by_the_store.base.load(Ordering::Relaxed) != NEVER
     }
 
-    /// Notes a time that the log has come to.
-    pub(crate) fn notice(&self, time: Timestamp) {
-        self.latest.fetch_max(time.micros(), Ordering::Relaxed);
+    /// The time at `now` by this engine's clock, corrected by the store's.
+    pub(crate) fn correct(&self, now: Moment) -> Timestamp {
+        self.by_the_store.correct(now)
     }
 
-    /// The time by which the log is ahead at `now`, by this engine's clock; `None` unless it is more than clocks may
-    /// differ.
+    /// Notes the times that the log has come to.
+    pub(crate) fn notice(&self, heads: &[Head]) {
+        let open = heads.iter().filter(|head| !head.sealed).map(|head| head.time.micros()).max();
+        self.latest.store(open.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The time by which the log is ahead at `now`, a corrected time; `None` unless it is more than clocks may differ.
     pub(crate) fn ahead(&self, now: Timestamp) -> Option<Duration> {
         let latest = Timestamp::from_micros(self.latest.load(Ordering::Relaxed));
-        ahead_of(latest, self.correct(now)).filter(|ahead| *ahead > self.state.lock().most)
+        ahead_of(latest, now).filter(|ahead| *ahead > self.state.lock().most)
     }
 
-    /// Warnings for the operator, at `now` by this engine's clock.
+    /// Warnings for the operator, at `now`, a corrected time.
     pub(crate) fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(ahead) = self.ahead(now) {
@@ -166,7 +184,7 @@ impl LogTime {
             ));
         }
         let state = self.state.lock();
-        let offset = self.offset.load(Ordering::Relaxed);
+        let offset = self.by_the_store.offset.load(Ordering::Relaxed);
         let difference = Duration::from_micros(offset.unsigned_abs());
         if difference > state.most {
             let side = if offset > 0 { "behind" } else { "ahead of" };
@@ -239,14 +257,16 @@ mod tests {
         }
         // The jump lasts, so the store is asked how far apart the two are.
         time.compare(set(1_000_000, 103), at(103));
-        assert_eq!(time.correct(at(1_000_001)), at(104));
+        assert_eq!(time.correct(set(1_000_001, 104)), at(104));
         assert_eq!(time.begin_commit(set(1_000_001, 104), at(0)), at(104));
         time.end_commit();
         // It is set right, and believed again as soon as it was compared.
         assert_eq!(time.begin_commit(now(105), at(0)), at(105));
         time.end_commit();
         time.compare(now(106), at(106));
-        assert_eq!((time.correct(at(107)), time.promise(now(107))), (at(107), at(107)));
+        assert_eq!((time.correct(now(107)), time.promise(now(107))), (at(107), at(107)));
+        // Between two comparisons no reader believes it either.
+        assert_eq!((time.correct(set(86_507, 108)), time.correct(set(7, 109))), (at(108), at(109)));
     }
 
     #[test]
@@ -270,6 +290,8 @@ mod tests {
         assert_eq!(time.ahead(at(110)), Some(Duration::from_secs(890)));
         assert_eq!(time.ahead(at(700)), None);
         assert!(time.warnings(at(110)).iter().any(|warning| warning.contains("set-back")));
+        // What was promised in the era before binds nobody in the next.
+        assert_eq!(time.promise(now(2000)), at(2000));
         time.begin_era();
         floor.set(at(0));
         assert_eq!((begin(set(111, 111)), time.warnings(at(111))), (at(111), vec![]));

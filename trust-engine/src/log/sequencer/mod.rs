@@ -41,7 +41,7 @@ pub(in crate::log) use batch::push_hash;
 use log_time::LogTime;
 pub(crate) use settings::Settings;
 pub use submission::Ticket;
-pub(crate) use submission::{Draft, IdOrigin, ParentOf, Submission};
+pub(crate) use submission::{Draft, Fate, IdOrigin, ParentOf, Submission};
 
 /// Number of unrecorded verdicts that cause a commit of their counts.
 const UNRECORDED_PER_COMMIT: u64 = 1024;

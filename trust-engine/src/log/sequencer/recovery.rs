@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use pollster::block_on;
 
-use super::claim::claim;
+use super::claim::{check_deployment, check_seen, claim};
 use super::shard_tip::ShardTip;
-use super::state::{WriterState, set_back};
-use super::submission::Submission;
+use super::state::WriterState;
+use super::submission::{Fate, Submission};
 use super::writer::{Unsettled, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::{Receipt, SignedCheckpoint};
@@ -26,8 +26,9 @@ impl Writer {
     /// is fenced then. After an error the tip is as it was, and the claim can be tried again unless the writer was set
     /// back.
     pub(super) fn claim_another(&mut self) -> Result<bool> {
-        let only_this = self.settings.shard.is_some() || !self.settings.store.is_shared();
-        if only_this && !self.tip.head.sealed {
+        let only_this =
+            self.settings.shard.is_some() || (!self.settings.store.is_shared() && !self.tip.head.sealed);
+        if only_this {
             return self.claim_again();
         }
         self.left.insert(self.tip.head.shard, self.tip.head.clone());
@@ -36,27 +37,24 @@ impl Writer {
         Ok(true)
     }
 
-    /// Claims the shard again that an engine may write and no other. It is fenced if another engine has it, and not if
-    /// only the time of its head was raised while it paused.
+    /// Claims the shard again that an engine may write and no other. It is fenced if another engine has it or it was
+    /// sealed, and not if only the time of its head was raised while it paused.
     fn claim_again(&mut self) -> Result<bool> {
         let shard = self.tip.head.shard;
+        self.ensure_contains(&self.tip.head.clone())?;
         let Some(head) = block_on(self.settings.store.reclaim(shard, self.settings.owner))? else {
+            // Sealed by a rotation, it is another error.
+            block_on(check_deployment(&self.settings, &self.shared))?;
             self.shared.set_state(WriterState::Fenced);
             return Ok(false);
         };
-        self.ensure_contains(&self.tip.head.clone())?;
         self.set_tip(block_on(ShardTip::load(&self.settings, head))?);
         Ok(true)
     }
 
-    /// Checks that a log contains the head `seen`, which this engine has seen committed. Signing on a log without it
-    /// would fork the log, so then the writer is set back for good.
+    /// Checks that a log contains the head `seen`, which this engine has seen committed.
     fn ensure_contains(&self, seen: &Head) -> Result<()> {
-        if seen.size > 0 && !block_on(is_checkpointed(&*self.settings.store, seen))? {
-            self.shared.set_state(WriterState::SetBack);
-            return Err(set_back());
-        }
-        Ok(())
+        block_on(check_seen(&self.settings, &self.shared, seen))
     }
 
     /// Whether a commit that failed happened all the same. Afterwards the tip is one that can be signed on top of,
@@ -160,7 +158,9 @@ impl Writer {
         let prepared = open.unwrap_or(&self.tip).clone();
         let Ok(committed) = self.outcome(&prepared) else { return };
         match self.unsettled.take() {
-            Some(mut open) if committed => open.batch.iter_mut().for_each(Submission::run_on_commit),
+            Some(mut open) if committed => {
+                open.batch.iter_mut().for_each(|submission| submission.meets(Fate::Committed));
+            }
             Some(open) => {
                 let now = self.settings.clock.now();
                 open.batch.iter().for_each(|submission| self.gap.count(submission, now));

@@ -13,7 +13,7 @@ use crate::storage::{Shard, Store};
 impl Settings {
     /// The time by both clocks.
     pub(super) fn now(&self) -> Moment {
-        Moment { wall: self.clock.now(), ..self.clock.coarse() }
+        Moment { wall: self.clock.now(), steady: self.clock.since_boot() }
     }
 }
 

@@ -132,7 +132,7 @@ pub(super) fn unreachable_store() -> Error {
 pub(super) fn fenced() -> Error {
     Error::new(
         ErrorKind::Fenced,
-        "another engine has taken over this log; open the engine again to take it back",
+        "another engine has taken over this shard of the log, or it was sealed; open the engine again to go on",
     )
 }
 

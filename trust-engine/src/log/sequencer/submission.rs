@@ -54,6 +54,17 @@ pub(crate) enum ParentOf {
     First,
 }
 
+/// What becomes of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is in the log.
+    Committed,
+    /// Its callers were told that it is unknown whether it is in the log, which will be learnt.
+    Open,
+    /// The engine ends before it has learnt it.
+    Unknown,
+}
+
 /// Drafts that belong together, and the change of state that commits with them.
 pub(crate) struct Submission {
     /// The drafts; the receipt of the first one is the answer. A submission that only asks for a commit has none, and one
@@ -66,9 +77,9 @@ pub(crate) struct Submission {
     pub(crate) succession: Option<Succession>,
     /// Whether the caller has its verdict already, so that a lost record is a gap.
     pub(crate) answered_early: bool,
-    /// Runs on the writer's thread once the commit is known to have happened, before a caller gets the receipt, and
-    /// whether or not a caller still waits.
-    on_commit: Option<Box<dyn FnOnce() + Send>>,
+    /// Is told the fate on the writer's thread, before a caller hears of it, and whether or not a caller still waits. It is
+    /// dropped if the submission is certainly not in the log.
+    on_fate: Option<Box<dyn FnMut(Fate) + Send>>,
     done: oneshot::Sender<Result<Option<Receipt>>>,
     /// Callers that submitted the same record with the same id in the same batch.
     joined: Vec<oneshot::Sender<Result<Option<Receipt>>>>,
@@ -87,16 +98,28 @@ impl Submission {
             claim: None,
             succession: None,
             answered_early,
-            on_commit: None,
+            on_fate: None,
             done,
             joined: Vec::new(),
         };
         (submission, Ticket(Some(answer)))
     }
 
-    /// Sets the action that follows from the commit.
-    pub(crate) fn on_commit(mut self, act: impl FnOnce() + Send + 'static) -> Self {
-        self.on_commit = Some(Box::new(act));
+    /// Sets the action that follows from the commit, and from one that may have happened.
+    pub(crate) fn on_commit(self, act: impl FnOnce() + Send + 'static) -> Self {
+        let mut act = Some(act);
+        self.on_fate(move |fate| {
+            if fate != Fate::Open
+                && let Some(act) = act.take()
+            {
+                act();
+            }
+        })
+    }
+
+    /// Sets the action that is told the fate.
+    pub(crate) fn on_fate(mut self, act: impl FnMut(Fate) + Send + 'static) -> Self {
+        self.on_fate = Some(Box::new(act));
         self
     }
 
@@ -133,10 +156,10 @@ impl Submission {
         self.joined.push(other.done);
     }
 
-    /// Runs the action: the commit is known to have happened.
-    pub(super) fn run_on_commit(&mut self) {
-        if let Some(act) = self.on_commit.take() {
-            act();
+    /// Tells the action a fate that is final.
+    pub(super) fn meets(&mut self, fate: Fate) {
+        if let Some(mut act) = self.on_fate.take() {
+            act(fate);
         }
     }
 
@@ -145,14 +168,17 @@ impl Submission {
     pub(super) fn unsettled(&mut self) -> Self {
         let drafts = if self.answered_early { self.drafts.clone() } else { Vec::new() };
         let (mut rest, _) = Self::new(drafts, None, self.answered_early);
-        rest.on_commit = self.on_commit.take();
+        rest.on_fate = self.on_fate.take();
+        if let Some(act) = &mut rest.on_fate {
+            act(Fate::Open);
+        }
         rest
     }
 
     /// Answers all callers of the submission.
     pub(super) fn answer(mut self, result: &Result<Option<Receipt>>) {
         // The action lets go of everything it holds before a caller hears that there was no commit.
-        self.on_commit = None;
+        self.on_fate = None;
         for done in self.joined.into_iter().chain([self.done]) {
             // The caller may have stopped waiting; the record is committed all the same.
             let _ = done.send(result.clone());

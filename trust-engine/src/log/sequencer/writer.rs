@@ -23,7 +23,7 @@ use super::pending_batch::PendingBatch;
 use super::settings::Settings;
 use super::shard_tip::ShardTip;
 use super::state::{Shared, WriterState, fenced, unreachable_store};
-use super::submission::Submission;
+use super::submission::{Fate, Submission};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::stats::StatsBatch;
 use crate::provenance::Receipt;
@@ -105,10 +105,9 @@ impl Writer {
         if !self.is_down() {
             self.commit(Vec::new());
         }
-        // It will never be known here whether this batch is in the log. What follows from a commit is done, because what it
-        // keeps may be used: a charge that went back would be granted twice.
+        // It will never be known here whether this batch is in the log.
         for submission in self.unsettled.iter_mut().flat_map(|open| &mut open.batch) {
-            submission.run_on_commit();
+            submission.meets(Fate::Unknown);
         }
         // A shard that was set back is not released, because it is not for others to write either. A release that fails
         // is not fatal: the shard is free anyway when this engine has been silent for long enough.
@@ -305,7 +304,7 @@ impl Writer {
     /// answered.
     fn answer_committed(&mut self) {
         for (mut submission, receipt) in self.unanswered.drain(..) {
-            submission.run_on_commit();
+            submission.meets(Fate::Committed);
             submission.answer(&Ok(receipt));
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::files::{sync_parent, write_durably};
+use super::files::{remove_durably, sync_parent, write_durably};
 use crate::error::{Error, ErrorKind, Result, from_io};
 use crate::provenance::{Ed25519Signer, Signer as _, VerifierKey, VerifierKeys};
 
@@ -20,7 +20,12 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
 
 /// Reads the key; `None` if there is no file.
 pub(crate) fn read(folder: &Path) -> Result<Option<Ed25519Signer>> {
-    read_file(&path(folder))
+    let path = path(folder);
+    let key = read_file(&path)?;
+    if key.is_some() {
+        must_be_private(&path)?;
+    }
+    Ok(key)
 }
 
 fn read_file(path: &Path) -> Result<Option<Ed25519Signer>> {
@@ -29,12 +34,16 @@ fn read_file(path: &Path) -> Result<Option<Ed25519Signer>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(from_io(error, path.display())),
     };
-    if is_open_to_others(path)? {
-        let issue =
-            format!("{} can be read by others; make it readable by its owner only (0600)", path.display());
-        return Err(Error::new(ErrorKind::Key, issue));
-    }
     Ed25519Signer::parse(&text).map(Some).map_err(|error| error.with("file", path.display()))
+}
+
+fn must_be_private(path: &Path) -> Result<()> {
+    if !is_open_to_others(path)? {
+        return Ok(());
+    }
+    let issue =
+        format!("{} can be read by others; make it readable by its owner only (0600)", path.display());
+    Err(Error::new(ErrorKind::Key, issue))
 }
 
 /// Stores a new key, and its public half beside it.
@@ -53,13 +62,24 @@ pub(crate) fn stage(folder: &Path, signer: &Ed25519Signer, name: &str) -> Result
 /// One that is staged and not the log's belongs to a rotation that was cut off, and stays as it is.
 pub(crate) fn adopt(folder: &Path, keys: &VerifierKeys, current: &[u8; 32]) -> Result<()> {
     let next = folder.join(NEXT);
-    let Some(staged) = read_file(&next)?.filter(|staged| staged.public_key() == *current) else {
+    if staged(folder) != Some(*current) {
         return Ok(());
-    };
-    drop(staged);
+    }
+    must_be_private(&next)?;
     write_durably(&folder.join(PUBLIC), format!("{keys}\n").as_bytes(), 0o644)?;
     fs::rename(&next, path(folder)).map_err(|error| from_io(error, next.display()))?;
     sync_parent(&next)
+}
+
+/// The public half of the key that is staged, if there is one.
+pub(crate) fn staged(folder: &Path) -> Option<[u8; 32]> {
+    // A file that cannot be read holds no key that the log has.
+    read_file(&folder.join(NEXT)).ok().flatten().map(|staged| staged.public_key())
+}
+
+/// Removes a key that was staged for a rotation that is refused.
+pub(crate) fn unstage(folder: &Path) -> Result<()> {
+    remove_durably(&folder.join(NEXT))
 }
 
 #[cfg(unix)]

@@ -4,7 +4,8 @@
 //! FORMAT         format of the folder; written last when a store is made, so a folder without it is unfinished
 //! LOCK           locked while the store is open
 //! signing.key    the log's private key, mode 0600 (absent where the host brings its own signer)
-//! verifier.key   the log's public key
+//! verifier.key   the log's public keys, one a line: more than one once the key was rotated
+//! signing-next.key   the key that a rotation is about to bring
 //! READ-ONLY      in a backup, and in a store that was copied elsewhere: no engine writes it
 //! control        a socket, by which a command asks for a backup (on Unix, while the store is open)
 //! MARK           size and root of the last commit, to notice a database that lost its end
@@ -42,7 +43,7 @@ const SOCKET: &str = "control";
 /// Says why a store is only to be read: it is a backup, or it went on elsewhere.
 const UNWRITABLE: &str = "READ-ONLY";
 const FORMAT_NAME: &str = "trust-engine store";
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 /// Opens the store in `folder`, or makes one if the folder is empty or not there.
 ///

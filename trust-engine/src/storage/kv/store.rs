@@ -146,19 +146,19 @@ impl<K: Kv> Store for KvStore<K> {
         }
     }
 
-    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>> {
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<(bool, Timestamp)> {
         self.check_shard(shard)?;
         let _writing = self.writing.lock();
         let head = self.read_head(shard)?;
         if head.sealed || !self.is_owner(shard, owner)? {
-            return Ok(None);
+            return Ok((false, time));
         }
         if head.time < time {
             let mut rows = WriteBatch::default();
             put_head(&Head { time, ..head }, &mut rows)?;
             self.kv.write(&rows)?;
         }
-        Ok(Some(time))
+        Ok((true, time))
     }
 
     async fn raise_idle(&self, _: Duration) -> Result<()> {

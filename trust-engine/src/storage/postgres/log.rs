@@ -71,6 +71,11 @@ async fn try_commit(connection: &mut Object, batch: &Batch) -> Result<Committed>
     // Claims of followers and changes of documents are checked before anything is written. The head's row keeps other writers of this log out;
     // the rows of the documents are locked against writers of other logs.
     let transaction = connection.transaction().await.map_err(from_driver)?;
+    if batch.succession.is_some() {
+        // Before any document, and in order: two successions, or one and a batch of another log, wait in no circle.
+        let all = "select from heads where not sealed order by shard for update";
+        transaction.execute(all, &[]).await.map_err(from_driver)?;
+    }
     let lock = "select 1 from heads where shard = $1 and epoch = $2 for update";
     let key = (i64::from(batch.previous.shard), int(batch.previous.epoch));
     if transaction.query_opt(lock, &[&key.0, &key.1]).await.map_err(from_driver)?.is_none() {

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Scripts in order; the number of the last one is the schema's version. A released script never changes. Schemas of lower
 /// numbers were never released.
-const MIGRATIONS: [(i32, &str); 1] = [(3, include_str!("migrations/3.sql"))];
+const MIGRATIONS: [(i32, &str); 1] = [(4, include_str!("migrations/4.sql"))];
 /// PostgreSQL 14.
 const OLDEST_SERVER: i32 = 140_000;
 /// Attempts while other engines create the same schema.
@@ -75,6 +75,13 @@ async fn to_current(connection: &mut Object, schema: &str) -> Result<()> {
         transaction.execute(&insert, &[&number]).await.map_err(from_driver)?;
     }
     transaction.commit().await.map_err(from_driver)
+}
+
+/// Whether the schema was made by an engine.
+pub(super) async fn is_made(connection: Object, schema: String) -> Result<bool> {
+    let select = "select to_regclass($1) is not null";
+    let table = format!("{schema}.migrations");
+    Ok(connection.query_one(select, &[&table]).await.map_err(from_driver)?.get(0))
 }
 
 /// The schema's version.

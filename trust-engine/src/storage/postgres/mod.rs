@@ -42,6 +42,18 @@ pub async fn postgres(database: &Postgres) -> Result<(Arc<dyn Store>, Arc<dyn Co
     open(database, Time::Server).await
 }
 
+/// Whether the database holds a store in the schema of the settings. Nothing is made.
+///
+/// # Errors
+/// Those of [`postgres`].
+pub async fn is_postgres_store(database: &Postgres) -> Result<bool> {
+    let config = database.check()?;
+    let database = Arc::new(Database::new(&config)?);
+    database.check_pooler(&config).await?;
+    let schema = config.schema.clone();
+    database.run(Purpose::Search, move |connection| migrate::is_made(connection, schema)).await
+}
+
 /// As [`postgres`], with counters that take the time from `clock` instead of the server.
 ///
 /// # Errors

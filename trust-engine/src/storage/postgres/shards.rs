@@ -116,16 +116,18 @@ pub(super) async fn renew(
     shard: Shard,
     owner: Uuid,
     time: Timestamp,
-) -> Result<Option<Timestamp>> {
-    let renew = "update heads set seen = clock_timestamp(), time = greatest(time, $3)
-        where shard = $1 and owner = $2 and not sealed
-        returning (extract(epoch from clock_timestamp()) * 1000000)::bigint";
+) -> Result<(bool, Timestamp)> {
+    let renew = "with renewed as (
+            update heads set seen = clock_timestamp(), time = greatest(time, $3)
+            where shard = $1 and owner = $2 and not sealed returning 1
+        )
+        select exists (select from renewed), (extract(epoch from clock_timestamp()) * 1000000)::bigint";
     let statement = connection.prepare_cached(renew).await.map_err(from_driver)?;
     let row = connection
-        .query_opt(&statement, &[&i64::from(shard), &owner, &time.micros()])
+        .query_one(&statement, &[&i64::from(shard), &owner, &time.micros()])
         .await
         .map_err(from_driver)?;
-    Ok(row.map(|row| Timestamp::from_micros(row.get(0))))
+    Ok((row.get(0), Timestamp::from_micros(row.get(1))))
 }
 
 pub(super) async fn raise_idle(connection: Object, patience: Duration) -> Result<()> {

@@ -63,7 +63,7 @@ impl Store for PostgresStore {
         self.database.run(Purpose::Write, move |connection| shards::reclaim(connection, shard, owner)).await
     }
 
-    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<Option<Timestamp>> {
+    async fn renew(&self, shard: Shard, owner: Uuid, time: Timestamp) -> Result<(bool, Timestamp)> {
         self.database
             .run(Purpose::Sign, move |connection| shards::renew(connection, shard, owner, time))
             .await
