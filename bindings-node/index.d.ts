@@ -152,6 +152,8 @@ export interface CeilingVerdict {
   /** RFC 3339, UTC; `undefined` where no counter was asked. */
   readonly resetAt?: string
   readonly nearLimit: boolean
+  /** Whether this answers an earlier try with the same request id: nothing was charged now. */
+  readonly repeated?: true
   /** Id of the record, if the policy records this verdict. */
   readonly provenanceId?: string
   readonly recorded: Recorded

@@ -13,7 +13,7 @@ use support::{Schema, sql};
 use trust_engine::blocking::Engine;
 use trust_engine::log::Report;
 use trust_engine::provenance::{Ed25519Signer, RecordType, SignedCheckpoint, Signer};
-use trust_engine::storage::{self, DocumentKey, DocumentKind};
+use trust_engine::storage::{self, DocumentKey, DocumentKind, FailingStore, Fault};
 use trust_engine::{
     Decision, ErrorKind, ManualClock, NewRecord, Options, OrganizationId, Query, Result, TimeRange,
     Timestamp, VerifierKeys, verify,
@@ -375,4 +375,145 @@ fn a_fleet_goes_on_in_new_shards_when_its_log_is_set_back() {
     let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
     let body = block_on(store.document(&key)).unwrap().unwrap().body;
     assert!(body.contains("\"setBack\":[{\"fromShard\":2"), "{body}");
+}
+
+/// The commit of a rotation fails, or its answer is lost: either it happened or it did not, and the log verifies.
+#[test]
+fn a_rotation_whose_commit_fails_has_happened_or_not() {
+    for (fault, happened) in
+        [(Fault::Lost, false), (Fault::AnswerLost, true), (Fault::Unreachable, false), (Fault::None, true)]
+    {
+        for certain_shard in [false, true] {
+            let store = Arc::new(FailingStore::new(storage::memory()));
+            let open = |seed: u8| {
+                let options = Options::store(store.clone()).signer(signer(seed)).deployment("d");
+                Engine::open(if certain_shard { options.shard(0) } else { options })
+            };
+            let engine = open(1).unwrap();
+            let before = engine.log().record(alert("a")).unwrap();
+            store.fail_commits([fault]);
+            let rotated = engine.deployment().rotate_key(signer(2), "ops");
+            assert_eq!(rotated.is_ok(), happened, "{fault:?}: {rotated:?}");
+            let stopped = engine.log().record(alert("a")).map_err(|error| error.kind()).err();
+            assert_eq!(
+                stopped,
+                happened.then_some(ErrorKind::Key),
+                "{fault:?}, shard 0 asked for: {certain_shard}"
+            );
+            engine.close();
+            drop(engine);
+            if happened && certain_shard {
+                assert_eq!(open(2).unwrap_err().kind(), ErrorKind::Fenced, "shard 0 is sealed");
+                continue;
+            }
+            assert_eq!(open(if happened { 1 } else { 2 }).unwrap_err().kind(), ErrorKind::Key);
+            let engine = open(if happened { 2 } else { 1 }).unwrap();
+            engine.log().record(alert("a")).unwrap();
+            assert!(is_clean(&engine));
+            assert_eq!(engine.log().get(before.id()).unwrap().receipt().id(), before.id());
+        }
+    }
+}
+
+#[test]
+fn of_rotations_at_the_same_time_one_comes_after_the_other_or_is_refused() {
+    let schema = Schema::new();
+    let engines: Vec<Engine> = (0..3).map(|_| Engine::open(schema.options()).unwrap()).collect();
+    engines.iter().for_each(|engine| drop(engine.log().record(alert("a")).unwrap()));
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (20..)
+            .zip(&engines)
+            .map(|(seed, engine)| {
+                scope.spawn(move || (seed, engine.deployment().rotate_key(signer(seed), "ops")))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let won: Vec<u8> = results.iter().filter(|(_, done)| done.is_ok()).map(|(seed, _)| *seed).collect();
+    assert_eq!(won.len(), 1, "whoever has the old key rotates no more: {results:?}");
+    for (_, refused) in results.iter().filter(|(_, done)| done.is_err()) {
+        assert_eq!(refused.as_ref().unwrap_err().kind(), ErrorKind::Key);
+    }
+    let engine = Engine::open(schema.options().signer(signer(won[0]))).unwrap();
+    engine.log().record(alert("a")).unwrap();
+    assert!(is_clean(&engine));
+    assert_eq!(engine.verifier_keys().to_string().lines().count(), 2);
+}
+
+#[test]
+fn a_shard_that_does_not_come_next_cannot_be_asked_for() {
+    let schema = Schema::new();
+    let first = Engine::open(schema.options().shard(0)).unwrap();
+    first.log().record(alert("a")).unwrap();
+    let error = Engine::open(schema.options().shard(7)).unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("shard")));
+    assert!(error.to_string().contains("the next one is 1"), "{error}");
+    let second = Engine::open(schema.options().shard(1)).unwrap();
+    second.log().record(alert("a")).unwrap();
+    first.deployment().rotate_key(signer(8), "ops").unwrap();
+    // Both asked for their shards, which are sealed; they hear why.
+    for engine in [&first, &second] {
+        assert_eq!(engine.log().record(alert("a")).unwrap_err().kind(), ErrorKind::Key);
+    }
+    let sealed = Engine::open(schema.options().signer(signer(8)).shard(1)).unwrap_err();
+    assert!(sealed.kind() == ErrorKind::Fenced && sealed.to_string().contains("sealed"), "{sealed}");
+}
+
+/// An engine that only reads hears that the log is not ahead any more, and verifies by the keys of now.
+#[test]
+fn an_engine_that_records_nothing_knows_what_others_did_to_the_log() {
+    let schema = Schema::new();
+    let [idle, busy] = [(); 2].map(|()| Engine::open(schema.options()).unwrap());
+    busy.log().record(alert("a")).unwrap();
+    sql(&format!("update {}.heads set time = time + 3600000000", schema.0));
+    let soon = |what: &str, is_so: &dyn Fn() -> bool| {
+        let started = std::time::Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let ahead = || idle.stats(TimeRange::Hour, None).unwrap().provenance.ahead_seconds;
+    soon("it is ahead", &|| ahead() > 3000);
+    busy.deployment().set_log_back("ops").unwrap();
+    busy.log().record(alert("a")).unwrap();
+    soon("it is ahead no more", &|| ahead() == 0 && idle.warnings().is_empty());
+    busy.deployment().rotate_key(signer(8), "ops").unwrap();
+    let next = Engine::open(schema.options().signer(signer(8))).unwrap();
+    next.log().record(alert("a")).unwrap();
+    assert!(is_clean(&idle), "by the key that was rotated to");
+}
+
+/// All that a log was set back by is in its copy, also before anything was recorded after it.
+#[test]
+fn a_log_that_was_set_back_is_copied_as_it_is() {
+    let schema = Schema::new();
+    let (from, (to, charged)) = (storage::memory(), block_on(storage::postgres(&schema.database())).unwrap());
+    let clock = Arc::new(ManualClock::new("2099-01-01T00:00:00Z".parse().unwrap()));
+    let options = |store: &Arc<dyn storage::Store>| {
+        let options = Options::store(store.clone()).signer(signer(1)).deployment("d");
+        options.clock(clock.clone())
+    };
+    let engine = Engine::open(options(&from)).unwrap();
+    engine.log().record(alert("a")).unwrap();
+    let now: Timestamp = "2026-11-27T00:00:00Z".parse().unwrap();
+    clock.set(now);
+    engine.deployment().set_log_back("ops").unwrap();
+    engine.close();
+    drop(engine);
+    let counters = storage::memory_counters(clock.clone());
+    let copied = block_on(trust_engine::log::copy(
+        (&*from, &*counters),
+        (&*to, &*charged),
+        uuid::Uuid::from_u128(5),
+        &mut |_, _| {},
+        &mut || Ok(()),
+    ));
+    // Counters in memory are not copied; everything before them was.
+    assert!(copied.is_ok() || copied.as_ref().unwrap_err().kind() == ErrorKind::Unsupported, "{copied:?}");
+    let heads = block_on(to.heads()).unwrap();
+    let eras: Vec<(bool, u32, Timestamp)> =
+        heads.iter().map(|head| (head.sealed, head.era, head.time)).collect();
+    assert_eq!((eras[0].0, eras[0].1), (true, 0));
+    assert_eq!(eras[1], (false, 1, now), "{eras:?}");
 }

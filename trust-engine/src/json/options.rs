@@ -44,6 +44,10 @@ struct StorageBody {
 
 /// A URL, or settings that have one.
 enum Server<T> {
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redis")),
+        allow(dead_code, reason = "needs a feature")
+    )]
     Url(String),
     Settings(T),
 }

@@ -56,7 +56,7 @@ kinds! {
 
 impl DocumentKind {
     /// Whether engines keep such documents in memory, so that they are told of changes.
-    #[cfg(any(feature = "postgres", feature = "redis"))]
+    #[cfg(feature = "postgres")]
     pub(super) fn is_told(self) -> bool {
         self != Self::Admission
     }

@@ -243,7 +243,8 @@ impl Load {
             (0, Some(id)) => {
                 let record = NewRecord::new(RecordType::Alert, "thief", Decision::Deny).id(id);
                 // In its own organization it is free; in the other one it is a conflict, with whoever is first.
-                let log = if turn % 8 == 0 { self.engine.log() } else { self.engine.log().of(hostile) };
+                let log =
+                    if turn.is_multiple_of(8) { self.engine.log() } else { self.engine.log().of(hostile) };
                 log.record(record).map(drop)
             }
             (1, _) => {

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::recovery::is_checkpointed;
 use super::settings::Settings;
 use super::shard_tip::ShardTip;
 use super::state::{Shared, WriterState, set_back};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::deployment::Deployment;
-use crate::storage::{Head, Shard};
+use crate::provenance::SignedCheckpoint;
+use crate::storage::{Head, Shard, Store};
 
 /// Claims the shard that is asked for, or any that is free, and loads its tip. `left` holds the last heads of the shards
 /// that this engine wrote before: while any of them is not in the log, nothing is signed in any shard.
@@ -124,4 +124,13 @@ async fn check(settings: &Settings, shared: &Shared, head: Head) -> std::result:
         ErrorKind::Key => Refused::Foreign(error),
         _ => Refused::Other(error),
     })
+}
+
+/// Whether the log contains this head: a checkpoint is in the log only together with its entries.
+pub(super) async fn is_checkpointed(store: &dyn Store, head: &Head) -> Result<bool> {
+    let found = store.checkpoints(head.shard, head.size, 1).await?;
+    // The texts are not compared: a signature need not be the same each time.
+    let signed = found.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());
+    Ok(signed
+        .is_some_and(|signed| (signed.checkpoint.size, signed.checkpoint.root) == (head.size, head.root)))
 }

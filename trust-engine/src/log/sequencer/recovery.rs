@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use pollster::block_on;
 
-use super::claim::{check_deployment, check_seen, claim};
+use super::claim::{check_deployment, check_seen, claim, is_checkpointed};
 use super::shard_tip::ShardTip;
 use super::state::WriterState;
 use super::submission::{Fate, Submission};
 use super::writer::{Unsettled, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provenance::{Receipt, SignedCheckpoint};
-use crate::storage::{Head, Store};
+use crate::provenance::Receipt;
+use crate::storage::Head;
 
 /// Pauses between the attempts to learn the outcome of a commit, while its callers wait.
 const SETTLE_PAUSES_MS: [u64; 5] = [5, 20, 75, 200, 400];
@@ -175,13 +175,4 @@ impl Writer {
             self.commit(Vec::new());
         }
     }
-}
-
-/// Whether the log contains this head: a checkpoint is in the log only together with its entries.
-pub(super) async fn is_checkpointed(store: &dyn Store, head: &Head) -> Result<bool> {
-    let found = store.checkpoints(head.shard, head.size, 1).await?;
-    // The texts are not compared: a signature need not be the same each time.
-    let signed = found.first().and_then(|(_, note)| SignedCheckpoint::parse(note).ok());
-    Ok(signed
-        .is_some_and(|signed| (signed.checkpoint.size, signed.checkpoint.root) == (head.size, head.root)))
 }
