@@ -426,9 +426,25 @@ fn a_retry_is_refused_to_an_agent_that_may_use_nothing_any_more_and_says_otherwi
     engine.agents().change("a", AgentChange::of_current().status(AgentStatus::Suspended)).unwrap();
     let refused = engine.check_ceiling(&named).unwrap();
     assert_eq!(refused.reason_code(), CeilingCode::AgentSuspended);
+    let (refused, ticket) = engine.check_ceiling_now(&named).unwrap();
+    assert_eq!(refused.reason_code(), CeilingCode::AgentSuspended);
+    assert!(ticket.wait().unwrap().is_some());
     engine.agents().change("a", AgentChange::of_current().status(AgentStatus::Active)).unwrap();
     assert_eq!(engine.check_ceiling(&named).unwrap().id(), first.id());
     assert_eq!(used(&engine, "a", Level::Agent), 6);
+}
+
+/// Such a step back is within what a counter's window may forgive, and an id does too.
+#[test]
+fn a_retry_is_free_also_if_the_clock_is_set_back_in_between() {
+    let (engine, clock) = open("{agent: [{tier: LOW, resource: API, limit: 10, windowSeconds: 86400}]}");
+    clock.set(start().plus(2 * HOUR));
+    let first = engine.check_ceiling(&api(6).request_id("r")).unwrap();
+    clock.set(start().plus(2 * HOUR).minus(Duration::from_secs(600)));
+    let again = engine.check_ceiling(&api(6).request_id("r")).unwrap();
+    assert_eq!((again.id(), again.is_repeated()), (first.id(), true));
+    assert_eq!(used(&engine, "a", Level::Agent), 6);
+    assert!(engine.log().verify_all().unwrap().iter().all(trust_engine::log::Report::is_clean));
 }
 
 /// What the process knew is gone, and the store has it; what is over is removed.

@@ -129,6 +129,13 @@ fn a_rotation_that_was_cut_off_leaves_a_key_that_opens_the_store() {
     assert!(stopped.to_string().contains("was rotated"), "{stopped}");
     let backup = tempfile::tempdir().unwrap();
     engine.backup(&backup.path().join("b")).unwrap();
+    // A backup whose key is another than its log's could never be gone on with.
+    let staged = std::fs::read(path.join("signing-next.key")).unwrap();
+    std::fs::remove_file(path.join("signing-next.key")).unwrap();
+    let torn = engine.backup(&backup.path().join("torn")).unwrap_err();
+    assert!(torn.to_string().contains("was rotated while the copy was made"), "{torn}");
+    std::fs::write(path.join("signing-next.key"), staged).unwrap();
+    set_private(&path.join("signing-next.key"));
     engine.close();
     drop(engine);
     let engine = Engine::open(Options::embedded(path)).unwrap();
@@ -481,39 +488,48 @@ fn an_engine_that_records_nothing_knows_what_others_did_to_the_log() {
     busy.deployment().rotate_key(signer(8), "ops").unwrap();
     let next = Engine::open(schema.options().signer(signer(8))).unwrap();
     next.log().record(alert("a")).unwrap();
-    assert!(is_clean(&idle), "by the key that was rotated to");
+    let outdated = idle.log().verify_all().unwrap_err();
+    assert_eq!(
+        outdated.kind(),
+        ErrorKind::Key,
+        "it verifies by no key that it was not opened with: {outdated}"
+    );
+    assert!(is_clean(&next));
+    // Somebody who can write into the database names a key of their own.
+    sql(&format!(
+        "update {}.documents set body = replace(body, '{}', '{}') where kind = 2",
+        schema.0,
+        hex::encode(signer(8).public_key()),
+        hex::encode(signer(9).public_key())
+    ));
+    assert_eq!(next.log().verify_all().unwrap_err().kind(), ErrorKind::Key);
 }
 
 /// All that a log was set back by is in its copy, also before anything was recorded after it.
 #[test]
 fn a_log_that_was_set_back_is_copied_as_it_is() {
-    let schema = Schema::new();
-    let (from, (to, charged)) = (storage::memory(), block_on(storage::postgres(&schema.database())).unwrap());
+    let (schema, folder) = (Schema::new(), tempfile::tempdir().unwrap());
     let clock = Arc::new(ManualClock::new("2099-01-01T00:00:00Z".parse().unwrap()));
-    let options = |store: &Arc<dyn storage::Store>| {
-        let options = Options::store(store.clone()).signer(signer(1)).deployment("d");
-        options.clock(clock.clone())
-    };
-    let engine = Engine::open(options(&from)).unwrap();
+    let options = Options::embedded(folder.path()).signer(support::signer()).clock(clock.clone());
+    let engine = Engine::open(options.deployment("test.example.com/fleet")).unwrap();
     engine.log().record(alert("a")).unwrap();
     let now: Timestamp = "2026-11-27T00:00:00Z".parse().unwrap();
     clock.set(now);
     engine.deployment().set_log_back("ops").unwrap();
     engine.close();
     drop(engine);
-    let counters = storage::memory_counters(clock.clone());
-    let copied = block_on(trust_engine::log::copy(
-        (&*from, &*counters),
-        (&*to, &*charged),
-        uuid::Uuid::from_u128(5),
-        &mut |_, _| {},
-        &mut || Ok(()),
-    ));
-    // Counters in memory are not copied; everything before them was.
-    assert!(copied.is_ok() || copied.as_ref().unwrap_err().kind() == ErrorKind::Unsupported, "{copied:?}");
-    let heads = block_on(to.heads()).unwrap();
-    let eras: Vec<(bool, u32, Timestamp)> =
-        heads.iter().map(|head| (head.sealed, head.era, head.time)).collect();
-    assert_eq!((eras[0].0, eras[0].1), (true, 0));
-    assert_eq!(eras[1], (false, 1, now), "{eras:?}");
+    let (from, used) = storage::embedded_with_counters(folder.path(), clock).unwrap();
+    let (to, charged) = block_on(storage::postgres(&schema.database())).unwrap();
+    let (from, to) = ((&*from, &*used), (&*to, &*charged));
+    let owner = uuid::Uuid::from_u128(5);
+    block_on(trust_engine::log::copy(from, to, owner, &mut |_, _| {}, &mut || Ok(()))).unwrap();
+    let heads = block_on(to.0.heads()).unwrap();
+    let eras: Vec<(bool, u32)> = heads.iter().map(|head| (head.sealed, head.era)).collect();
+    assert_eq!(eras, [(true, 0), (false, 1)]);
+    assert_eq!(heads[1].time, now);
+    let engine = Engine::open(schema.options()).unwrap();
+    let after = engine.log().record(alert("a")).unwrap();
+    assert_eq!((engine.shard(), engine.warnings()), (1, Vec::new()));
+    assert!(after.time() < "2099-01-01T00:00:00Z".parse().unwrap());
+    assert!(is_clean(&engine));
 }

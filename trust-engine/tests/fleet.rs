@@ -591,7 +591,7 @@ fn a_retry_of_what_used_the_last_is_admitted_elsewhere_and_no_new_request_is() {
     assert!(!two.check_ceiling(&api(1, "more")).unwrap().allowed());
     let again = two.check_ceiling(&api(10, "last")).unwrap();
     assert_eq!((again.allowed(), again.id()), (true, first.id()));
-    // A day later the id is free, in the engine that knew it and in the other.
+    // A day later the id is free, for an engine that has to look it up.
     let day = 24 * 3600 * 1_000_000i64;
     sql(&format!(
         "update {}.documents set due = due - {day}, created = created - {day} where kind = 3",

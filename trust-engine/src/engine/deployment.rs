@@ -144,16 +144,16 @@ pub async fn rotate_embedded_key(folder: &Path, actor: &str) -> Result<VerifierK
     };
     engine.close().await;
     drop(engine);
-    let stored = Stored::read(&*store).await;
-    // A copy that is being made of the store ends before the files change.
-    drop(store);
-    let keys = stored?.ok_or_else(no_deployment)?.0.keys()?;
+    // The files change while the store is held, so that no other rotation begins; a backup that is made meanwhile compares
+    // its key with its log.
+    let keys = Stored::read(&*store).await?.ok_or_else(no_deployment)?.0.keys()?;
     if keys.last().public_key() != public_key {
         // A file that stays is passed over.
         let _ = key_file::unstage(folder);
         rotated?;
     }
     key_file::adopt(folder, &keys, &keys.last().public_key())?;
+    drop(store);
     Ok(keys)
 }
 

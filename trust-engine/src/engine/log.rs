@@ -292,12 +292,22 @@ impl Log<'_> {
         result.map_err(|error| error.during("export"))
     }
 
-    /// The keys of the shards, as the store has them now: another engine may have rotated the last one.
+    /// The keys that this engine was opened with. It verifies by no others: a list that the store under verification gives may
+    /// be a forger's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Key`] if the store names another key than the last of them.
     async fn keys(&self) -> Result<VerifierKeys> {
-        match Deployment::read(&*self.engine.0.store).await? {
-            Some((deployment, _)) => deployment.keys(),
-            None => Ok(self.engine.verifier_keys()),
+        let own = self.engine.verifier_keys();
+        // A document that cannot be read is damage, which the verification finds.
+        if let Ok(Some((deployment, _))) = Deployment::read(&*self.engine.0.store).await
+            && deployment.keys().ok().as_ref() != Some(&own)
+        {
+            let issue = "the store says that the deployment's key was rotated since this engine was opened; open it again with \
+                         the key that you trust, and verify by that";
+            return Err(Error::new(ErrorKind::Key, issue));
         }
+        Ok(own)
     }
 
     /// The shards of the log.

@@ -34,12 +34,13 @@ pub(crate) fn start(
         let time = sequencer.log_time().promise(now(&*clock));
         // No failure is fatal: a store that is down is asked again by the next sign, and a shard that was lost is
         // noticed by the next commit, which claims another if it may.
+        let asked = clock.since_boot();
         let signed = block_on(store.renew(shard, owner, time));
         // A store without a clock gives the time back.
         if let (Ok((_, by_the_store)), true) = (signed, clock.is_real())
             && by_the_store != time
         {
-            sequencer.log_time().compare(now(&*clock), by_the_store);
+            sequencer.log_time().compare(asked, now(&*clock), by_the_store);
         }
         false
     };

@@ -101,25 +101,34 @@ impl Engine {
         self.check_quota(&cached, request.amounts(), || Cow::Borrowed(request), now)
     }
 
-    /// A check with a request id is committed before it is answered, which a local store does in place. What this engine
-    /// remembers needs no waiting, unless the agent has to be read again.
+    /// A check with a request id is committed before it is answered, which a local store does in place.
     fn check_keyed_now(&self, request: &CeilingRequest, id: &str) -> Result<(CeilingVerdict, Ticket)> {
-        // The pending request of one that is new is dropped here, so that the check can begin it.
-        let would_wait = match self.ceiling_state()?.recent.begin(id, request, self.now())? {
-            Seen::Before(_) => Some("the agent has to be read again; use check_ceiling, or try again"),
-            Seen::Open(_) => Some("a request with this id is being decided; use check_ceiling, or ask again"),
-            Seen::New(_) if self.is_local() => None,
-            Seen::New(_) => {
-                let issue = "a check with a request id is committed before it is answered; use check_ceiling";
-                return Err(Error::new(ErrorKind::WouldBlock, issue));
+        self.0.sequencer.check_state()?;
+        let would_block = |issue| Err(Error::new(ErrorKind::WouldBlock, issue));
+        let seen = self.ceiling_state()?.recent.begin(id, request, self.now())?;
+        if matches!(seen, Seen::New(_)) && self.is_local() {
+            // So that the check can begin it.
+            drop(seen);
+            return Ok((block_on(self.check_keyed(request, id))?, Ticket::unrecorded()));
+        }
+        match seen {
+            Seen::Before(verdict) => {
+                let (cached, now) = self.quota_now(&self.key_of(request))?;
+                match self.refusal(&cached, request)? {
+                    Some(code) => {
+                        let (outcome, charge) = (Outcome::new(code), Charge::<Arc<Meter>>::new());
+                        self.give(&cached, || Cow::Borrowed(request), outcome, charge, now)
+                    }
+                    None => Ok((verdict.again(), Ticket::unrecorded())),
+                }
             }
-        };
-        let check = self.check_keyed(request, id);
-        let verdict = match would_wait {
-            Some(issue) => at_once(check, issue)?,
-            None => block_on(check)?,
-        };
-        Ok((verdict, Ticket::unrecorded()))
+            Seen::Open(_) => {
+                would_block("a request with this id is being decided; use check_ceiling, or ask again")
+            }
+            Seen::New(_) => {
+                would_block("a check with a request id is committed before it is answered; use check_ceiling")
+            }
+        }
     }
 
     /// Whether neither the log nor the counters are on another machine.

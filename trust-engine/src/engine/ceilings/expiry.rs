@@ -87,6 +87,8 @@ impl Removals {
             sequencer.submit(submission).await?;
             tickets.push(ticket);
         }
+        // An engine that is dropped meanwhile ends with its store, and answers these.
+        drop((store, sequencer));
         for ticket in tickets {
             ticket.committed().await?;
         }

@@ -5,10 +5,11 @@
 //! Nothing is looked up before that: retries are rare. A refusal by the counters is answered only after a look-up, because
 //! the first try may have used the last that there was. An agent that may use nothing any more is refused, retry or not.
 
+use super::cache::CachedQuota;
 use super::payload::recorded_verdict;
 use super::recent::Seen;
 use super::verdict::CeilingVerdict;
-use crate::ceiling::CeilingRequest;
+use crate::ceiling::{CeilingCode, CeilingRequest};
 use crate::engine::instance::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Fate;
@@ -111,15 +112,24 @@ impl Engine {
     }
 
     /// The answer to an earlier try, unless the agent may use nothing any more.
-    async fn repeat(&self, mut verdict: CeilingVerdict, request: &CeilingRequest) -> Result<CeilingVerdict> {
+    async fn repeat(&self, verdict: CeilingVerdict, request: &CeilingRequest) -> Result<CeilingVerdict> {
         let (cached, now) = self.quota_for(&self.key_of(request)).await?;
-        let pool = &self.ceiling_state()?.quotas.pool;
-        let refusal = request.amounts().find_map(|(resource, _)| cached.quota.limits(resource, pool).err());
-        if let Some(code) = refusal {
-            return self.conclude_and_wait(request, (cached, Outcome::new(code), Charge::new(), now)).await;
+        match self.refusal(&cached, request)? {
+            Some(code) => {
+                self.conclude_and_wait(request, (cached, Outcome::new(code), Charge::new(), now)).await
+            }
+            None => Ok(self.with_receipt(verdict.again(), request).await),
         }
-        verdict.repeated = true;
-        Ok(self.with_receipt(verdict, request).await)
+    }
+
+    /// The reason why the agent may not use what it asks for, whatever the counters say.
+    pub(super) fn refusal(
+        &self,
+        cached: &CachedQuota,
+        request: &CeilingRequest,
+    ) -> Result<Option<CeilingCode>> {
+        let pool = &self.ceiling_state()?.quotas.pool;
+        Ok(request.amounts().find_map(|(resource, _)| cached.quota.limits(resource, pool).err()))
     }
 
     /// The admission of a request in the store.

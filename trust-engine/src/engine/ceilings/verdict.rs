@@ -183,6 +183,11 @@ impl CeilingVerdict {
         Self { code, measures, retry_after: None, evaluated_at, repeated: true, record }
     }
 
+    /// The verdict as the answer to a retry.
+    pub(super) fn again(self) -> Self {
+        Self { repeated: true, ..self }
+    }
+
     /// Adds the receipt of the record.
     pub(super) fn set_receipt(&mut self, receipt: Option<Receipt>) {
         if let Some(record) = &mut self.record {

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::merge::scan_all;
 use crate::log::recorded::{RecordedVersion, changed_document, recorded_admission};
 use crate::provenance::{Entry, Hash, Parent, Payload, RecordType};
-use crate::storage::{DocumentKind, Filter, Shard, ShardRange, Store};
+use crate::storage::{Document, DocumentKind, Filter, Shard, ShardRange, Store};
 
 /// Documents read at a time.
 const PAGE: usize = 1000;
@@ -37,6 +37,8 @@ pub(super) async fn check_admission(
     let Some(admission) = admission.filter(|admission| admission.due > Some(latest)) else { return Ok(()) };
     match store.document(&admission.key).await {
         Ok(Some(document)) if document == admission => return Ok(()),
+        // A later check with the same id, by a clock that was set back.
+        Ok(Some(document)) if is_later_admission(store, &document, entry).await? => return Ok(()),
         Err(error) if !is_damage(&error) => return Err(error),
         _ => {}
     }
@@ -46,6 +48,18 @@ pub(super) async fn check_admission(
         checker.find(index, Damage::StateChanged, detail);
     }
     Ok(())
+}
+
+/// Whether a later record than `entry` made an admission as it is.
+async fn is_later_admission(store: &dyn Store, document: &Document, entry: &Entry) -> Result<bool> {
+    let record = match store.record_by_id(&entry.organization, document.record).await {
+        Err(error) if is_damage(&error) => return Ok(false),
+        read => read?,
+    };
+    Ok(record.is_some_and(|later| {
+        let made = later.payload.as_ref().and_then(|payload| recorded_admission(&later.entry, payload));
+        later.entry.time >= entry.time && made.as_ref() == Some(document)
+    }))
 }
 
 /// Compares a record with the document that it tells of.

@@ -18,12 +18,11 @@ use crate::storage::{Document, DocumentKey, DocumentKind};
 
 /// The time for which a retry is free.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
-/// An admission of a time that is further ahead than this was made by a clock that was wrong.
-const AHEAD: Duration = Duration::from_secs(300);
 
-/// Whether a retry of a request that was admitted at `at` is still free.
+/// Whether a retry of a request that was admitted at `at` is still free. One that lies as far ahead was made by a clock that
+/// was wrong.
 pub(crate) fn is_current(at: Timestamp, now: Timestamp) -> bool {
-    at <= now.plus(AHEAD) && at.plus(LIFE) > now
+    at < now.plus(LIFE) && at.plus(LIFE) > now
 }
 
 /// What tells the requests of an organization apart.

@@ -33,8 +33,16 @@ pub(super) async fn claim(
             None => store.claim_free(settings.owner, settings.patience, &foreign).await?,
         };
         let shard = head.shard;
+        // The claim may have landed on another server than the look before it.
+        if left.get(&shard).is_some_and(|seen| is_behind(&head, seen)) {
+            shared.set_state(WriterState::SetBack);
+            return Err(set_back());
+        }
         match check(settings, shared, head).await {
             Ok(tip) => {
+                for seen in left.values() {
+                    check_seen(settings, shared, seen).await?;
+                }
                 *shared.foreign.lock() = foreign;
                 compare_clocks(settings, shared, shard).await;
                 return Ok(tip);
@@ -60,6 +68,11 @@ pub(super) async fn check_seen(settings: &Settings, shared: &Shared, seen: &Head
         return Err(set_back());
     }
     Ok(())
+}
+
+/// Whether a head that was claimed lacks what was seen committed.
+pub(super) fn is_behind(claimed: &Head, seen: &Head) -> bool {
+    claimed.size < seen.size || (claimed.size == seen.size && claimed.root != seen.root)
 }
 
 /// Checks that the deployment is still the one that this engine signs for.
@@ -88,12 +101,13 @@ async fn claim_certain(settings: &Settings, shard: Shard) -> Result<Head> {
 async fn compare_clocks(settings: &Settings, shared: &Shared, shard: Shard) {
     let (store, nothing) = (&settings.store, Timestamp::default());
     // No failure is fatal: the next sign compares again. A store without a clock gives the time back.
+    let asked = settings.clock.since_boot();
     if store.is_shared()
         && settings.clock.is_real()
         && let Ok((_, by_the_store)) = store.renew(shard, settings.owner, nothing).await
         && by_the_store != nothing
     {
-        shared.log_time.compare(settings.now(), by_the_store);
+        shared.log_time.compare(asked, settings.now(), by_the_store);
     }
 }
 

@@ -131,9 +131,13 @@ impl LogTime {
         state.promised
     }
 
-    /// Notes the time by the store's clock at `now`. A slow clock would hold up everybody who reads by time, and a fast one
+    /// Notes the time by the store's clock at `now`. It was asked for at `asked`, by the steady clock: an answer that took long
+    /// says little. A slow clock would hold up everybody who reads by time, and a fast one
     /// would be waited for, so entries are stamped with the store's time then.
-    pub(crate) fn compare(&self, now: Moment, store: Timestamp) {
+    pub(crate) fn compare(&self, asked: i64, now: Moment, store: Timestamp) {
+        if now.steady.saturating_sub(asked) > DIFFERENCE {
+            return;
+        }
         let difference = store.micros().saturating_sub(now.wall.micros());
         let offset = if difference.abs() > DIFFERENCE { difference } else { 0 };
         let base = store.micros().saturating_sub(now.steady);
@@ -235,35 +239,43 @@ mod tests {
     #[test]
     fn an_engine_whose_clock_is_wrong_goes_by_the_stores() {
         let time = LogTime::default();
-        time.compare(now(100), at(101));
+        time.compare(100 * 1_000_000, now(100), at(101));
         assert_eq!(time.promise(now(100)), at(100), "a second is no difference");
-        time.compare(now(100), at(160));
+        time.compare(100 * 1_000_000, now(100), at(160));
         assert_eq!(time.promise(now(101)), at(161));
         assert_eq!(time.begin_commit(now(102), at(0)), at(162));
         time.end_commit();
-        time.compare(now(300), at(170));
+        time.compare(300 * 1_000_000, now(300), at(170));
         assert_eq!(time.promise(now(301)), at(171), "a fast one too");
         assert_eq!(time.begin_commit(now(302), at(0)), at(172));
     }
 
     #[test]
+    fn a_comparison_whose_answer_took_long_is_none() {
+        let time = LogTime::default();
+        time.compare(100 * 1_000_000, now(160), at(100));
+        assert!(!time.goes_by_the_store());
+        assert_eq!(time.correct(now(160)), at(160));
+    }
+
+    #[test]
     fn a_clock_that_jumps_between_two_comparisons_is_not_believed() {
         let time = LogTime::default();
-        time.compare(now(100), at(100));
+        time.compare(100 * 1_000_000, now(100), at(100));
         for wall in [1_000_000, 0] {
             assert_eq!(time.promise(set(wall, 101)), at(101));
             assert_eq!(time.begin_commit(set(wall, 102), at(0)), at(102));
             time.end_commit();
         }
         // The jump lasts, so the store is asked how far apart the two are.
-        time.compare(set(1_000_000, 103), at(103));
+        time.compare(103 * 1_000_000, set(1_000_000, 103), at(103));
         assert_eq!(time.correct(set(1_000_001, 104)), at(104));
         assert_eq!(time.begin_commit(set(1_000_001, 104), at(0)), at(104));
         time.end_commit();
         // It is set right, and believed again as soon as it was compared.
         assert_eq!(time.begin_commit(now(105), at(0)), at(105));
         time.end_commit();
-        time.compare(now(106), at(106));
+        time.compare(106 * 1_000_000, now(106), at(106));
         assert_eq!((time.correct(now(107)), time.promise(now(107))), (at(107), at(107)));
         // Between two comparisons no reader believes it either.
         assert_eq!((time.correct(set(86_507, 108)), time.correct(set(7, 109))), (at(108), at(109)));
@@ -296,7 +308,7 @@ mod tests {
         floor.set(at(0));
         assert_eq!((begin(set(111, 111)), time.warnings(at(111))), (at(111), vec![]));
         // Beside a store's clock.
-        time.compare(now(112), at(500));
+        time.compare(112 * 1_000_000, now(112), at(500));
         let [differs] = &time.warnings(at(112))[..] else { panic!("{:?}", time.warnings(at(112))) };
         assert!(differs.contains("388s behind the database's"), "{differs}");
     }

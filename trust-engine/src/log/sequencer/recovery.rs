@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use pollster::block_on;
 
-use super::claim::{check_deployment, check_seen, claim, is_checkpointed};
+use super::claim::{check_deployment, check_seen, claim, is_behind, is_checkpointed};
 use super::shard_tip::ShardTip;
-use super::state::WriterState;
+use super::state::{WriterState, set_back};
 use super::submission::{Fate, Submission};
 use super::writer::{Unsettled, Writer};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +48,12 @@ impl Writer {
             self.shared.set_state(WriterState::Fenced);
             return Ok(false);
         };
+        // A head that was read after the claim cannot change any more.
+        if is_behind(&head, &self.tip.head) {
+            self.shared.set_state(WriterState::SetBack);
+            return Err(set_back());
+        }
+        self.ensure_contains(&self.tip.head)?;
         self.set_tip(block_on(ShardTip::load(&self.settings, head))?);
         Ok(true)
     }

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use super::{DATABASE, FORMAT, FORMAT_NAME, FORMAT_VERSION, LOCK, MARK, UNWRITABLE, files, high_water_mark};
 use super::{is_embedded_store, key_file, open, tables};
 use crate::error::{Error, ErrorKind, Result, from_io};
+use crate::ids::OrganizationId;
+use crate::provenance::Signer as _;
 use crate::storage::kv::{Kv as _, KvStore, check_mark};
+use crate::storage::{DocumentKey, DocumentKind};
 
 /// What a copy of a store is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,6 @@ fn fill(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
     if let Purpose::Restored(above) = purpose {
         store.go_on_above(above)?;
     }
-    drop(store);
     for (name, mode) in [(key_file::PRIVATE, 0o600), (key_file::NEXT, 0o600), (key_file::PUBLIC, 0o644)] {
         let from = source.folder().join(name);
         match fs::read(&from).map(zeroize::Zeroizing::new) {
@@ -91,12 +93,30 @@ fn fill(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
             Err(error) => return Err(from_io(error, from.display())),
         }
     }
+    check_key(&store, to)?;
+    drop(store);
     let format = format!("{FORMAT_NAME}\nformat {FORMAT_VERSION}\n");
     if purpose == Purpose::Backup {
         return files::write_durably(&to.join(FORMAT), format.as_bytes(), 0o644);
     }
     files::write_durably(&to.join(FORMAT), format.as_bytes(), 0o644)?;
     files::remove_durably(&to.join(UNWRITABLE))
+}
+
+/// Checks that the key which lies beside a copy is the one that its log says: it may have been rotated between the two.
+fn check_key(copy: &KvStore<tables::Tables>, to: &Path) -> Result<()> {
+    let organization = OrganizationId::default();
+    let key = DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() };
+    let (Some(own), Some(stored)) = (key_file::read(to)?, copy.read_document(&key)?) else { return Ok(()) };
+    let current = serde_json::from_str::<serde_json::Value>(&stored.body)
+        .ok()
+        .and_then(|deployment| deployment.get("publicKey")?.as_str().map(str::to_owned));
+    let beside = [Some(own.public_key()), key_file::staged(to)];
+    if current.is_none_or(|current| beside.into_iter().flatten().any(|key| hex::encode(key) == current)) {
+        return Ok(());
+    }
+    let issue = "the key beside the store is not the one that its log says: it was rotated while the copy was made; make it again";
+    Err(Error::new(ErrorKind::Conflict, issue))
 }
 
 /// Copies the store in `from`, as it is now, into the new folder `to`. A store that another process has open is copied by

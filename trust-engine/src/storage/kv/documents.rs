@@ -93,7 +93,7 @@ impl<K: Kv> KvStore<K> {
         Ok(Ok(()))
     }
 
-    pub(super) fn read_document(&self, key: &DocumentKey) -> Result<Option<Document>> {
+    pub(in crate::storage) fn read_document(&self, key: &DocumentKey) -> Result<Option<Document>> {
         let bytes = self.kv.get(Table::Documents, &keys::document(key))?;
         bytes.map(|bytes| decode_row(key.clone(), &bytes)).transpose()
     }
