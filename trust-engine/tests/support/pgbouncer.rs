@@ -8,7 +8,10 @@
     reason = "tests, and each uses some of it"
 )]
 
-use std::net::{TcpListener, TcpStream};
+#[path = "ports.rs"]
+mod ports;
+
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,7 +29,7 @@ impl PgBouncer {
         let server: tokio_postgres::Config = server.parse().unwrap();
         let password =
             server.get_password().map(|word| format!(" password={}", std::str::from_utf8(word).unwrap()));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::free_port();
         let folder = tempfile::tempdir().unwrap();
         let settings = format!(
             "[databases]\n\
