@@ -414,6 +414,7 @@ fn reads_know_organizations_internal_types_and_what_never_changes() {
     let stats = |caller: &Caller, parameters| body(&call(&engine, caller, "stats.get", parameters, ""));
     assert_eq!(stats(&acme, json!({}))["provenance"]["totalRecords"], 1);
     assert!(stats(&acme, json!({}))["provenance"].get("commits").is_none());
+    assert_eq!(stats(&acme, json!({}))["provenance"]["aheadSeconds"], 0);
     assert!(stats(&fleet, json!({}))["provenance"]["commits"].as_u64().unwrap() > 0);
     assert_eq!(stats(&fleet, json!({ "organizationId": "acme" }))["provenance"]["totalRecords"], 1);
     assert_eq!(stats(&own, json!({ "organizationId": "acme" }))["code"], "P6_FORBIDDEN");

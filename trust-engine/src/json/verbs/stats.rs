@@ -17,7 +17,7 @@ pub(in crate::json) async fn get(calls: JsonCalls<'_>, values: Values, _: &[u8])
     let provenance = body.get_mut("provenance").and_then(serde_json::Value::as_object_mut);
     if let (Some(provenance), Some(_)) = (provenance, &organization) {
         // The rest of it is what the engine does for all organizations together.
-        provenance.retain(|name, _| matches!(name.as_str(), "totalRecords" | "byType"));
+        provenance.retain(|name, _| matches!(name.as_str(), "totalRecords" | "byType" | "aheadSeconds"));
     }
     Ok(Answer::new(200, &body))
 }
