@@ -183,7 +183,7 @@ fn run(name: &str, store: &dyn Store, agents: u64, bytes_written: &dyn Fn() -> u
             let version = if outdated { 7_000 } else { round };
             set(Some(version), agent(n * step, version + 1))
         };
-        // What the rounds before changed has their version; what they did not reach is brought to it.
+        // The documents that the rounds before changed have their version; the others are brought to it.
         if round == 21 {
             for first in (0..1024).step_by(BATCH as usize) {
                 let changes = (first..1024.min(first + BATCH)).map(|n| {

@@ -447,7 +447,7 @@ fn a_retry_is_free_also_if_the_clock_is_set_back_in_between() {
     assert!(engine.log().verify_all().unwrap().iter().all(trust_engine::log::Report::is_clean));
 }
 
-/// What the process knew is gone, and the store has it; what is over is removed.
+/// The process that knew the request is gone, and the store has it; admissions that are over are removed.
 #[test]
 fn a_retry_is_free_after_a_restart_and_admissions_that_are_over_go() {
     let folder = tempfile::tempdir().unwrap();

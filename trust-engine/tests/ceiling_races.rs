@@ -224,7 +224,7 @@ fn a_retry_gets_an_answer_that_is_in_the_log() {
     assert_eq!(used(&engine, "a", Level::Agent), 7);
 }
 
-/// Whoever asks again while it is not known whether the first try is in the log is told so, and does not hang.
+/// A caller that asks again while it is not known whether the first try is in the log is told so, and does not hang.
 #[test]
 fn a_retry_of_unknown_outcome_is_refused_until_it_is_known() {
     for committed in [true, false] {

@@ -13,10 +13,10 @@ use support::{Schema, sql};
 use trust_engine::blocking::Engine;
 use trust_engine::log::Report;
 use trust_engine::provenance::{Ed25519Signer, RecordType, SignedCheckpoint, Signer};
-use trust_engine::storage::{self, DocumentKey, DocumentKind, FailingStore, Fault};
+use trust_engine::storage::{self, DocumentKey, FailingStore, Fault};
 use trust_engine::{
-    Decision, ErrorKind, ManualClock, NewRecord, Options, OrganizationId, Query, Result, TimeRange,
-    Timestamp, VerifierKeys, verify,
+    Decision, ErrorKind, ManualClock, NewRecord, Options, Query, Result, TimeRange, Timestamp, VerifierKeys,
+    verify,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -374,13 +374,8 @@ fn a_fleet_goes_on_in_new_shards_when_its_log_is_set_back() {
     let eras: Vec<(bool, u32)> = heads.iter().map(|head| (head.sealed, head.era)).collect();
     assert_eq!(eras, [(true, 0), (true, 0), (false, 1), (false, 1)]);
     assert!(is_clean(&engines[1]));
-    let key = DocumentKey {
-        kind: DocumentKind::Deployment,
-        organization: OrganizationId::default(),
-        id: "deployment".into(),
-    };
     let (store, _) = block_on(storage::postgres(&schema.database())).unwrap();
-    let body = block_on(store.document(&key)).unwrap().unwrap().body;
+    let body = block_on(store.document(&DocumentKey::deployment())).unwrap().unwrap().body;
     assert!(body.contains("\"setBack\":[{\"fromShard\":2"), "{body}");
 }
 

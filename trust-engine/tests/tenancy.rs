@@ -15,7 +15,7 @@ use trust_engine::json::Caller;
 use trust_engine::{Engine, Options, OrganizationId};
 use uuid::Uuid;
 
-/// Who asks, and what.
+/// A caller of an organization, with the engine that it asks.
 struct Host {
     engine: Engine,
     caller: Caller,

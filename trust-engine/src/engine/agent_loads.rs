@@ -267,7 +267,7 @@ mod tests {
             assert_eq!(kind(&told), Some(ErrorKind::Unavailable));
             assert!(ended(), "the call that is told begins none");
         }
-        // What nobody asks for again takes bounded room.
+        // Failures that nobody asks for again take bounded room.
         for agent in 0..FAILURES + 10 {
             assert_eq!(kind(&loads.at_once(key("o", agent), fails())), Some(ErrorKind::WouldBlock));
             soon(ended);

@@ -1,4 +1,5 @@
-//! What an operator changes about a deployment: its key, and the time of its log. Both let the log go on in a new shard.
+//! The changes that an operator makes to a deployment: of its key, and of the time of its log. Both let the log go on in a
+//! new shard.
 
 #[cfg(feature = "embedded")]
 use std::path::Path;
@@ -11,11 +12,11 @@ use super::state::{NewVersion, Origin};
 use crate::bounds::check_id;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{Deployment as Stored, deployment_key};
+use crate::log::Deployment as Stored;
 #[cfg(feature = "embedded")]
 use crate::provenance::{Ed25519Signer, VerifierKeys};
 use crate::provenance::{Receipt, Signer, VerifierKey};
-use crate::storage::{Head, Shard, Succession};
+use crate::storage::{DocumentKey, Head, Shard, Succession};
 
 /// Attempts to add a shard while other engines add theirs.
 const ATTEMPTS: u32 = 20;
@@ -110,7 +111,8 @@ impl Deployment<'_> {
             let (after, succession) = change(&stored, &heads)?;
             let version = NewVersion { body: after.to_json()?, tags: Vec::new(), due: None };
             let origin = Origin { actor: Some(actor), reason: Some(reason), succession: Some(succession) };
-            let changed = engine.change_state(deployment_key(), Some(&before), Some(version), origin).await;
+            let changed =
+                engine.change_state(DocumentKey::deployment(), Some(&before), Some(version), origin).await;
             match changed {
                 // Another engine has added a shard, or changed the deployment.
                 Err(error) if error.kind() == ErrorKind::Conflict && attempts.next().is_some() => {}
@@ -195,7 +197,7 @@ pub(super) async fn record(engine: &Engine, deployment: &Stored, public_key: &[u
         return Ok(());
     }
     let version = NewVersion { body: deployment.to_json()?, tags: Vec::new(), due: None };
-    match engine.change_state(deployment_key(), None, Some(version), Origin::default()).await {
+    match engine.change_state(DocumentKey::deployment(), None, Some(version), Origin::default()).await {
         // Another engine that opened at the same time was first; it must be of the same deployment.
         Err(error) if error.kind() == ErrorKind::Conflict => check().await.map(drop),
         recorded => recorded.map(drop),

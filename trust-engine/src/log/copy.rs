@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::deployment::deployment_key;
 use super::sequencer::push_hash;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provenance::{Frontier, Hash, SignedCheckpoint};
 use crate::storage::{
-    After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentKind, FollowerRow,
-    HashRun, Head, Shard, StatsDelta, Store, StoredRecord,
+    After, Append, Batch, Committed, CounterStore, Document, DocumentChange, DocumentKey, DocumentKind,
+    FollowerRow, HashRun, Head, Shard, StatsDelta, Store, StoredRecord,
 };
 
 /// Rows of each kind that are read and written together.
@@ -47,7 +46,7 @@ pub async fn copy(
     progress: &mut (dyn FnMut(u64, u64) + Send),
     retire: &mut (dyn FnMut() -> Result<()> + Send),
 ) -> Result<Copied> {
-    let deployment = from.document(&deployment_key()).await?;
+    let deployment = from.document(&DocumentKey::deployment()).await?;
     must_be_empty(to, deployment.as_ref()).await?;
     // The claim keeps other writers out, and refuses a read-only source: a backup, or one copied already.
     let open = from.claim_free(owner, Duration::ZERO, &[]).await?.shard;
@@ -80,7 +79,7 @@ pub async fn copy(
                      open the copy";
         let unknown = Error::new(error.kind(), format!("{issue} ({error})")).caused_by(error);
         // Only the answer may be lost.
-        match to.document(&deployment_key()).await {
+        match to.document(&DocumentKey::deployment()).await {
             Ok(found) if found == deployment => {}
             _ => return Err(unknown),
         }
@@ -93,7 +92,7 @@ pub async fn copy(
 }
 
 async fn must_be_empty(store: &dyn Store, deployment: Option<&Document>) -> Result<()> {
-    let issue = match store.document(&deployment_key()).await? {
+    let issue = match store.document(&DocumentKey::deployment()).await? {
         Some(found) if found.body == UNFINISHED => {
             "the store to copy into holds a copy that is not finished; drop it, and copy again"
         }
@@ -202,7 +201,7 @@ impl<'a> Writer<'a> {
     async fn commit_change(&mut self, expected: Option<u64>, document: Option<Document>) -> Result<()> {
         let after = match document {
             Some(document) => After::Document(Box::new(document)),
-            None => After::Removed(deployment_key()),
+            None => After::Removed(DocumentKey::deployment()),
         };
         let changes = vec![DocumentChange { expected, after }];
         self.commit(Batch { changes, ..self.batch(self.head.clone()) }).await
@@ -276,7 +275,7 @@ const UNFINISHED: &str = r#"{"name":"(a copy that is not finished)","publicKey":
 
 fn unfinished() -> Document {
     Document {
-        key: deployment_key(),
+        key: DocumentKey::deployment(),
         version: 1,
         body: UNFINISHED.into(),
         created: Timestamp::default(),

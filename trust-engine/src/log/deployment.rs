@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::OrganizationId;
 use crate::provenance::{VerifierKey, VerifierKeys};
-use crate::storage::{Document, DocumentKey, DocumentKind, Shard, Store};
+use crate::storage::{Document, DocumentKey, Shard, Store};
 
 /// A deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +41,12 @@ struct SetBack {
     to: Timestamp,
 }
 
-/// The key of the document.
-pub(crate) fn deployment_key() -> DocumentKey {
-    let organization = OrganizationId::default();
-    DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() }
+/// The keys of the shards as a store has them; `None` if it is new. They are as trustworthy as the store is.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if they cannot be read; those of the store.
+pub async fn deployment_keys(store: &dyn Store) -> Result<Option<VerifierKeys>> {
+    Deployment::read(store).await?.map(|(deployment, _)| deployment.keys()).transpose()
 }
 
 impl Deployment {
@@ -57,7 +58,7 @@ impl Deployment {
 
     /// The deployment that a store belongs to, and its document; `None` if the store is new.
     pub(crate) async fn read(store: &dyn Store) -> Result<Option<(Self, Document)>> {
-        let Some(document) = store.document(&deployment_key()).await? else { return Ok(None) };
+        let Some(document) = store.document(&DocumentKey::deployment()).await? else { return Ok(None) };
         let deployment = serde_json::from_str(&document.body).map_err(|error| {
             Error::new(ErrorKind::Corrupt, "the stored deployment cannot be read").caused_by(error)
         })?;

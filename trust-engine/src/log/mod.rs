@@ -19,7 +19,8 @@ mod worker;
 
 pub(crate) use checkpoint_cache::CheckpointCache;
 pub use copy::{Copied, copy};
-pub(crate) use deployment::{Deployment, deployment_key};
+pub(crate) use deployment::Deployment;
+pub use deployment::deployment_keys;
 pub use export::{Exported, export};
 pub use follower::{Effect, EventPlace, Fold};
 pub(crate) use follower::{Followed, LocalFollower, OwnedFollower, Position, ordered_page};

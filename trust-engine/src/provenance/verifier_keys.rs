@@ -49,6 +49,12 @@ impl VerifierKeys {
         self.later.last().map_or(&self.first, |(_, key)| key)
     }
 
+    /// Whether a key is one of them, under whatever name.
+    pub fn contains(&self, key: &VerifierKey) -> bool {
+        let later = self.later.iter().map(|(_, key)| key);
+        later.chain([&self.first]).any(|own| own.public_key() == key.public_key())
+    }
+
     /// The key of a shard.
     pub fn of_shard(&self, shard: u32) -> VerifierKey {
         let last = self.later.iter().rfind(|(from, _)| *from <= shard);
@@ -96,6 +102,7 @@ mod tests {
             assert_eq!(keys.of_shard(shard), key(&format!("d/prov/{shard}"), seed));
         }
         assert_eq!(keys.to_string().parse::<VerifierKeys>().unwrap(), keys);
+        assert!(keys.contains(&key("other", 2)) && !keys.contains(&key("d/prov/0", 4)));
         // One key alone counts for every shard, whatever its name.
         assert_eq!(VerifierKeys::from(key("d/prov/5", 1)).of_shard(2), key("d/prov/2", 1));
     }

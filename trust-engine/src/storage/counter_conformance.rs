@@ -169,7 +169,7 @@ fn a_counter_that_is_ahead_of_the_clock_is_brought_back_with_what_it_has_charged
     assert_eq!(bench.refusal(smallvec![request(100, 1)]), (0, Refusal::ClockSetBack, 30));
     assert_eq!(reset(&["CPU", "API", "API"]), [false, true, false]);
     assert_eq!(bench.charged("API", hour()), 30);
-    // What was granted while it was ahead does not come back into the hour that it was brought to.
+    // An amount that was granted while it was ahead does not come back into the hour that it was brought to.
     bench.store.give_back(Unspent { key: key("API"), window: hour(), slice: ahead.slice, amount: 30 });
     assert_eq!(bench.grant(request(100, 70)).charged, 100);
     assert_eq!(bench.refusal(smallvec![request(100, 1)]), (0, Refusal::Exhausted, 100));

@@ -80,6 +80,14 @@ pub struct DocumentKey {
     pub id: String,
 }
 
+impl DocumentKey {
+    /// The deployment's own document.
+    pub fn deployment() -> Self {
+        let organization = OrganizationId::default();
+        Self { kind: DocumentKind::Deployment, organization, id: "deployment".into() }
+    }
+}
+
 impl fmt::Display for DocumentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} of {}", self.kind.as_str(), self.id, self.organization)

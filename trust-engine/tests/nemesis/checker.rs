@@ -140,7 +140,7 @@ fn check_records(journals: &[Journal], log: &Log, verdict: &mut Verdict) {
     }
 }
 
-/// Whatever the engines' clocks do, entries have the time of the database's.
+/// Entries have the time of the database's clock, whatever those of the engines do.
 fn check_times(journals: &[Journal], problems: &mut Vec<String>) {
     for journal in journals {
         let wrong = journal.records.iter().filter(|record| record.time.abs_diff(record.at) > 60_000);

@@ -33,7 +33,7 @@ pub(crate) struct Reset {
     /// The resource.
     #[arg(long)]
     resource: String,
-    /// Who does it, for the record.
+    /// The operator, for the record.
     #[arg(long, default_value = CALLER)]
     actor: String,
 }

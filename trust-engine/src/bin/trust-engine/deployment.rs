@@ -27,7 +27,7 @@ pub(crate) struct RotateKey {
     /// File of the new signing key; a folder whose key lies beside the store gets one that is made now.
     #[arg(long)]
     new_signing_key: Option<PathBuf>,
-    /// Who does it, for the record.
+    /// The operator, for the record.
     #[arg(long, default_value = "trust-engine-cli")]
     actor: String,
 }

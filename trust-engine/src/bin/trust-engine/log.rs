@@ -8,10 +8,10 @@ use serde_json::json;
 use trust_engine::blocking::Engine;
 #[cfg(feature = "postgres")]
 use trust_engine::log::check_copy;
-use trust_engine::log::{Report, check_export, check_shards, export};
+use trust_engine::log::{Report, check_export, check_shards, deployment_keys, export};
 use trust_engine::provenance::SignedCheckpoint;
-use trust_engine::storage::{DocumentKey, DocumentKind, Store};
-use trust_engine::{Options, OrganizationId, VerifierKeys, storage};
+use trust_engine::storage::Store;
+use trust_engine::{Options, VerifierKeys, storage};
 use uuid::Uuid;
 
 use crate::target::Target;
@@ -56,7 +56,7 @@ pub(crate) enum Command {
 pub(crate) struct SetBack {
     #[command(flatten)]
     target: Target,
-    /// Who does it, for the record.
+    /// The operator, for the record.
     #[arg(long, default_value = "trust-engine-cli")]
     actor: String,
 }
@@ -115,8 +115,12 @@ fn verify(folder: &Path, keys: &[String], since: Option<&Path>, as_json: bool) -
     let since: Vec<SignedCheckpoint> = since.map(read_checkpoint).transpose()?.into_iter().collect();
     let reports = if storage::is_embedded_store(folder)? {
         let store = storage::embedded(folder)?;
-        let rotated_out = format!("{{\"publicKey\":\"{}\",\"before\"", last_key(&keys));
-        if deployment(&*store).is_ok_and(|known| known.contains(&rotated_out)) && !as_json {
+        // Keys that cannot be read are damage, which the reports tell of.
+        let known = block_on(deployment_keys(&*store)).ok().flatten();
+        let last = keys.last().public_key();
+        if known.is_some_and(|known| known.contains(keys.last()) && known.last().public_key() != last)
+            && !as_json
+        {
             eprintln!("the key was rotated since the last one that was given: give every key with --key");
         }
         verify_all(&*store, &keys, &since)?
@@ -134,21 +138,6 @@ fn verify(folder: &Path, keys: &[String], since: Option<&Path>, as_json: bool) -
         }
     }
     Ok(reports.iter().all(Report::is_clean))
-}
-
-/// The stored deployment, as JSON; empty if there is none.
-pub(crate) fn deployment(store: &dyn Store) -> Result<String, Failure> {
-    let key = DocumentKey {
-        kind: DocumentKind::Deployment,
-        organization: OrganizationId::default(),
-        id: "deployment".into(),
-    };
-    Ok(block_on(store.document(&key))?.map(|document| document.body).unwrap_or_default())
-}
-
-/// The last key, as the deployment has it in its JSON.
-pub(crate) fn last_key(keys: &VerifierKeys) -> String {
-    hex::encode(keys.last().public_key())
 }
 
 /// Checks all shards, each against the checkpoints of its origin that were kept.

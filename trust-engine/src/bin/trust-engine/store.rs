@@ -9,6 +9,7 @@ use pollster::block_on;
 use serde_json::json;
 #[cfg(feature = "postgres")]
 use trust_engine::log::Report;
+use trust_engine::log::deployment_keys;
 use trust_engine::storage;
 use trust_engine::{Entropy as _, SystemEntropy};
 #[cfg(feature = "postgres")]
@@ -16,7 +17,7 @@ use trust_engine::{Error, ErrorKind};
 
 #[cfg(feature = "postgres")]
 use crate::log::verify_copy;
-use crate::log::{deployment, last_key, must_be_store, read_checkpoint, verifier_keys, verify_all};
+use crate::log::{must_be_store, read_checkpoint, verifier_keys, verify_all};
 use crate::{Failure, output};
 
 #[derive(Args)]
@@ -76,8 +77,8 @@ pub(crate) fn restore(arguments: &Restore, as_json: bool) -> Result<bool, Failur
         }
         return Ok(false);
     }
-    let deployment = deployment(&*backup)?;
-    if !deployment.is_empty() && !deployment.contains(&last_key(&keys)) {
+    let known = block_on(deployment_keys(&*backup))?;
+    if known.is_some_and(|known| !known.contains(keys.last())) {
         return Err("the backup was made before the key was rotated to the last one given: restored, it would be signed with the \
                     key before. To do so, leave the later keys out, and rotate the key of what was restored before engines \
                     open it"

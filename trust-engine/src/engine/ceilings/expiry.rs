@@ -27,7 +27,7 @@ pub(super) struct Expiry(Mutex<Started>);
 enum Started {
     #[default]
     Not,
-    Running(Arc<Worker>),
+    Running(Worker),
     Stopped,
 }
 
@@ -46,7 +46,7 @@ impl Expiry {
             let round = move || block_on(removals.remove()).unwrap_or(false);
             let worker = Worker::start("trust-engine-expiry", PAUSE, round, || {})?;
             worker.wake().now();
-            *started = Started::Running(Arc::new(worker));
+            *started = Started::Running(worker);
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ impl Engine {
             let issue = format!("is {resource:?}, for which the agent has no ceiling at its tier");
             Error::invalid("resource", issue)
         })?;
-        // What this engine holds was granted by the clock that was ahead.
+        // The amounts that this engine holds were granted by the clock that was ahead.
         limits.meters.iter().for_each(|(meter, _)| meter.drain());
         let latest = self.now().plus(DIFFERENCE);
         let counters: Vec<&Counter> = limits.meters.iter().collect();

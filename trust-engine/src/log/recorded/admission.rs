@@ -25,8 +25,8 @@ pub(crate) fn is_current(at: Timestamp, now: Timestamp) -> bool {
     at < now.plus(LIFE) && at.plus(LIFE) > now
 }
 
-/// What tells the requests of an organization apart.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// The names that tell the requests of an organization apart.
+#[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestName<'a> {
     pub(crate) agent_id: &'a str,

@@ -29,7 +29,7 @@ pub(crate) struct LogTime {
     latest: AtomicI64,
 }
 
-/// What the last comparison with the store's clock has shown. A reader may see half of another comparison, which is off by no
+/// The result of the last comparison with the store's clock. A reader may see half of another comparison, which is off by no
 /// more than the two differ.
 struct ByTheStore {
     /// The store's clock less this engine's, in microseconds, if they differ by more than [`DIFFERENCE`].
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(time.ahead(at(110)), Some(Duration::from_secs(890)));
         assert_eq!(time.ahead(at(700)), None);
         assert!(time.warnings(at(110)).iter().any(|warning| warning.contains("set-back")));
-        // What was promised in the era before binds nobody in the next.
+        // A promise of the era before binds nobody in the next.
         assert_eq!(time.promise(now(2000)), at(2000));
         time.begin_era();
         floor.set(at(0));

@@ -54,7 +54,7 @@ pub(crate) enum ParentOf {
     First,
 }
 
-/// What becomes of a submission.
+/// The fate of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is in the log.

@@ -12,10 +12,9 @@ use std::sync::Arc;
 use super::{DATABASE, FORMAT, FORMAT_NAME, FORMAT_VERSION, LOCK, MARK, UNWRITABLE, files, high_water_mark};
 use super::{is_embedded_store, key_file, open, tables};
 use crate::error::{Error, ErrorKind, Result, from_io};
-use crate::ids::OrganizationId;
 use crate::provenance::Signer as _;
+use crate::storage::DocumentKey;
 use crate::storage::kv::{Kv as _, KvStore, check_mark};
-use crate::storage::{DocumentKey, DocumentKind};
 
 /// What a copy of a store is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +104,8 @@ fn fill(source: &tables::Tables, to: &Path, purpose: Purpose) -> Result<()> {
 
 /// Checks that the key which lies beside a copy is the one that its log says: it may have been rotated between the two.
 fn check_key(copy: &KvStore<tables::Tables>, to: &Path) -> Result<()> {
-    let organization = OrganizationId::default();
-    let key = DocumentKey { kind: DocumentKind::Deployment, organization, id: "deployment".into() };
-    let (Some(own), Some(stored)) = (key_file::read(to)?, copy.read_document(&key)?) else { return Ok(()) };
+    let stored = copy.read_document(&DocumentKey::deployment())?;
+    let (Some(own), Some(stored)) = (key_file::read(to)?, stored) else { return Ok(()) };
     let current = serde_json::from_str::<serde_json::Value>(&stored.body)
         .ok()
         .and_then(|deployment| deployment.get("publicKey")?.as_str().map(str::to_owned));
