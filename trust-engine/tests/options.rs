@@ -331,3 +331,17 @@ fn an_option_that_is_set_by_itself_changes_an_answer() {
         .collect();
     assert!(idle.is_empty(), "these change nothing: {idle:#?}");
 }
+
+#[test]
+fn times_out_of_bounds_are_refused_by_name() {
+    let second = Duration::from_secs(1);
+    for (options, field) in [
+        (Options::memory().max_clock_jump(second / 2), "maxClockJump"),
+        (Options::memory().max_clock_jump(86_401 * second), "maxClockJump"),
+        (Options::memory().takeover_after(second), "takeoverAfter"),
+        (Options::memory().takeover_after(3601 * second), "takeoverAfter"),
+        (Options::memory().linger(2 * second), "linger"),
+    ] {
+        assert_eq!(Engine::open(options).unwrap_err().field(), Some(field));
+    }
+}
