@@ -5,6 +5,8 @@ mod attribution;
 mod bounds;
 pub mod ceiling;
 mod clock;
+#[cfg(feature = "completions")]
+pub mod completions;
 mod engine;
 mod error;
 pub mod gate;

@@ -77,6 +77,22 @@ impl<'a> GateAnswer<'a> {
     }
 }
 
+impl Verdict {
+    /// The verdict as the contract's JSON: `{allowed, decision, reason, reasonCode, evaluatedAt, provenanceId, requiredTier?,
+    /// escalationPath?, recorded}`.
+    pub fn to_json(&self) -> String {
+        Answer::new(200, &GateAnswer::of(self)).body
+    }
+}
+
+impl CeilingVerdict {
+    /// The verdict as the contract's JSON: `{allowed, currentUsage, ceiling, remaining, resetAt, provenanceId, reason, reasonCode,
+    /// windowStart, asOf, nearLimit, repeated?, refusedBy?, retryAfter?, recorded, resources?}`.
+    pub fn to_json(&self) -> String {
+        Answer::new(200, &CeilingAnswer::of(self)).body
+    }
+}
+
 /// The answer to a ceiling check: the counter of the first resource, or the one that refused. Where no counter was
 /// asked nothing is allowed: the ceiling is 0.
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ use super::record::RecordAnswer;
 use super::{Caller, MAX_REQUEST_ID_BYTES};
 use crate::attribution::is_traceparent;
 use crate::bounds::check_line;
+use crate::ceiling::CeilingRequest;
 use crate::engine::{Engine, Log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Query, Ticket};
@@ -142,9 +143,13 @@ impl<'a> JsonCalls<'a> {
         self.answer(self.try_check_ceiling(body).await)
     }
 
+    pub(super) fn ceiling_request(&self, body: &[u8]) -> Result<CeilingRequest> {
+        body::read::<CeilingBody>(body)?.into_request(self.asker(), self.idempotency_key)
+    }
+
     pub(super) async fn try_check_ceiling(&self, body: &[u8]) -> Result<Answer> {
         self.caller.check(Permission::CheckCeilings)?;
-        let request = body::read::<CeilingBody>(body)?.into_request(self.asker(), self.idempotency_key)?;
+        let request = self.ceiling_request(body)?;
         let verdict = self.engine.check_ceiling(&request).await?;
         Ok(Answer::new(200, &CeilingAnswer::of(&verdict)))
     }
@@ -178,9 +183,7 @@ impl<'a> JsonCalls<'a> {
         let answer = RecordAnswer::of(&record)?;
         let Some(caller) = evidence else { return Ok(Answer::new(200, &answer)) };
         if record.entry().kind == RecordType::Ceiling && !caller.fleet_wide {
-            let issue =
-                "the evidence of a check holds the use of the whole fleet, and cannot be shown in part";
-            return Err(Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet"));
+            return Err(use_of_the_fleet());
         }
         Ok(Answer::new(200, &answer.with_evidence(&record)?))
     }
@@ -258,6 +261,12 @@ impl<'a> JsonCalls<'a> {
     fn answer(&self, answer: Result<Answer>) -> Answer {
         answer.unwrap_or_else(|error| Answer::of_error(&error, self.request_id))
     }
+}
+
+/// The refusal of evidence that a caller may see only in part.
+pub(super) fn use_of_the_fleet() -> Error {
+    let issue = "the evidence of a check holds the use of the whole fleet, and cannot be shown in part";
+    Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet")
 }
 
 fn missing(id: Uuid) -> Error {

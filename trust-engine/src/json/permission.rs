@@ -24,11 +24,14 @@ pub enum Permission {
     ReadPolicy,
     #[serde(rename = "policy:write")]
     WritePolicy,
+    /// What only the host and its operator do.
+    #[serde(rename = "engine:operate")]
+    OperateEngine,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EvaluateGates,
         Self::CheckCeilings,
         Self::ReadProvenance,
@@ -38,6 +41,7 @@ impl Permission {
         Self::WriteAgents,
         Self::ReadPolicy,
         Self::WritePolicy,
+        Self::OperateEngine,
     ];
 
     /// The word for it.
@@ -52,6 +56,7 @@ impl Permission {
             Self::WriteAgents => "agents:write",
             Self::ReadPolicy => "policy:read",
             Self::WritePolicy => "policy:write",
+            Self::OperateEngine => "engine:operate",
         }
     }
 

@@ -56,6 +56,12 @@ struct Evidence<'a> {
     salt: Option<String>,
 }
 
+/// Entries and payloads are texts.
+pub(super) fn text(bytes: &[u8]) -> Result<&str> {
+    let damaged = |error| Error::new(ErrorKind::Corrupt, "the record is not text").caused_by(error);
+    std::str::from_utf8(bytes).map_err(damaged)
+}
+
 /// A part of a payload, as it is stored or as it was given.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -126,10 +132,6 @@ impl<'a> RecordAnswer<'a> {
 
     /// Adds what the record is checked by.
     pub(super) fn with_evidence(self, record: &'a Record) -> Result<Self> {
-        let text = |bytes: &'a [u8]| {
-            let damaged = |error| Error::new(ErrorKind::Corrupt, "the record is not text").caused_by(error);
-            std::str::from_utf8(bytes).map_err(damaged)
-        };
         let evidence = Evidence {
             entry: text(record.entry_bytes())?,
             payload: record.payload().map(|payload| text(&payload.bytes)).transpose()?,

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::calls::JsonCalls;
 use super::parameters::{Kind, Parameter, Values};
 use super::permission::Permission;
-use super::verbs::{agents, ceilings, gates, policy, provenance, stats};
+use super::verbs::{agents, ceilings, engine, gates, log, policy, provenance, stats};
 use crate::error::Result;
 
 /// The REST route of a call. Parts of the path in braces are parameters; the others are in the query string.
@@ -63,6 +63,9 @@ const ID: Parameter = required("id", Kind::Uuid);
 const AGENT: Parameter = required("agentId", Kind::Text);
 const ORGANIZATION: Parameter = optional("organizationId", Kind::Text);
 const INTERNAL: Parameter = optional("includeInternal", Kind::Flag);
+/// The shard that the engine writes, if it is not given.
+const SHARD: Parameter = optional("shard", Kind::Shard);
+const FOLDER: Parameter = required("folder", Kind::Text);
 const PAGE_SIZE: Parameter = optional("pageSize", Kind::Whole(PAGE));
 const PAGE_TOKEN: Parameter = optional("pageToken", Kind::Text);
 const TIER: Parameter = optional("tier", Kind::Text);
@@ -134,6 +137,26 @@ pub const CALLS: &[Call] = &[
         run: run!(ceilings::usage),
     },
     Call {
+        name: "ceilings.peek",
+        route: None,
+        parameters: &[],
+        max_body: BODY,
+        heavy: false,
+        if_match: false,
+        permission: Permission::CheckCeilings,
+        run: run!(ceilings::peek),
+    },
+    Call {
+        name: "ceilings.reset",
+        route: None,
+        parameters: &[AGENT, required("resourceType", Kind::Text)],
+        max_body: 0,
+        heavy: false,
+        if_match: false,
+        permission: Permission::OperateEngine,
+        run: run!(ceilings::reset),
+    },
+    Call {
         name: "provenance.record",
         route: route("POST", "/provenance"),
         parameters: &[],
@@ -184,14 +207,54 @@ pub const CALLS: &[Call] = &[
         run: run!(provenance::proof),
     },
     Call {
-        name: "log.checkpoint",
-        route: route("GET", "/log/{shard}/checkpoint"),
-        parameters: &[required("shard", Kind::Shard)],
+        name: "provenance.evidence",
+        route: None,
+        parameters: &[ID, INTERNAL, ORGANIZATION],
         max_body: 0,
         heavy: false,
         if_match: false,
         permission: Permission::ReadProvenance,
-        run: run!(provenance::checkpoint),
+        run: run!(provenance::evidence),
+    },
+    Call {
+        name: "log.checkpoint",
+        route: route("GET", "/log/{shard}/checkpoint"),
+        parameters: &[SHARD],
+        max_body: 0,
+        heavy: false,
+        if_match: false,
+        permission: Permission::ReadProvenance,
+        run: run!(log::checkpoint),
+    },
+    Call {
+        name: "log.consistency",
+        route: None,
+        parameters: &[SHARD, required("older", Kind::Whole(u32::MAX as u64))],
+        max_body: 0,
+        heavy: false,
+        if_match: false,
+        permission: Permission::ReadProvenance,
+        run: run!(log::consistency),
+    },
+    Call {
+        name: "log.verify",
+        route: None,
+        parameters: &[],
+        max_body: 0,
+        heavy: true,
+        if_match: false,
+        permission: Permission::OperateEngine,
+        run: run!(log::verify),
+    },
+    Call {
+        name: "log.export",
+        route: None,
+        parameters: &[SHARD, FOLDER],
+        max_body: 0,
+        heavy: true,
+        if_match: false,
+        permission: Permission::OperateEngine,
+        run: run!(log::export),
     },
     Call {
         name: "stats.get",
@@ -308,5 +371,35 @@ pub const CALLS: &[Call] = &[
         if_match: false,
         permission: Permission::WritePolicy,
         run: run!(policy::put),
+    },
+    Call {
+        name: "engine.info",
+        route: None,
+        parameters: &[],
+        max_body: 0,
+        heavy: false,
+        if_match: false,
+        permission: Permission::OperateEngine,
+        run: run!(engine::info),
+    },
+    Call {
+        name: "engine.health",
+        route: None,
+        parameters: &[],
+        max_body: 0,
+        heavy: false,
+        if_match: false,
+        permission: Permission::OperateEngine,
+        run: run!(engine::health),
+    },
+    Call {
+        name: "engine.backup",
+        route: None,
+        parameters: &[FOLDER],
+        max_body: 0,
+        heavy: true,
+        if_match: false,
+        permission: Permission::OperateEngine,
+        run: run!(engine::backup),
     },
 ];

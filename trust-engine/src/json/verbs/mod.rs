@@ -2,7 +2,9 @@
 
 pub(super) mod agents;
 pub(super) mod ceilings;
+pub(super) mod engine;
 pub(super) mod gates;
+pub(super) mod log;
 pub(super) mod policy;
 pub(super) mod provenance;
 pub(super) mod stats;

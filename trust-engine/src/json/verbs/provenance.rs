@@ -1,13 +1,15 @@
 //! Records: writing, searching, reading, proving.
 
+use serde::Serialize;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::answer::Answer;
-use crate::json::calls::JsonCalls;
+use crate::json::calls::{JsonCalls, use_of_the_fleet};
 use crate::json::parameters::Values;
+use crate::json::record::text;
 use crate::json::{Caller, TEXT};
 use crate::log::Query;
 use crate::provenance::RecordType;
-use crate::storage::Shard;
 
 /// The words of the parameter `type`.
 pub(in crate::json) const TYPES: &[&str] =
@@ -104,15 +106,42 @@ pub(in crate::json) async fn proof(calls: JsonCalls<'_>, values: Values, _: &[u8
     Ok(Answer { content_type: TEXT, body: proof.to_string(), ..Answer::new(200, &()) })
 }
 
-/// The newest checkpoint of a shard: it tells nothing of any organization.
-pub(in crate::json) async fn checkpoint(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
-    let shard: Shard =
-        values.required("shard")?.parse().map_err(|_| Error::invalid("shard", "is no shard"))?;
-    let missing = || Error::new(ErrorKind::NotFound, format!("shard {shard} has no checkpoint"));
-    let known = calls.engine.log().shards().await?.contains(&shard);
-    let signed = if known { calls.engine.log().shard(shard).checkpoint().await? } else { None };
-    let signed = signed.ok_or_else(missing)?;
-    Ok(Answer { content_type: TEXT, body: signed.note.to_string(), ..Answer::new(200, &()) })
+/// What a record is verified by, for whoever has nothing of ours.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EvidenceAnswer<'a> {
+    /// The exact text that is hashed into the tree.
+    entry: &'a str,
+    /// The exact text of the payload; `null` if it is gone.
+    payload: Option<&'a str>,
+    /// The payload's salt, in hexadecimal.
+    salt: Option<String>,
+    /// A C2SP tlog-proof against the newest checkpoint.
+    proof: String,
+    /// A C2SP verifier key.
+    verifier_key: String,
+}
+
+pub(in crate::json) async fn evidence(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
+    let caller = caller_of(&calls, &values)?;
+    // The host itself sees everything, as it does in `ceilings.usage`.
+    let all = calls.caller.fleet_wide || calls.caller.permissions.is_none();
+    let calls = calls.of(&caller);
+    let id = calls.visible(values.required("id")?).await?;
+    let record = calls.log().get(id).await?;
+    if record.entry().kind == RecordType::Ceiling && !all {
+        return Err(use_of_the_fleet());
+    }
+    let proof = calls.log().prove(id).await?.to_string();
+    let shard = record.receipt().origin().rsplit('/').next().and_then(|shard| shard.parse().ok());
+    let answer = EvidenceAnswer {
+        entry: text(record.entry_bytes())?,
+        payload: record.payload().map(|payload| text(&payload.bytes)).transpose()?,
+        salt: record.payload().map(|payload| hex::encode(payload.salt)),
+        proof,
+        verifier_key: calls.engine.verifier_key_of(shard.unwrap_or_default()).to_string(),
+    };
+    Ok(Answer::new(200, &answer))
 }
 
 /// The caller as the parameters narrow or widen it: within one organization, if it names one, and with records of internal
