@@ -31,7 +31,7 @@
 #define TE_UUID_BYTES 37
 
 // The result of a call. A number is never used for anything else in a later version; there may be new ones.
-typedef enum te_code {
+typedef enum {
     // It is done.
     TE_OK = 0,
     // There is nothing more: the end of a subscription.
@@ -87,7 +87,7 @@ typedef enum te_code {
 } te_code;
 
 // Whether a verdict is in the log.
-typedef enum te_recorded {
+typedef enum {
     // The policy does not record it.
     TE_NOT_RECORDED = 0,
     // It waits for its commit.
@@ -97,7 +97,7 @@ typedef enum te_recorded {
 } te_recorded;
 
 // A decision. A verdict that holds none is a denial.
-typedef enum te_decision {
+typedef enum {
     // The agent may not.
     TE_DENY = 0,
     // The agent may.
@@ -142,7 +142,7 @@ typedef struct te_subscription te_subscription;
 
 // Bytes and how many there are; they need not end with NUL, and are UTF-8 where they are text. A null pointer with
 // length 0 is no text at all. The library reads them only during the call that they are passed to.
-typedef struct te_str {
+typedef struct {
     // The first byte.
     const char *ptr;
     // The number of bytes.
@@ -151,11 +151,11 @@ typedef struct te_str {
 
 // An error, in memory of the caller. Set `size` to `sizeof(te_error)` once, or begin with `TE_ERROR_INIT`; a call that
 // fails writes the rest, and one that succeeds writes nothing. Every function takes a null pointer instead.
-typedef struct te_error {
+typedef struct {
     // `sizeof(te_error)`.
     size_t size;
     // The result.
-    enum te_code code;
+    te_code code;
     // Whether the same call may succeed later without a change by the caller.
     bool retryable;
     // The offending field of TE_INVALID_INPUT, with a NUL at its end.
@@ -165,64 +165,64 @@ typedef struct te_error {
 } te_error;
 
 // A call by name: `te_call_table` lists them. Begin with `TE_CALL_INIT`; what is not set is null.
-typedef struct te_call {
+typedef struct {
     // `sizeof(te_call)`.
     size_t size;
     // The name, for example `agents.list`.
-    struct te_str name;
+    te_str name;
     // The parameters: an object of JSON.
-    struct te_str parameters;
+    te_str parameters;
     // The body.
-    struct te_str body;
+    te_str body;
     // The version that has to be there, as the header If-Match has it.
-    struct te_str if_match;
+    te_str if_match;
     // The key that makes a retry of an admitted check free.
-    struct te_str idempotency_key;
+    te_str idempotency_key;
     // The request's name in errors.
-    struct te_str request_id;
+    te_str request_id;
     // W3C Trace Context.
-    struct te_str traceparent;
+    te_str traceparent;
 } te_call;
 
 // A function that is given completions, one at a time, on a thread of the engine's. The completion is its to free. It must not
 // wait for calls of the same engine, as no other completion is delivered meanwhile, nor leave by an exception or a jump.
-typedef void (*te_callback)(void *user_data, struct te_completion *completion);
+typedef void (*te_callback)(void *user_data, te_completion *completion);
 
 // An amount of one resource.
-typedef struct te_demand {
+typedef struct {
     // The resource.
-    struct te_str resource_type;
+    te_str resource_type;
     // 1 to 2^40 - 1.
     uint64_t requested_amount;
 } te_demand;
 
 // A request for a ceiling check: may this agent use this much? Begin with `TE_CEILING_REQUEST_INIT`; texts that are not set are
 // null.
-typedef struct te_ceiling_request {
+typedef struct {
     // `sizeof(te_ceiling_request)`.
     size_t size;
     // The agent.
-    struct te_str agent_id;
+    te_str agent_id;
     // 1 to 16 demands, each for another resource: all are admitted, or none.
-    const struct te_demand *demands;
+    const te_demand *demands;
     // The number of demands.
     size_t demand_count;
     // The tier that the caller says the agent holds: a claim.
-    struct te_str tier;
+    te_str tier;
     // The organization; `default` if it is not set.
-    struct te_str organization;
+    te_str organization;
     // The caller that asks; the host vouches for it.
-    struct te_str caller;
+    te_str caller;
     // The person or service on whose behalf the agent acts.
-    struct te_str on_behalf_of;
+    te_str on_behalf_of;
     // W3C Trace Context.
-    struct te_str traceparent;
+    te_str traceparent;
     // Makes a retry of an admitted check free, in every engine of a fleet, for 24 hours.
-    struct te_str request_id;
+    te_str request_id;
 } te_ceiling_request;
 
 // How far the counter has come that refused, or the agent's own of the first resource. All zeros where no counter was asked.
-typedef struct te_usage {
+typedef struct {
     // The amount that is used, this check included if it was admitted.
     uint64_t current_usage;
     // The ceiling.
@@ -234,68 +234,68 @@ typedef struct te_usage {
 } te_usage;
 
 // A UUID: its 16 bytes in the order in which they are written.
-typedef struct te_uuid {
+typedef struct {
     // The bytes.
     uint8_t bytes[16];
 } te_uuid;
 
 // A request to a role gate: may this agent take this role here? Begin with `TE_GATE_REQUEST_INIT`; texts that are not set are
 // null.
-typedef struct te_gate_request {
+typedef struct {
     // `sizeof(te_gate_request)`.
     size_t size;
     // The agent.
-    struct te_str agent_id;
+    te_str agent_id;
     // The role that it wants to take.
-    struct te_str role;
+    te_str role;
     // The tier that the caller says the agent holds: a claim.
-    struct te_str tier;
+    te_str tier;
     // The organization; `default` if it is not set.
-    struct te_str organization;
+    te_str organization;
     // The caller that asks; the host vouches for it.
-    struct te_str caller;
+    te_str caller;
     // The person or service on whose behalf the agent acts.
-    struct te_str on_behalf_of;
+    te_str on_behalf_of;
     // W3C Trace Context.
-    struct te_str traceparent;
+    te_str traceparent;
     // The resource that the role is to be used on.
-    struct te_str resource_id;
+    te_str resource_id;
     // The action that is to be done.
-    struct te_str action;
+    te_str action;
     // The environment.
-    struct te_str environment;
+    te_str environment;
     // Other data worth recording: an object of JSON.
-    struct te_str metadata;
+    te_str metadata;
 } te_gate_request;
 
 // A record that the host writes itself. Begin with `TE_NEW_RECORD_INIT`; texts that are not set are null.
-typedef struct te_new_record {
+typedef struct {
     // `sizeof(te_new_record)`.
     size_t size;
     // `ROLE_GATE`, `CEILING`, `ESCALATION` or `ALERT`.
-    struct te_str kind;
+    te_str kind;
     // The agent that it is about.
-    struct te_str agent_id;
+    te_str agent_id;
     // One of the engine's decisions, or a word of the host's own: a letter, then at most 63 letters, digits or `_.:-`.
-    struct te_str decision;
+    te_str decision;
     // An id of the caller's own, a UUID: a retry with the same content returns the same receipt.
-    struct te_str id;
+    te_str id;
     // The reason as a stable word.
-    struct te_str reason_code;
+    te_str reason_code;
     // The reason for people.
-    struct te_str reason;
+    te_str reason;
     // Anything else that is to be kept: an object of JSON.
-    struct te_str context;
+    te_str context;
     // The record of the same organization that this one follows from, a UUID.
-    struct te_str parent_id;
+    te_str parent_id;
     // The organization; `default` if it is not set.
-    struct te_str organization;
+    te_str organization;
     // The caller that records; the host vouches for it.
-    struct te_str caller;
+    te_str caller;
     // The person or service on whose behalf the agent acts.
-    struct te_str on_behalf_of;
+    te_str on_behalf_of;
     // W3C Trace Context.
-    struct te_str traceparent;
+    te_str traceparent;
 } te_new_record;
 
 #ifdef __cplusplus
@@ -307,72 +307,72 @@ extern "C" {
 uint32_t te_abi_version(void);
 
 // The version of the library, for example `0.1.0`. Threads: any.
-struct te_str te_version(void);
+te_str te_version(void);
 
 // The status, as in HTTP: 200 and 201, or that of an error. A denial is a 200. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer.
-uint16_t te_answer_status(const struct te_answer *answer);
+uint16_t te_answer_status(const te_answer *answer);
 
 // The body: JSON, or another text by its content type; valid until the answer is freed. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer.
-struct te_str te_answer_body(const struct te_answer *answer);
+te_str te_answer_body(const te_answer *answer);
 
 // The content type of the body; valid until the answer is freed. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer.
-struct te_str te_answer_content_type(const struct te_answer *answer);
+te_str te_answer_content_type(const te_answer *answer);
 
 // The version of what the answer shows, quoted, as the header ETag has it; null if it has none. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer.
-struct te_str te_answer_etag(const struct te_answer *answer);
+te_str te_answer_etag(const te_answer *answer);
 
 // Whether the answer can never change. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer.
-bool te_answer_immutable(const struct te_answer *answer);
+bool te_answer_immutable(const te_answer *answer);
 
 // The seconds after which to try again; 0 if the answer does not say. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer.
-uint32_t te_answer_retry_after(const struct te_answer *answer);
+uint32_t te_answer_retry_after(const te_answer *answer);
 
 // TE_OK, or the engine's own error that the answer is about, which `error` is told: the body leaves out details that concern
 // only the operator. Threads: one.
 //
 // The caller sees to it:
 // `answer` is an answer, `error` null or a `te_error`.
-enum te_code te_answer_result(struct te_answer *answer,
-                              struct te_error *error);
+te_code te_answer_result(te_answer *answer,
+                         te_error *error);
 
 // Lets go of an answer; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `answer` is null or an answer that nobody uses any more.
-void te_answer_free(struct te_answer *answer);
+void te_answer_free(te_answer *answer);
 
 // Makes a caller of JSON: `{"name"?, "organization"?, "fleetWide"?, "internal"?, "permissions"?: [...]}`; the caller frees it.
 // Threads: any.
 //
 // The caller sees to it:
 // `json` can be read, `out` is writable, `error` null or a `te_error`.
-enum te_code te_caller_new(struct te_str json,
-                           struct te_caller **out,
-                           struct te_error *error);
+te_code te_caller_new(te_str json,
+                      te_caller **out,
+                      te_error *error);
 
 // Lets go of a caller; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `caller` is null or a caller that nobody uses any more.
-void te_caller_free(struct te_caller *caller);
+void te_caller_free(te_caller *caller);
 
 // Makes a call of the table, and waits for its answer. TE_OK also for an answer that is an error of the contract: see
 // `te_answer_status` and `te_answer_result`. `caller` may be null: the host itself. The answer is the caller's to free. Threads:
@@ -380,11 +380,11 @@ void te_caller_free(struct te_caller *caller);
 //
 // The caller sees to it:
 // `engine` is an engine, `caller` null or a caller, `call` a call, `out` is writable, `error` null or a `te_error`.
-enum te_code te_engine_call(const struct te_engine *engine,
-                            const struct te_caller *caller,
-                            const struct te_call *call,
-                            struct te_answer **out,
-                            struct te_error *error);
+te_code te_engine_call(const te_engine *engine,
+                       const te_caller *caller,
+                       const te_call *call,
+                       te_answer **out,
+                       te_error *error);
 
 // Does the same without waiting: `callback` is given the completion, or `te_engine_poll` if it is null. Searches of an embedded
 // store run two at a time, on threads of their own. If this fails, there is no completion. Threads: any.
@@ -392,41 +392,41 @@ enum te_code te_engine_call(const struct te_engine *engine,
 // The caller sees to it:
 // `engine` is an engine, `caller` null or a caller, `call` a call, `error` null or a `te_error`; `callback` may be called with
 // `user_data` on another thread.
-enum te_code te_engine_call_async(const struct te_engine *engine,
-                                  const struct te_caller *caller,
-                                  const struct te_call *call,
-                                  te_callback callback,
-                                  void *user_data,
-                                  struct te_error *error);
+te_code te_engine_call_async(const te_engine *engine,
+                             const te_caller *caller,
+                             const te_call *call,
+                             te_callback callback,
+                             void *user_data,
+                             te_error *error);
 
 // The table of calls as JSON; valid for ever. Threads: any.
-struct te_str te_call_table(void);
+te_str te_call_table(void);
 
 // Makes an empty verdict for calls to write into. Threads: any.
 //
 // The caller sees to it:
 // `out` is writable, `error` null or a `te_error`.
-enum te_code te_ceiling_verdict_new(struct te_ceiling_verdict **out, struct te_error *error);
+te_code te_ceiling_verdict_new(te_ceiling_verdict **out, te_error *error);
 
 // Checks and consumes, all of the amounts or nothing; asks the counters where it must. If it fails, nothing is admitted, and
 // `verdict` is as it was. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `verdict` a verdict, `error` null or a `te_error`.
-enum te_code te_engine_check_ceiling(const struct te_engine *engine,
-                                     const struct te_ceiling_request *request,
-                                     struct te_ceiling_verdict *verdict,
-                                     struct te_error *error);
+te_code te_engine_check_ceiling(const te_engine *engine,
+                                const te_ceiling_request *request,
+                                te_ceiling_verdict *verdict,
+                                te_error *error);
 
 // Checks and consumes without waiting, with what the engine holds. TE_WOULD_BLOCK if the counters have to be asked. If it fails,
 // nothing is admitted, and `verdict` is as it was. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // That of `te_engine_check_ceiling`.
-enum te_code te_engine_check_ceiling_now(const struct te_engine *engine,
-                                         const struct te_ceiling_request *request,
-                                         struct te_ceiling_verdict *verdict,
-                                         struct te_error *error);
+te_code te_engine_check_ceiling_now(const te_engine *engine,
+                                    const te_ceiling_request *request,
+                                    te_ceiling_verdict *verdict,
+                                    te_error *error);
 
 // Does the same as `te_engine_check_ceiling` without waiting: `callback` is given the completion, or `te_engine_poll` if it is
 // null. If this fails, there is no completion. Threads: any.
@@ -434,141 +434,139 @@ enum te_code te_engine_check_ceiling_now(const struct te_engine *engine,
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `error` null or a `te_error`; `callback` may be called with `user_data` on
 // another thread.
-enum te_code te_engine_check_ceiling_async(const struct te_engine *engine,
-                                           const struct te_ceiling_request *request,
-                                           te_callback callback,
-                                           void *user_data,
-                                           struct te_error *error);
+te_code te_engine_check_ceiling_async(const te_engine *engine,
+                                      const te_ceiling_request *request,
+                                      te_callback callback,
+                                      void *user_data,
+                                      te_error *error);
 
 // Whether the amounts may be used: all of them are charged then, and none otherwise. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-bool te_ceiling_verdict_allowed(const struct te_ceiling_verdict *verdict);
+bool te_ceiling_verdict_allowed(const te_ceiling_verdict *verdict);
 
 // The reason as a stable word, for example `CEILING_EXCEEDED`. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_ceiling_verdict_reason_code(const struct te_ceiling_verdict *verdict);
+te_str te_ceiling_verdict_reason_code(const te_ceiling_verdict *verdict);
 
 // The reason for people: one line. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_ceiling_verdict_reason(const struct te_ceiling_verdict *verdict);
+te_str te_ceiling_verdict_reason(const te_ceiling_verdict *verdict);
 
 // The verdict as the contract's JSON: `{allowed, currentUsage, ceiling, remaining, resetAt, …}`. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_ceiling_verdict_json(const struct te_ceiling_verdict *verdict);
+te_str te_ceiling_verdict_json(const te_ceiling_verdict *verdict);
 
 // How far the counter has come that refused, or the agent's own of the first resource. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_usage te_ceiling_verdict_usage(const struct te_ceiling_verdict *verdict);
+te_usage te_ceiling_verdict_usage(const te_ceiling_verdict *verdict);
 
 // Whether any counter is at or above the policy's share of its ceiling. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-bool te_ceiling_verdict_near_limit(const struct te_ceiling_verdict *verdict);
+bool te_ceiling_verdict_near_limit(const te_ceiling_verdict *verdict);
 
 // Whether the same check may be admitted soon, without a change by the caller. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-bool te_ceiling_verdict_retryable(const struct te_ceiling_verdict *verdict);
+bool te_ceiling_verdict_retryable(const te_ceiling_verdict *verdict);
 
 // The microseconds after which a rate will admit the check; 0 if no rate has refused it. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-uint64_t te_ceiling_verdict_retry_after(const struct te_ceiling_verdict *verdict);
+uint64_t te_ceiling_verdict_retry_after(const te_ceiling_verdict *verdict);
 
 // Whether this answers an earlier try with the same request id: nothing was charged now. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-bool te_ceiling_verdict_repeated(const struct te_ceiling_verdict *verdict);
+bool te_ceiling_verdict_repeated(const te_ceiling_verdict *verdict);
 
 // The id of the record; zeros if the policy does not record this verdict. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_uuid te_ceiling_verdict_id(const struct te_ceiling_verdict *verdict);
+te_uuid te_ceiling_verdict_id(const te_ceiling_verdict *verdict);
 
 // The time of the check in microseconds since 1970-01-01T00:00:00Z. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-int64_t te_ceiling_verdict_time(const struct te_ceiling_verdict *verdict);
+int64_t te_ceiling_verdict_time(const te_ceiling_verdict *verdict);
 
 // Whether the verdict was in the log when it was given. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-enum te_recorded te_ceiling_verdict_recorded(const struct te_ceiling_verdict *verdict);
+te_recorded te_ceiling_verdict_recorded(const te_ceiling_verdict *verdict);
 
 // Lets go of a verdict; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is null or a verdict that nobody uses any more.
-void te_ceiling_verdict_free(struct te_ceiling_verdict *verdict);
+void te_ceiling_verdict_free(te_ceiling_verdict *verdict);
 
 // The pointer that the call was begun with. Threads: any.
 //
 // The caller sees to it:
 // `completion` is a completion.
-void *te_completion_user_data(const struct te_completion *completion);
+void *te_completion_user_data(const te_completion *completion);
 
 // TE_OK, or what the call failed with, which `error` is told. Threads: one.
 //
 // The caller sees to it:
 // `completion` is a completion, `error` null or a `te_error`.
-enum te_code te_completion_result(struct te_completion *completion, struct te_error *error);
+te_code te_completion_result(te_completion *completion, te_error *error);
 
 // Takes the verdict of `te_engine_evaluate_gate_async`; the caller frees it. What the call failed with is given as by
 // `te_completion_result`. Threads: one.
 //
 // The caller sees to it:
 // `completion` is a completion, `out` is writable, `error` null or a `te_error`.
-enum te_code te_completion_take_gate_verdict(struct te_completion *completion,
-                                             struct te_gate_verdict **out,
-                                             struct te_error *error);
+te_code te_completion_take_gate_verdict(te_completion *completion,
+                                        te_gate_verdict **out,
+                                        te_error *error);
 
 // Takes the verdict of `te_engine_check_ceiling_async`; the caller frees it. Threads: one.
 //
 // The caller sees to it:
 // That of `te_completion_take_gate_verdict`.
-enum te_code te_completion_take_ceiling_verdict(struct te_completion *completion,
-                                                struct te_ceiling_verdict **out,
-                                                struct te_error *error);
+te_code te_completion_take_ceiling_verdict(te_completion *completion,
+                                           te_ceiling_verdict **out,
+                                           te_error *error);
 
 // Takes the receipt of `te_engine_record_async` and `te_gate_verdict_committed_async`; the caller frees it. It is null for a
 // verdict that the policy does not record. Threads: one.
 //
 // The caller sees to it:
 // That of `te_completion_take_gate_verdict`.
-enum te_code te_completion_take_receipt(struct te_completion *completion,
-                                        struct te_receipt **out,
-                                        struct te_error *error);
+te_code te_completion_take_receipt(te_completion *completion,
+                                   te_receipt **out,
+                                   te_error *error);
 
 // Takes the answer of `te_engine_call_async`; the caller frees it. Threads: one.
 //
 // The caller sees to it:
 // That of `te_completion_take_gate_verdict`.
-enum te_code te_completion_take_answer(struct te_completion *completion,
-                                       struct te_answer **out,
-                                       struct te_error *error);
+te_code te_completion_take_answer(te_completion *completion, te_answer **out, te_error *error);
 
 // Lets go of a completion; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `completion` is null or a completion that nobody uses any more.
-void te_completion_free(struct te_completion *completion);
+void te_completion_free(te_completion *completion);
 
 // Opens an engine, and waits until it is open. `options` is JSON:
 // `{"storage": {"memory": true} | {"embedded": folder} | {"postgres": url | {…}, "redis": url | {…}}, …}`, as docs/c.md lists
@@ -576,9 +574,9 @@ void te_completion_free(struct te_completion *completion);
 //
 // The caller sees to it:
 // `options` is readable, `out` writable, `error` null or a `te_error`.
-enum te_code te_engine_open(struct te_str options,
-                            struct te_engine **out,
-                            struct te_error *error);
+te_code te_engine_open(te_str options,
+                       te_engine **out,
+                       te_error *error);
 
 // Commits what waits and closes; calls afterwards give TE_CLOSED. Waits until completions that were under way are
 // delivered, so it is refused from a callback (TE_IN_CALLBACK). The store is free for others when the engine and its
@@ -586,52 +584,52 @@ enum te_code te_engine_open(struct te_str options,
 //
 // The caller sees to it:
 // `engine` is an engine, `error` null or a `te_error`.
-enum te_code te_engine_close(struct te_engine *engine,
-                             struct te_error *error);
+te_code te_engine_close(te_engine *engine,
+                        te_error *error);
 
 // Lets go of an engine, and closes it if that was not done; null is nothing. From a callback the completions that are still
 // to come are delivered afterwards. Threads: one, when nobody uses the engine any more.
 //
 // The caller sees to it:
 // `engine` is null or an engine that nobody uses any more.
-void te_engine_free(struct te_engine *engine);
+void te_engine_free(te_engine *engine);
 
 // Takes up to `most` completions of calls that were begun without a callback, oldest first. `count` says how many; each is
 // the caller's to free. Never waits: see `te_engine_event_fd`. Threads: any.
 //
 // The caller sees to it:
 // `engine` is an engine, `out` has room for `most` pointers, `count` is writable, `error` null or a `te_error`.
-enum te_code te_engine_poll(const struct te_engine *engine,
-                            struct te_completion **out,
-                            size_t most,
-                            size_t *count,
-                            struct te_error *error);
+te_code te_engine_poll(const te_engine *engine,
+                       te_completion **out,
+                       size_t most,
+                       size_t *count,
+                       te_error *error);
 
 // A file descriptor (eventfd) that is readable while completions wait for `te_engine_poll`. The engine owns it: watch it, but
 // neither read nor close it. TE_UNSUPPORTED where there is no eventfd. Threads: any.
 //
 // The caller sees to it:
 // `engine` is an engine, `fd` is writable, `error` null or a `te_error`.
-enum te_code te_engine_event_fd(const struct te_engine *engine,
-                                int32_t *fd,
-                                struct te_error *error);
+te_code te_engine_event_fd(const te_engine *engine,
+                           int32_t *fd,
+                           te_error *error);
 
 #if defined(TE_TEST_PANIC)
 // Panics behind the boundary, so that tests can see that nothing of it comes through.
 //
 // The caller sees to it:
 // `engine` is an engine, `error` null or a `te_error`.
-enum te_code te_test_panic(const struct te_engine *engine, struct te_error *error);
+te_code te_test_panic(const te_engine *engine, te_error *error);
 #endif
 
 // The name of a result, `TE_INVALID_INPUT`…; `TE_UNKNOWN` for a number that is none. Threads: any.
-struct te_str te_code_name(int32_t code);
+te_str te_code_name(int32_t code);
 
 // Makes an empty verdict for calls to write into. Threads: any.
 //
 // The caller sees to it:
 // `out` is writable, `error` null or a `te_error`.
-enum te_code te_gate_verdict_new(struct te_gate_verdict **out, struct te_error *error);
+te_code te_gate_verdict_new(te_gate_verdict **out, te_error *error);
 
 // Evaluates a gate without waiting: the verdict's record is on its way into the log, and `te_gate_verdict_committed` waits for
 // it. TE_WOULD_BLOCK if the agent has to be fetched first; a later call succeeds. If it fails, there is no verdict, and `verdict`
@@ -639,20 +637,20 @@ enum te_code te_gate_verdict_new(struct te_gate_verdict **out, struct te_error *
 //
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `verdict` a verdict, `error` null or a `te_error`.
-enum te_code te_engine_decide_gate(const struct te_engine *engine,
-                                   const struct te_gate_request *request,
-                                   struct te_gate_verdict *verdict,
-                                   struct te_error *error);
+te_code te_engine_decide_gate(const te_engine *engine,
+                              const te_gate_request *request,
+                              te_gate_verdict *verdict,
+                              te_error *error);
 
 // Evaluates a gate and, unless the policy says otherwise, waits until the verdict is committed. If it fails, there is no verdict,
 // and `verdict` is as it was: treat it as a denial. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // That of `te_engine_decide_gate`.
-enum te_code te_engine_evaluate_gate(const struct te_engine *engine,
-                                     const struct te_gate_request *request,
-                                     struct te_gate_verdict *verdict,
-                                     struct te_error *error);
+te_code te_engine_evaluate_gate(const te_engine *engine,
+                                const te_gate_request *request,
+                                te_gate_verdict *verdict,
+                                te_error *error);
 
 // Does the same without waiting: `callback` is given the completion, or `te_engine_poll` if it is null. If this fails, there is no
 // completion. Threads: any.
@@ -660,182 +658,182 @@ enum te_code te_engine_evaluate_gate(const struct te_engine *engine,
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `error` null or a `te_error`; `callback` may be called with `user_data` on
 // another thread.
-enum te_code te_engine_evaluate_gate_async(const struct te_engine *engine,
-                                           const struct te_gate_request *request,
-                                           te_callback callback,
-                                           void *user_data,
-                                           struct te_error *error);
+te_code te_engine_evaluate_gate_async(const te_engine *engine,
+                                      const te_gate_request *request,
+                                      te_callback callback,
+                                      void *user_data,
+                                      te_error *error);
 
 // The decision; TE_DENY where there is none. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-enum te_decision te_gate_verdict_decision(const struct te_gate_verdict *verdict);
+te_decision te_gate_verdict_decision(const te_gate_verdict *verdict);
 
 // Whether the decision is TE_ALLOW. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-bool te_gate_verdict_allowed(const struct te_gate_verdict *verdict);
+bool te_gate_verdict_allowed(const te_gate_verdict *verdict);
 
 // The reason as a stable word, for example `TIER_SUFFICIENT`. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_gate_verdict_reason_code(const struct te_gate_verdict *verdict);
+te_str te_gate_verdict_reason_code(const te_gate_verdict *verdict);
 
 // The reason for people: one line. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_gate_verdict_reason(const struct te_gate_verdict *verdict);
+te_str te_gate_verdict_reason(const te_gate_verdict *verdict);
 
 // The trace: every layer, rule and condition, and what would have allowed it, in several lines. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_gate_verdict_trace(const struct te_gate_verdict *verdict);
+te_str te_gate_verdict_trace(const te_gate_verdict *verdict);
 
 // The verdict as the contract's JSON: `{allowed, decision, reason, reasonCode, …}`. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_gate_verdict_json(const struct te_gate_verdict *verdict);
+te_str te_gate_verdict_json(const te_gate_verdict *verdict);
 
 // The tier that the role requires, if that is why it was denied; null otherwise. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_gate_verdict_required_tier(const struct te_gate_verdict *verdict);
+te_str te_gate_verdict_required_tier(const te_gate_verdict *verdict);
 
 // The path by which a person approves, if the decision is TE_ESCALATE and the rule names one; null otherwise. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_str te_gate_verdict_escalation_path(const struct te_gate_verdict *verdict);
+te_str te_gate_verdict_escalation_path(const te_gate_verdict *verdict);
 
 // The id of the record; of a verdict that is not recorded nothing can be found under it. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-struct te_uuid te_gate_verdict_id(const struct te_gate_verdict *verdict);
+te_uuid te_gate_verdict_id(const te_gate_verdict *verdict);
 
 // The time of the evaluation in microseconds since 1970-01-01T00:00:00Z. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-int64_t te_gate_verdict_time(const struct te_gate_verdict *verdict);
+int64_t te_gate_verdict_time(const te_gate_verdict *verdict);
 
 // Whether the verdict was in the log when it was given. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict.
-enum te_recorded te_gate_verdict_recorded(const struct te_gate_verdict *verdict);
+te_recorded te_gate_verdict_recorded(const te_gate_verdict *verdict);
 
 // Waits for the commit of a verdict that `te_engine_decide_gate` gave, once for each verdict. The receipt is the caller's to free;
 // it is null if the policy does not record the verdict, and also TE_OK then. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is a verdict, `out` is writable, `error` null or a `te_error`.
-enum te_code te_gate_verdict_committed(struct te_gate_verdict *verdict,
-                                       struct te_receipt **out,
-                                       struct te_error *error);
+te_code te_gate_verdict_committed(te_gate_verdict *verdict,
+                                  te_receipt **out,
+                                  te_error *error);
 
 // Does the same without waiting: the completion of `engine` has the receipt. Threads: one.
 //
 // The caller sees to it:
 // That of `te_engine_evaluate_gate_async`, and `verdict` is a verdict.
-enum te_code te_gate_verdict_committed_async(struct te_gate_verdict *verdict,
-                                             const struct te_engine *engine,
-                                             te_callback callback,
-                                             void *user_data,
-                                             struct te_error *error);
+te_code te_gate_verdict_committed_async(te_gate_verdict *verdict,
+                                        const te_engine *engine,
+                                        te_callback callback,
+                                        void *user_data,
+                                        te_error *error);
 
 // Lets go of a verdict; null is nothing. Its record is committed all the same. Threads: one.
 //
 // The caller sees to it:
 // `verdict` is null or a verdict that nobody uses any more.
-void te_gate_verdict_free(struct te_gate_verdict *verdict);
+void te_gate_verdict_free(te_gate_verdict *verdict);
 
 // Writes a UUID as text, for example `0198c5a2-…`, and a NUL. Threads: any.
 //
 // The caller sees to it:
 // `out` is null or has room for TE_UUID_BYTES bytes.
-enum te_code te_uuid_format(struct te_uuid id, char *out);
+te_code te_uuid_format(te_uuid id, char *out);
 
 // A handle on the quota of an agent of an organization (null: `default`); the caller frees it. TE_WOULD_BLOCK if the agent has to
 // be fetched first; a later call succeeds. Threads: any.
 //
 // The caller sees to it:
 // `engine` is an engine, the texts can be read, `out` is writable, `error` null or a `te_error`.
-enum te_code te_engine_quota(const struct te_engine *engine,
-                             struct te_str organization,
-                             struct te_str agent_id,
-                             struct te_quota **out,
-                             struct te_error *error);
+te_code te_engine_quota(const te_engine *engine,
+                        te_str organization,
+                        te_str agent_id,
+                        te_quota **out,
+                        te_error *error);
 
 // Checks an amount (1 to 2^40 - 1) at the agent's held tier and charges it, without waiting. If it fails, nothing is admitted, and
 // `verdict` is as it was. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // `quota` is a quota, `resource_type` can be read, `verdict` is a verdict, `error` null or a `te_error`.
-enum te_code te_quota_try_take(const struct te_quota *quota,
-                               struct te_str resource_type,
-                               uint64_t amount,
-                               struct te_ceiling_verdict *verdict,
-                               struct te_error *error);
+te_code te_quota_try_take(const te_quota *quota,
+                          te_str resource_type,
+                          uint64_t amount,
+                          te_ceiling_verdict *verdict,
+                          te_error *error);
 
 // Lets go of a quota; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `quota` is null or a quota that nobody uses any more.
-void te_quota_free(struct te_quota *quota);
+void te_quota_free(te_quota *quota);
 
 // The id of the record; zeros for what is no receipt. Threads: any.
 //
 // The caller sees to it:
 // `receipt` is a receipt.
-struct te_uuid te_receipt_id(const struct te_receipt *receipt);
+te_uuid te_receipt_id(const te_receipt *receipt);
 
 // The index of the record in its shard of the log. Threads: any.
 //
 // The caller sees to it:
 // `receipt` is a receipt.
-uint64_t te_receipt_leaf_index(const struct te_receipt *receipt);
+uint64_t te_receipt_leaf_index(const te_receipt *receipt);
 
 // The size of the tree that the record was committed with. Threads: any.
 //
 // The caller sees to it:
 // `receipt` is a receipt.
-uint64_t te_receipt_tree_size(const struct te_receipt *receipt);
+uint64_t te_receipt_tree_size(const te_receipt *receipt);
 
 // The time of the record in microseconds since 1970-01-01T00:00:00Z. Threads: any.
 //
 // The caller sees to it:
 // `receipt` is a receipt.
-int64_t te_receipt_time(const struct te_receipt *receipt);
+int64_t te_receipt_time(const te_receipt *receipt);
 
 // The receipt as JSON: `{id, origin, leafIndex, treeSize, merkleRoot, signature, timestamp}`; valid until the receipt is freed.
 // Threads: one.
 //
 // The caller sees to it:
 // `receipt` is a receipt.
-struct te_str te_receipt_json(const struct te_receipt *receipt);
+te_str te_receipt_json(const te_receipt *receipt);
 
 // Lets go of a receipt; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `receipt` is null or a receipt that nobody uses any more.
-void te_receipt_free(struct te_receipt *receipt);
+void te_receipt_free(te_receipt *receipt);
 
 // Records something that the host decided, and waits until it is committed. The receipt is the caller's to free. Threads: any.
 //
 // The caller sees to it:
 // `engine` is an engine, `record` a record, `out` is writable, `error` null or a `te_error`.
-enum te_code te_engine_record(const struct te_engine *engine,
-                              const struct te_new_record *record,
-                              struct te_receipt **out,
-                              struct te_error *error);
+te_code te_engine_record(const te_engine *engine,
+                         const te_new_record *record,
+                         te_receipt **out,
+                         te_error *error);
 
 // Does the same without waiting: `callback` is given the completion, or `te_engine_poll` if it is null. If this fails, there is no
 // completion. Threads: any.
@@ -843,11 +841,11 @@ enum te_code te_engine_record(const struct te_engine *engine,
 // The caller sees to it:
 // `engine` is an engine, `record` a record, `error` null or a `te_error`; `callback` may be called with `user_data` on
 // another thread.
-enum te_code te_engine_record_async(const struct te_engine *engine,
-                                    const struct te_new_record *record,
-                                    te_callback callback,
-                                    void *user_data,
-                                    struct te_error *error);
+te_code te_engine_record_async(const te_engine *engine,
+                               const te_new_record *record,
+                               te_callback callback,
+                               void *user_data,
+                               te_error *error);
 
 // Charges amounts that are not certain yet. If the check was refused, `out` is written null; otherwise the reservation is the
 // caller's to free. Takes no request id. If it fails, nothing is charged, and `verdict` and `out` are as they were. Threads: any,
@@ -855,11 +853,11 @@ enum te_code te_engine_record_async(const struct te_engine *engine,
 //
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `verdict` a verdict, `out` is writable, `error` null or a `te_error`.
-enum te_code te_engine_reserve(const struct te_engine *engine,
-                               const struct te_ceiling_request *request,
-                               struct te_ceiling_verdict *verdict,
-                               struct te_reservation **out,
-                               struct te_error *error);
+te_code te_engine_reserve(const te_engine *engine,
+                          const te_ceiling_request *request,
+                          te_ceiling_verdict *verdict,
+                          te_reservation **out,
+                          te_error *error);
 
 // Says how much was used of each resource, in the order of the request: the rest is free again, if its window is still running.
 // `receipt` may be null; it is written null if the policy does not record the reservation. If it fails, the reservation is as it
@@ -867,25 +865,23 @@ enum te_code te_engine_reserve(const struct te_engine *engine,
 //
 // The caller sees to it:
 // `reservation` is a reservation, `used` has `count` numbers, `receipt` is null or writable, `error` null or a `te_error`.
-enum te_code te_reservation_commit(struct te_reservation *reservation,
-                                   const uint64_t *used,
-                                   size_t count,
-                                   struct te_receipt **receipt,
-                                   struct te_error *error);
+te_code te_reservation_commit(te_reservation *reservation,
+                              const uint64_t *used,
+                              size_t count,
+                              te_receipt **receipt,
+                              te_error *error);
 
 // Says that nothing was used; otherwise as `te_reservation_commit`. Threads: one.
 //
 // The caller sees to it:
 // `reservation` is a reservation, `receipt` is null or writable, `error` null or a `te_error`.
-enum te_code te_reservation_void(struct te_reservation *reservation,
-                                 struct te_receipt **receipt,
-                                 struct te_error *error);
+te_code te_reservation_void(te_reservation *reservation, te_receipt **receipt, te_error *error);
 
 // Lets go of a reservation; null is nothing. Threads: one.
 //
 // The caller sees to it:
 // `reservation` is null or a reservation that nobody uses any more.
-void te_reservation_free(struct te_reservation *reservation);
+void te_reservation_free(te_reservation *reservation);
 
 // Subscribes to a stream: `provenance.query` and `agents.list` give what the calls of these names list, item by item, and end;
 // `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object of JSON or null,
@@ -893,53 +889,53 @@ void te_reservation_free(struct te_reservation *reservation);
 //
 // The caller sees to it:
 // `engine` is an engine, `caller` null or a caller, the texts can be read, `out` is writable, `error` null or a `te_error`.
-enum te_code te_engine_subscribe(const struct te_engine *engine,
-                                 const struct te_caller *caller,
-                                 struct te_str name,
-                                 struct te_str parameters,
-                                 struct te_subscription **out,
-                                 struct te_error *error);
+te_code te_engine_subscribe(const te_engine *engine,
+                            const te_caller *caller,
+                            te_str name,
+                            te_str parameters,
+                            te_subscription **out,
+                            te_error *error);
 
 // Waits for the next item, which is JSON and valid until the next call. TE_END at the end, and once the subscription is ended.
 // After an error that is retryable it can be asked again where it stood. Threads: one.
 //
 // The caller sees to it:
 // `subscription` is a subscription, `item` is writable, `error` null or a `te_error`.
-enum te_code te_subscription_next(struct te_subscription *subscription,
-                                  struct te_str *item,
-                                  struct te_error *error);
+te_code te_subscription_next(te_subscription *subscription,
+                             te_str *item,
+                             te_error *error);
 
 // Ends a subscription: a call that waits is given TE_END, as are all later ones. Threads: any.
 //
 // The caller sees to it:
 // `subscription` is a subscription, `error` null or a `te_error`.
-enum te_code te_subscription_end(struct te_subscription *subscription, struct te_error *error);
+te_code te_subscription_end(te_subscription *subscription, te_error *error);
 
 // Lets go of a subscription; null is nothing. Threads: one, when nobody uses it any more.
 //
 // The caller sees to it:
 // `subscription` is null or a subscription that nobody uses any more.
-void te_subscription_free(struct te_subscription *subscription);
+void te_subscription_free(te_subscription *subscription);
 
 // Verifies that a record is in the log of a key: `entry` is its exact bytes, `proof` a C2SP tlog-proof, `verifier_key` a C2SP
 // verifier key. TE_NOT_VERIFIED if it is not. Threads: any.
 //
 // The caller sees to it:
 // The texts can be read, `error` is null or a `te_error`.
-enum te_code te_verify_record(struct te_str entry,
-                              struct te_str proof,
-                              struct te_str verifier_key,
-                              struct te_error *error);
+te_code te_verify_record(te_str entry,
+                         te_str proof,
+                         te_str verifier_key,
+                         te_error *error);
 
 // Verifies that a payload is the one that a record commits to: the exact bytes of both, and the salt of 32 bytes. TE_NOT_VERIFIED if
 // it is not. Threads: any.
 //
 // The caller sees to it:
 // The texts can be read, `error` is null or a `te_error`.
-enum te_code te_verify_payload(struct te_str entry,
-                               struct te_str payload,
-                               struct te_str salt,
-                               struct te_error *error);
+te_code te_verify_payload(te_str entry,
+                          te_str payload,
+                          te_str salt,
+                          te_error *error);
 
 // Verifies that the log at the checkpoint `newer` begins with the log at the checkpoint `older`: nothing was changed or removed in
 // between. Both are signed notes as text; `proof` is the hashes of RFC 6962's consistency proof, one in base64 on each line.
@@ -947,21 +943,21 @@ enum te_code te_verify_payload(struct te_str entry,
 //
 // The caller sees to it:
 // The texts can be read, `error` is null or a `te_error`.
-enum te_code te_verify_consistency(struct te_str older,
-                                   struct te_str newer,
-                                   struct te_str proof,
-                                   struct te_str verifier_key,
-                                   struct te_error *error);
+te_code te_verify_consistency(te_str older,
+                              te_str newer,
+                              te_str proof,
+                              te_str verifier_key,
+                              te_error *error);
 
 // Verifies a log that was exported into a folder, from its first entry to its last, and that it goes on from the checkpoint `since`,
 // if that is given (a signed note as text). TE_NOT_VERIFIED with the first thing that is wrong. Threads: any.
 //
 // The caller sees to it:
 // The texts can be read, `error` is null or a `te_error`.
-enum te_code te_verify_log(struct te_str folder,
-                           struct te_str verifier_key,
-                           struct te_str since,
-                           struct te_error *error);
+te_code te_verify_log(te_str folder,
+                      te_str verifier_key,
+                      te_str since,
+                      te_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,5 +1,6 @@
 //! The boundary: no panic leaves it, and a handle on which a call panicked takes no more of them.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::te_code::{self, TE_OK, TE_PANIC};
@@ -68,7 +69,7 @@ pub(crate) unsafe fn look<'a, T: Handle + 'a, V>(handle: *const T, otherwise: V,
         Ok(handle) => match catch_unwind(AssertUnwindSafe(|| look(handle))) {
             Ok(value) => value,
             Err(panic) => {
-                std::mem::forget(panic);
+                let_go(panic);
                 handle.header().poison();
                 otherwise
             }
@@ -87,7 +88,14 @@ pub(crate) unsafe fn free<T: Handle>(handle: *mut T) {
         drop(unsafe { take_back(handle) });
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(drop_it)) {
-        std::mem::forget(panic);
+        let_go(panic);
+    }
+}
+
+/// Lets go of what a panic came with, which could panic once more.
+pub(crate) fn let_go(panic: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(another);
     }
 }
 
@@ -102,8 +110,7 @@ unsafe fn contain(
         Ok(Ok(code)) => return code,
         Ok(Err(failure)) => failure,
         Err(panic) => {
-            // Dropping it could panic once more.
-            std::mem::forget(panic);
+            let_go(panic);
             if let Some(header) = header {
                 header.poison();
             }

@@ -12,7 +12,7 @@ use trust_engine::json::Answer;
 use trust_engine::{CeilingVerdict, Error, ErrorKind, Receipt, Verdict};
 
 use crate::answer::te_answer;
-use crate::boundary::{free, look, on_exclusive};
+use crate::boundary::{free, let_go, look, on_exclusive};
 use crate::ceiling::te_ceiling_verdict;
 use crate::error::te_code::{TE_CONFLICT, TE_OK, TE_PANIC};
 use crate::error::{Failure, te_code, te_error};
@@ -117,7 +117,7 @@ impl Delivery {
         };
         let call = async move {
             let outcome = call.await.unwrap_or_else(|panic| {
-                std::mem::forget(panic);
+                let_go(panic);
                 let issue = "the library has failed in a way that it must not; please report it";
                 Err(Failure::new(TE_PANIC, issue))
             });

@@ -1,23 +1,15 @@
 //! Subscriptions to the engine's streams.
 
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-
-use futures_util::future::{Either, select};
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use pollster::block_on;
-use trust_engine::json::Subscription;
-use trust_engine::{Error, ErrorKind};
+use trust_engine::json::SharedSubscription;
 
 use crate::boundary::{free, on};
 use crate::calls::{caller_of, te_caller};
 use crate::engine::te_engine;
 use crate::error::te_code::{TE_END, TE_OK};
-use crate::error::{Failure, te_code, te_error};
+use crate::error::{te_code, te_error};
 use crate::fork::Process;
 use crate::handle::{Header, give, handle};
 use crate::input::te_str;
@@ -28,45 +20,12 @@ use crate::output::Place;
 pub struct te_subscription {
     pub(crate) header: Header,
     process: Process,
-    items: Mutex<Items>,
-    /// Full once the subscription is ended; whoever waits for an item hears of it.
-    end: End,
+    items: SharedSubscription,
+    /// The item that was given last.
+    last: Mutex<String>,
 }
 
 handle!(te_subscription, b"tesubscr");
-
-struct Items {
-    subscription: Subscription,
-    /// The item that was given last.
-    last: String,
-}
-
-/// An end that is told once and can be waited for.
-#[derive(Default)]
-struct End {
-    told: AtomicBool,
-    waits: AtomicWaker,
-}
-
-impl End {
-    fn tell(&self) {
-        self.told.store(true, Ordering::Release);
-        self.waits.wake();
-    }
-
-    fn is_told(&self) -> bool {
-        self.told.load(Ordering::Acquire)
-    }
-
-    async fn wait(&self) {
-        let told = |context: &mut Context<'_>| {
-            // Registered first, so that an end that is told in between wakes it.
-            self.waits.register(context.waker());
-            if self.is_told() { Poll::Ready(()) } else { Poll::Pending }
-        };
-        poll_fn(told).await;
-    }
-}
 
 /// Subscribes to a stream: `provenance.query` and `agents.list` give what the calls of these names list, item by item, and end;
 /// `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object of JSON or null,
@@ -91,9 +50,8 @@ pub unsafe extern "C" fn te_engine_subscribe(
         let calls = of.get()?;
         let subscription = block_on(calls.json(&caller).subscribe(name, parameters.unwrap_or_default()))?;
         let header = Header::new(<te_subscription as crate::handle::Handle>::KIND);
-        let items = Mutex::new(Items { subscription, last: String::new() });
-        let subscription =
-            te_subscription { header, process: Process::current(), items, end: End::default() };
+        let items = SharedSubscription::new(subscription);
+        let subscription = te_subscription { header, process: Process::current(), items, last: Mutex::default() };
         // SAFETY: the caller promises it.
         unsafe { out.write(give(subscription)) };
         Ok(TE_OK)
@@ -116,24 +74,11 @@ pub unsafe extern "C" fn te_subscription_next(
     let next = |of: &te_subscription| {
         of.process.check()?;
         let place = Place::of("item", item)?;
-        let Some(mut items) = of.items.try_lock() else {
-            let issue = "another thread waits for the next item of this subscription";
-            return Err(Failure::from(Error::new(ErrorKind::Conflict, issue)));
-        };
-        if of.end.is_told() {
-            return Ok(TE_END);
-        }
-        let next = {
-            let (read, ended) = (pin!(items.subscription.next()), pin!(of.end.wait()));
-            match block_on(select(read, ended)) {
-                Either::Left((next, _)) => next?,
-                Either::Right(_) => None,
-            }
-        };
-        let Some(next) = next else { return Ok(TE_END) };
-        items.last = next;
+        let Some(next) = block_on(of.items.next())? else { return Ok(TE_END) };
+        let mut last = of.last.lock();
+        *last = next;
         // SAFETY: the caller promises it.
-        unsafe { place.write(te_str::of(&items.last)) };
+        unsafe { place.write(te_str::of(&last)) };
         Ok(TE_OK)
     };
     // SAFETY: the caller promises it.
@@ -147,7 +92,7 @@ pub unsafe extern "C" fn te_subscription_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_subscription_end(subscription: *mut te_subscription, error: *mut te_error) -> te_code {
     let end = |of: &te_subscription| {
-        of.end.tell();
+        of.items.end();
         Ok(TE_OK)
     };
     // SAFETY: the caller promises it.

@@ -28,7 +28,7 @@ pub use calls::JsonCalls;
 pub use parameters::{Kind, Parameter};
 
 pub use permission::Permission;
-pub use subscription::Subscription;
+pub use subscription::{SharedSubscription, Subscription};
 pub use table::{CALLS, Call, Route};
 
 /// Largest body in bytes.

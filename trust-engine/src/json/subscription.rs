@@ -1,6 +1,14 @@
 //! Streams: what a call lists, item by item, and records as they are committed.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use futures_util::future::{Either, select};
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
 use super::answer::Answer;
 use super::calls::JsonCalls;
@@ -62,6 +70,77 @@ pub struct Subscription {
     caller: Caller,
     source: Source,
     items: VecDeque<String>,
+}
+
+/// A subscription for hosts whose threads share it: one at a time asks for items, and any may end it, also while one waits.
+///
+/// ```
+/// # pollster::block_on(async {
+/// use trust_engine::{Engine, Options, json::{Caller, SharedSubscription}};
+///
+/// let engine = Engine::open(Options::memory()).await?;
+/// let caller = Caller::new();
+/// let stream = SharedSubscription::new(engine.json(&caller).subscribe("provenance.follow", b"").await?);
+/// stream.end();
+/// assert_eq!(stream.next().await?, None);
+/// # Ok::<(), trust_engine::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct SharedSubscription {
+    /// `None` while a call waits, and once the subscription has ended.
+    subscription: Mutex<Option<Subscription>>,
+    ended: AtomicBool,
+    /// Wakes the call that waits.
+    end: AtomicWaker,
+}
+
+impl SharedSubscription {
+    /// Shares a subscription.
+    pub fn new(subscription: Subscription) -> Self {
+        let subscription = Mutex::new(Some(subscription));
+        Self { subscription, ended: AtomicBool::new(false), end: AtomicWaker::new() }
+    }
+
+    /// The next item as JSON; `None` at the end, and once the subscription was ended. A call that is dropped while it waits ends it.
+    ///
+    /// # Errors
+    /// Those of [`Subscription::next`]; [`ErrorKind::Conflict`] while another call waits.
+    pub async fn next(&self) -> Result<Option<String>> {
+        if self.ended.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let taken = self.subscription.lock().take();
+        let busy = || Error::new(ErrorKind::Conflict, "another call waits for the next item of the subscription");
+        let mut subscription = taken.ok_or_else(busy)?;
+        let ended = poll_fn(|context| {
+            // Registered first, so that an end that comes in between wakes it.
+            self.end.register(context.waker());
+            if self.ended.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let next = match select(pin!(subscription.next()), ended).await {
+            Either::Left((next, _)) => next,
+            Either::Right(_) => return Ok(None),
+        };
+        if matches!(next, Ok(None)) {
+            self.ended.store(true, Ordering::Release);
+        } else {
+            *self.subscription.lock() = Some(subscription);
+        }
+        next
+    }
+
+    /// Whether the stream waits for commits, and never ends.
+    pub fn follows(&self) -> bool {
+        self.subscription.lock().as_ref().is_some_and(Subscription::follows)
+    }
+
+    /// Ends the subscription: a call that waits gives `None`, as do all later ones.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.end.wake();
+        // One that waits lets go of it itself.
+        self.subscription.lock().take();
+    }
 }
 
 impl JsonCalls<'_> {

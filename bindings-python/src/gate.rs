@@ -1,0 +1,212 @@
+//! Verdicts of gates.
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use serde_json::Value;
+use trust_engine::{Error, Ticket, Timestamp, Verdict};
+use uuid::Uuid;
+
+use crate::error::raise;
+use crate::fork::Process;
+use crate::output;
+use crate::receipt::{Receipt, hash, restored, text, time};
+use crate::waiting::wait;
+
+/// A gate's verdict. It is true when the agent may take the role.
+#[pyclass(frozen, module = "trust_engine._trust_engine")]
+pub struct GateVerdict {
+    kept: Kept,
+    /// Waits for the commit of a verdict that was given before it.
+    ticket: Mutex<Option<Ticket>>,
+    /// The receipt that was waited for.
+    committed: Mutex<Option<Receipt>>,
+    process: Process,
+}
+
+enum Kept {
+    Given(Box<Verdict>),
+    /// One that was pickled: JSON, and the trace.
+    Restored(Value, String),
+}
+
+/// Gives a verdict back that was pickled.
+#[pyfunction]
+#[pyo3(signature = (json, trace, receipt=None))]
+pub fn restore_gate_verdict(json: &str, trace: String, receipt: Option<Receipt>) -> PyResult<GateVerdict> {
+    let kept = Kept::Restored(restored(json)?, trace);
+    Ok(GateVerdict { kept, ticket: Mutex::default(), committed: Mutex::new(receipt), process: Process::current() })
+}
+
+impl GateVerdict {
+    pub(crate) fn new(verdict: Verdict, ticket: Option<Ticket>) -> Self {
+        let committed = Mutex::new(verdict.receipt().cloned().map(Receipt::from));
+        let (kept, ticket) = (Kept::Given(Box::new(verdict)), Mutex::new(ticket));
+        Self { kept, ticket, committed, process: Process::current() }
+    }
+
+    /// The ticket, once; `None` if the commit is known already, or there is none.
+    pub(crate) fn take_ticket(&self) -> PyResult<Option<Ticket>> {
+        self.process.check()?;
+        if let Some(ticket) = self.ticket.lock().take() {
+            return Ok(Some(ticket));
+        }
+        if self.committed.lock().is_some() || self.recorded() == "none" {
+            return Ok(None);
+        }
+        let issue = "is a copy of one whose commit was not waited for, or its commit is being waited for";
+        Err(raise(Error::invalid("verdict", issue)))
+    }
+
+    pub(crate) fn receipt_of(&self) -> Option<Receipt> {
+        self.committed.lock().clone()
+    }
+
+    pub(crate) fn set_committed(&self, receipt: Option<Receipt>) {
+        *self.committed.lock() = receipt;
+    }
+
+    fn word(&self, name: &str) -> Option<String> {
+        match &self.kept {
+            Kept::Given(_) => None,
+            Kept::Restored(of, _) => text(of, name).map(str::to_owned),
+        }
+    }
+
+    fn json(&self) -> String {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.to_json(),
+            Kept::Restored(of, _) => of.to_string(),
+        }
+    }
+
+    fn uuid(&self) -> Uuid {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.id(),
+            Kept::Restored(of, _) => text(of, "provenanceId").and_then(|id| id.parse().ok()).unwrap_or_default(),
+        }
+    }
+}
+
+#[pymethods]
+impl GateVerdict {
+    #[getter]
+    fn allowed(&self) -> bool {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.allowed(),
+            Kept::Restored(of, _) => of.get("allowed") == Some(&Value::Bool(true)),
+        }
+    }
+
+    #[getter]
+    fn decision(&self) -> &str {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.decision().as_str(),
+            Kept::Restored(of, _) => text(of, "decision").unwrap_or("DENY"),
+        }
+    }
+
+    #[getter]
+    fn reason(&self) -> String {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.reason(),
+            Kept::Restored(..) => self.word("reason").unwrap_or_default(),
+        }
+    }
+
+    #[getter]
+    fn reason_code(&self) -> &str {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.reason_code().as_str(),
+            Kept::Restored(of, _) => text(of, "reasonCode").unwrap_or_default(),
+        }
+    }
+
+    #[getter]
+    fn evaluated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let at = match &self.kept {
+            Kept::Given(verdict) => verdict.evaluated_at(),
+            Kept::Restored(of, _) => time(of, "evaluatedAt").unwrap_or(Timestamp::from_micros(0)),
+        };
+        output::instant(py, at)
+    }
+
+    #[getter]
+    fn provenance_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        output::uuid(py, self.uuid())
+    }
+
+    #[getter]
+    fn required_tier(&self) -> Option<&str> {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.required_tier(),
+            Kept::Restored(of, _) => text(of, "requiredTier"),
+        }
+    }
+
+    #[getter]
+    fn escalation_path(&self) -> Option<&str> {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.escalation_path(),
+            Kept::Restored(of, _) => text(of, "escalationPath"),
+        }
+    }
+
+    #[getter]
+    fn recorded(&self) -> &str {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.recorded().as_str(),
+            Kept::Restored(of, _) => text(of, "recorded").unwrap_or("none"),
+        }
+    }
+
+    #[getter]
+    fn receipt(&self) -> Option<Receipt> {
+        self.receipt_of()
+    }
+
+    #[getter]
+    fn trace(&self) -> String {
+        match &self.kept {
+            Kept::Given(verdict) => verdict.trace().to_string(),
+            Kept::Restored(_, trace) => trace.clone(),
+        }
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        output::parsed(py, &self.json())
+    }
+
+    /// Waits for the commit, and gives the receipt; None if the policy does not record the verdict.
+    fn committed(&self, py: Python<'_>) -> PyResult<Option<Receipt>> {
+        if let Some(ticket) = self.take_ticket()? {
+            let receipt = wait(py, ticket.committed())?.map(Receipt::from);
+            self.set_committed(receipt);
+        }
+        Ok(self.receipt_of())
+    }
+
+    fn __bool__(&self) -> bool {
+        self.allowed()
+    }
+
+    fn __repr__(&self) -> String {
+        let (decision, code, reason) = (self.decision(), self.reason_code(), self.reason());
+        format!("GateVerdict({decision} ({code}): {reason})")
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.json() == other.json()
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(self.uuid())
+    }
+
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (String, String, Option<Receipt>))> {
+        let restore = py.import("trust_engine._trust_engine")?.getattr("restore_gate_verdict")?;
+        Ok((restore, (self.json(), self.trace(), self.receipt())))
+    }
+}

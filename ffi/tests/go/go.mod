@@ -1,0 +1,3 @@
+module trust-engine/ffi/tests/go
+
+go 1.19
