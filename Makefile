@@ -57,6 +57,6 @@ bench:
 # Needs `cargo install cargo-fuzz`. Sanitizers are a nightly feature of the compiler, hence RUSTC_BOOTSTRAP.
 FUZZ_SECONDS ?= 60
 fuzz:
-	cd trust-engine && for target in policy log gate; do mkdir -p fuzz/corpus/$$target; \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --target-dir ../target/fuzz $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	cd trust-engine && for target in policy log gate abi; do mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --target-dir ../target/fuzz $$target fuzz/corpus/$$target $$(test -d fuzz/seeds/$$target && echo fuzz/seeds/$$target) -- \
 		-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 || exit 1; done

@@ -4,6 +4,7 @@
 //! version it was made against and commits together with its record in the log. A registration is never deleted: an
 //! agent that must not act any more is revoked.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bounds::{check_line, check_optional_id, check_reason};
@@ -20,7 +21,7 @@ const MAX_ATTESTATION_BYTES: usize = 256;
 const MAX_SCORE: u32 = 1_000_000;
 
 /// A registered agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Agent {
     /// The agent's id, unique within its organization.
@@ -45,7 +46,7 @@ pub struct Agent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
     /// The agent at the root of its family: the first of its parents, or of its creators that are agents themselves.
-    /// The root is set when the agent is registered; `None` for a root itself.
+    /// The root is set when the agent is registered; a root itself has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<AgentId>,
     /// The count of changes, from 1.
@@ -57,7 +58,7 @@ pub struct Agent {
 }
 
 /// The status of an agent, which tells whether it may act.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE", try_from = "String")]
 pub enum AgentStatus {
     /// The agent may act.
@@ -100,7 +101,7 @@ impl TryFrom<String> for AgentStatus {
 }
 
 /// The way in which an agent came to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE", try_from = "String")]
 pub enum Creation {
     /// The agent was made from nothing.
@@ -148,7 +149,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 /// An agent to register.
 ///
 /// Without a tier the agent gets the one whose score band holds its score, or the lowest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewAgent {
     id: String,
@@ -281,7 +282,7 @@ impl NewAgent {
 }
 
 /// A change of a registered agent; a field that is not set stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentChange {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]

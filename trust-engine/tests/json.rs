@@ -222,15 +222,16 @@ fn body(answer: &Answer) -> Value {
 fn every_row_of_the_table_is_whole() {
     let mut names = std::collections::BTreeSet::new();
     let mut routes = std::collections::BTreeSet::new();
+    let schemas = trust_engine::json::schemas();
     for call in CALLS {
         assert!(names.insert(call.name), "{} is there twice", call.name);
+        assert_eq!(schemas["calls"][call.name]["body"].is_null(), call.max_body == 0, "{}", call.name);
         let Some(Route { method, path }) = call.route else { continue };
         assert!(routes.insert((method, path)), "{method} {path} is there twice");
         let in_path: Vec<&str> =
             path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
         for part in in_path {
-            let parameter = call.parameters.iter().find(|parameter| parameter.name == part);
-            assert!(parameter.is_some_and(|parameter| parameter.required), "{path}: {part}");
+            assert!(call.parameters.iter().any(|parameter| parameter.name == part), "{path}: {part}");
         }
         assert_eq!(matches!(method, "POST" | "PUT" | "PATCH"), call.max_body > 0, "{method} {path}");
     }
@@ -531,4 +532,16 @@ fn the_page_of_calls_has_every_row() {
         assert!(page.contains(&row), "{row}");
     }
     assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), CALLS.len());
+}
+
+#[test]
+fn the_schemas_of_the_calls_are_those_of_the_types() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/calls.schema.json");
+    let made = serde_json::to_string_pretty(&trust_engine::json::schemas()).unwrap() + "\n";
+    if std::env::var_os("TRUST_ENGINE_WRITE").is_some() {
+        std::fs::write(file, &made).unwrap();
+    }
+    let there = std::fs::read_to_string(file).unwrap_or_default();
+    let differs = there.lines().zip(made.lines()).position(|(there, made)| there != made);
+    assert!(there == made, "docs/calls.schema.json differs at line {differs:?}: run this test with TRUST_ENGINE_WRITE=1");
 }

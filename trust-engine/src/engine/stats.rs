@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::instance::Engine;
@@ -57,7 +58,7 @@ impl TimeRange {
 }
 
 /// Statistics of one organization, or of all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
     /// Role gates.
@@ -71,7 +72,7 @@ pub struct Stats {
 }
 
 /// Verdicts of role gates.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GateStats {
     /// All verdicts.
@@ -89,7 +90,7 @@ pub struct GateStats {
 }
 
 /// Verdicts of ceilings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CeilingStats {
     /// All checks.
@@ -107,7 +108,7 @@ pub struct CeilingStats {
 }
 
 /// Records of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvenanceStats {
     /// All records.

@@ -1,5 +1,6 @@
 //! The answers: a status and a body.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::SerializeSeq as _;
 use uuid::Uuid;
@@ -45,7 +46,8 @@ impl Answer {
     }
 }
 
-#[derive(Serialize)]
+/// The answer to a gate's request.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GateAnswer<'a> {
     allowed: bool,
@@ -58,7 +60,18 @@ pub(super) struct GateAnswer<'a> {
     required_tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     escalation_path: Option<&'a str>,
+    #[schemars(with = "RecordedWord")]
     recorded: &'static str,
+}
+
+/// Whether a verdict is in the log: on its way into it, or not recorded by the policy's will.
+#[derive(JsonSchema)]
+#[schemars(rename = "Recorded", rename_all = "lowercase")]
+#[allow(dead_code, reason = "gives the schema of the words")]
+enum RecordedWord {
+    Committed,
+    Pending,
+    None,
 }
 
 impl<'a> GateAnswer<'a> {
@@ -95,7 +108,7 @@ impl CeilingVerdict {
 
 /// The answer to a ceiling check: the counter of the first resource, or the one that refused. Where no counter was
 /// asked nothing is allowed: the ceiling is 0.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CeilingAnswer<'a> {
     allowed: bool,
@@ -115,13 +128,17 @@ pub(super) struct CeilingAnswer<'a> {
     refused_by: Option<Level>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    #[schemars(with = "RecordedWord")]
     recorded: &'static str,
     /// One for each resource, where there were several.
     #[serde(skip_serializing_if = "Several::is_one")]
+    #[schemars(with = "Vec<Usage>")]
     resources: Several<'a>,
 }
 
-#[derive(Serialize)]
+/// How far the counter of one resource has come.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ResourceUsage")]
 #[serde(rename_all = "camelCase")]
 struct Usage {
     current_usage: u64,

@@ -1,5 +1,6 @@
 //! The bodies of requests, and the errors of bad ones.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -106,7 +107,8 @@ impl Asker<'_> {
     }
 }
 
-#[derive(Deserialize)]
+/// May this agent take this role here?
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GateBody {
     agent_id: String,
@@ -117,7 +119,8 @@ pub(super) struct GateBody {
     context: Option<Named<GateContext>>,
 }
 
-#[derive(Deserialize)]
+/// The context in which the role is to be used.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct GateContext {
     resource_id: Option<String>,
@@ -160,7 +163,7 @@ impl GateBody {
 }
 
 /// One resource, or several of which all are admitted or none.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CeilingBody {
     agent_id: String,
@@ -172,7 +175,8 @@ pub(super) struct CeilingBody {
     traceparent: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// An amount of one resource: 1 to 2^40 - 1.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Demand {
     resource_type: String,
@@ -221,11 +225,13 @@ impl CeilingBody {
     }
 }
 
-#[derive(Deserialize)]
+/// A record that the host writes itself.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RecordBody {
     id: Option<Uuid>,
     #[serde(rename = "type")]
+    #[schemars(with = "HostRecordType")]
     kind: Word<RecordType>,
     agent_id: String,
     decision: String,
@@ -235,6 +241,17 @@ pub(super) struct RecordBody {
     parent_id: Option<Uuid>,
     on_behalf_of: Option<String>,
     traceparent: Option<String>,
+}
+
+/// The types of records that a host writes.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(dead_code, reason = "gives the schema of the words")]
+enum HostRecordType {
+    RoleGate,
+    Ceiling,
+    Escalation,
+    Alert,
 }
 
 impl RecordBody {

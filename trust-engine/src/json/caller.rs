@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body;
@@ -21,15 +22,18 @@ pub struct Caller {
     pub(super) permissions: Option<BTreeSet<Permission>>,
 }
 
-#[derive(Deserialize)]
+/// The caller of calls, as the host has authenticated it.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Caller")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CallerBody {
+pub(super) struct CallerBody {
     name: Option<String>,
     organization: Option<String>,
     #[serde(default)]
     fleet_wide: bool,
     #[serde(default)]
     internal: bool,
+    #[schemars(with = "Option<Vec<Permission>>")]
     permissions: Option<Vec<String>>,
 }
 

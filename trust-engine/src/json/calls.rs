@@ -1,5 +1,6 @@
 //! The calls: body in, answer out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -27,17 +28,21 @@ pub struct JsonCalls<'a> {
     idempotency_key: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// A page of records.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Page")]
 #[serde(rename_all = "camelCase")]
-struct PageAnswer<'a> {
+pub(super) struct PageAnswer<'a> {
     data: Vec<RecordAnswer<'a>>,
     next_page_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_ahead_seconds: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct ChainAnswer<'a> {
+/// A record and its ancestors.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Chain")]
+pub(super) struct ChainAnswer<'a> {
     root: Option<&'a RecordAnswer<'a>>,
     chain: &'a [RecordAnswer<'a>],
     depth: usize,

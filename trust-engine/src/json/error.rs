@@ -1,5 +1,6 @@
 //! Errors as the contract writes them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::Answer;
@@ -11,20 +12,23 @@ const MAX_MESSAGE_BYTES: usize = 800;
 /// Seconds after which an answer of 503 says to try again.
 const RETRY_AFTER: u32 = 1;
 
-#[derive(Serialize)]
+/// The body of an answer that is an error of the contract.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ContractError")]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+pub(super) struct ErrorBody {
     code: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
+    request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ContractErrorDetails")]
 #[serde(untagged)]
 enum Details {
     Field { field: String, issue: String },
@@ -36,13 +40,16 @@ impl Answer {
     /// told to the caller: the error itself is for the host's log.
     pub fn of_error(error: &Error, request_id: Option<&str>) -> Self {
         let (status, _) = status_of(error);
-        let body = Self::error_body(error, request_id);
+        let body = ErrorBody::of(error, request_id);
         let retry_after = (status == 503).then_some(RETRY_AFTER);
         Self { cause: Some(error.clone()), retry_after, ..Self::new(status, &body) }
     }
 
+}
+
+impl ErrorBody {
     /// The body of the answer for an error.
-    pub(super) fn error_body<'a>(error: &'a Error, request_id: Option<&'a str>) -> impl Serialize {
+    pub(super) fn of(error: &Error, request_id: Option<&str>) -> Self {
         let (status, code) = status_of(error);
         // Messages quote what was sent. A policy's mistakes are told whole; their quotes are short.
         let text = match error.kind() {
@@ -70,7 +77,8 @@ impl Answer {
         let permission =
             permission.map(|(_, permission)| Details::Permission { permission: permission.to_owned() });
         let retry_after = (status == 503).then_some(RETRY_AFTER);
-        Body { code, message: message.to_owned(), details: field.or(permission), request_id, retry_after }
+        let (message, request_id) = (message.to_owned(), request_id.map(str::to_owned));
+        Self { code, message, details: field.or(permission), request_id, retry_after }
     }
 }
 

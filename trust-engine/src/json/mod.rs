@@ -15,6 +15,7 @@ mod parameters;
 mod permission;
 mod receipt;
 mod record;
+mod schema;
 mod strict;
 mod subscription;
 mod table;
@@ -28,6 +29,7 @@ pub use calls::JsonCalls;
 pub use parameters::{Kind, Parameter};
 
 pub use permission::Permission;
+pub use schema::schemas;
 pub use subscription::{SharedSubscription, Subscription};
 pub use table::{CALLS, Call, Route};
 

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -16,10 +17,11 @@ use crate::error::{Error, Result};
 use crate::policy::PolicyDocument;
 use crate::provenance::Ed25519Signer;
 
-/// Durations are milliseconds.
-#[derive(Deserialize)]
+/// The options that an engine is opened with. Durations are milliseconds.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Options")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OptionsBody {
+pub(super) struct OptionsBody {
     storage: Named<StorageBody>,
     policy: Option<String>,
     signing_key: Option<String>,
@@ -33,7 +35,9 @@ struct OptionsBody {
     max_clock_jump_ms: Option<u32>,
 }
 
-#[derive(Deserialize)]
+/// Where the log and the state live: one of memory, embedded and postgres.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "StorageOptions")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StorageBody {
     memory: Option<bool>,
@@ -75,7 +79,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Server<T> {
     }
 }
 
-#[derive(Deserialize)]
+/// A PostgreSQL database, 14 or later.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PostgresOptions")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "needs the feature"))]
 struct PostgresBody {
@@ -88,7 +94,9 @@ struct PostgresBody {
     replica: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// A Redis server, 7.0 or later.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RedisOptions")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "needs the feature"))]
 struct RedisBody {
@@ -99,6 +107,20 @@ struct RedisBody {
     stats_ttl_ms: Option<u32>,
     root_certificates: Option<String>,
     best_effort: Option<bool>,
+}
+
+impl<T: JsonSchema> JsonSchema for Server<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("UrlOr{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<T>()] })
+    }
 }
 
 impl Options {

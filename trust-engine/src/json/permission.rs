@@ -1,9 +1,10 @@
 //! The permissions of callers.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A permission that a call needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Permission {
     #[serde(rename = "gates:evaluate")]

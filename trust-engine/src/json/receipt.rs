@@ -1,5 +1,6 @@
 //! Receipts as JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -7,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::provenance::Receipt;
 
 /// A receipt: the place of a record, and what makes its checkpoint a signed note again.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReceiptAnswer<'a> {
     id: Uuid,

@@ -1,5 +1,6 @@
 //! Records as the contract writes them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -11,7 +12,8 @@ use crate::ids::OrganizationId;
 use crate::provenance::{NewRecord, Receipt, Record, RecordType, Source};
 
 /// A record, with the parts that make its checkpoint a signed note again: origin, tree size, root and signature.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProvenanceRecord")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RecordAnswer<'a> {
     id: Uuid,
@@ -23,17 +25,23 @@ pub(super) struct RecordAnswer<'a> {
     decision: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason_code: Option<&'a str>,
+    #[schemars(with = "Option<String>")]
     reason: Option<Part<'a>>,
+    #[schemars(with = "Option<Map<String, Value>>")]
     context: Option<Part<'a>>,
     parent_id: Option<Uuid>,
     /// The request that the engine was asked: role, resources, amounts and the rest.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>")]
     inputs: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     caller: Option<Part<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     on_behalf_of: Option<Part<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     traceparent: Option<Part<'a>>,
     timestamp: Timestamp,
     merkle_root: String,
@@ -49,7 +57,8 @@ pub(super) struct RecordAnswer<'a> {
 
 /// The exact texts that a record is checked by, as an export has them: the entry is hashed into the tree, and holds the HMAC
 /// of the payload under the salt.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RecordEvidence")]
 struct Evidence<'a> {
     entry: &'a str,
     payload: Option<&'a str>,

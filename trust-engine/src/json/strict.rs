@@ -4,6 +4,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -174,4 +175,34 @@ impl<'de> Deserialize<'de> for Amount {
         }
         deserializer.deserialize_u64(Number)
     }
+}
+
+/// Reads a value strictly, and has the schema of what it reads.
+macro_rules! as_read {
+    ($($type:ty as $read:ty, [$($parameters:tt)*]);* $(;)?) => {$(
+        impl<$($parameters)*> JsonSchema for $type {
+            fn inline_schema() -> bool {
+                <$read>::inline_schema()
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                <$read>::schema_name()
+            }
+
+            fn schema_id() -> std::borrow::Cow<'static, str> {
+                <$read>::schema_id()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                <$read>::json_schema(generator)
+            }
+        }
+    )*};
+}
+
+as_read! {
+    Named<T> as T, [T: JsonSchema];
+    Word<T> as T, [T: JsonSchema];
+    StrictMap as Map<String, Value>, [];
+    Amount as u64, [];
 }

@@ -3,12 +3,18 @@
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::answer::Answer;
-use super::calls::JsonCalls;
+use super::answer::{Answer, CeilingAnswer, GateAnswer};
+use super::body::{CeilingBody, GateBody, RecordBody};
+use super::calls::{ChainAnswer, JsonCalls, PageAnswer};
 use super::parameters::{Kind, Parameter, Values};
 use super::permission::Permission;
+use super::receipt::ReceiptAnswer;
+use super::record::RecordAnswer;
+use super::schema::{SchemaOf, of};
 use super::verbs::{agents, ceilings, engine, gates, log, policy, provenance, stats};
-use crate::error::Result;
+use crate::agent::{Agent, AgentChange, NewAgent};
+use crate::engine::Stats;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The REST route of a call. Parts of the path in braces are parameters; the others are in the query string.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -30,6 +36,12 @@ pub struct Call {
     pub parameters: &'static [Parameter],
     /// The most bytes of the body; 0 for a call that takes none.
     pub max_body: usize,
+    /// The schema of the body.
+    #[serde(skip)]
+    pub(super) body: Option<SchemaOf>,
+    /// The schema of the answer's body.
+    #[serde(skip)]
+    pub(super) answer: SchemaOf,
     /// Whether it may keep a processor busy for milliseconds: searches, and what reads large bodies.
     pub heavy: bool,
     /// Whether it takes the version that has to be there ([`JsonCalls::if_match`]).
@@ -104,157 +116,156 @@ macro_rules! run {
     };
 }
 
+/// What a row has unless it says otherwise. Its name is none, and what it runs is never called.
+const CALL: Call = Call {
+    name: "",
+    route: None,
+    parameters: &[],
+    max_body: 0,
+    body: None,
+    answer: of::<()>,
+    heavy: false,
+    if_match: false,
+    permission: Permission::OperateEngine,
+    run: |_, _, _| Box::pin(async { Err(Error::new(ErrorKind::NotFound, "there is no such call")) }),
+};
+
 /// Every call.
 pub const CALLS: &[Call] = &[
     Call {
         name: "gates.evaluate",
         route: route("POST", "/role-gates/evaluate"),
-        parameters: &[],
         max_body: BODY,
-        heavy: false,
-        if_match: false,
+        body: Some(of::<GateBody>),
+        answer: of::<GateAnswer<'static>>,
         permission: Permission::EvaluateGates,
         run: run!(gates::evaluate),
+        ..CALL
     },
     Call {
         name: "ceilings.check",
         route: route("POST", "/ceiling/check"),
-        parameters: &[],
         max_body: BODY,
-        heavy: false,
-        if_match: false,
+        body: Some(of::<CeilingBody>),
+        answer: of::<CeilingAnswer<'static>>,
         permission: Permission::CheckCeilings,
         run: run!(ceilings::check),
+        ..CALL
     },
     Call {
         name: "ceilings.usage",
         route: route("GET", "/ceiling/usage"),
         parameters: &[AGENT, optional("resourceType", Kind::Text)],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<ceilings::UsageAnswer<'static>>,
         permission: Permission::CheckCeilings,
         run: run!(ceilings::usage),
+        ..CALL
     },
     Call {
         name: "ceilings.peek",
-        route: None,
-        parameters: &[],
         max_body: BODY,
-        heavy: false,
-        if_match: false,
+        body: Some(of::<CeilingBody>),
+        answer: of::<CeilingAnswer<'static>>,
         permission: Permission::CheckCeilings,
         run: run!(ceilings::peek),
+        ..CALL
     },
     Call {
         name: "ceilings.reset",
-        route: None,
         parameters: &[AGENT, required("resourceType", Kind::Text)],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<ceilings::ResetAnswer<'static>>,
         permission: Permission::OperateEngine,
         run: run!(ceilings::reset),
+        ..CALL
     },
     Call {
         name: "provenance.record",
         route: route("POST", "/provenance"),
-        parameters: &[],
         max_body: BODY,
-        heavy: false,
-        if_match: false,
+        body: Some(of::<RecordBody>),
+        answer: of::<RecordAnswer<'static>>,
         permission: Permission::WriteProvenance,
         run: run!(provenance::record),
+        ..CALL
     },
     Call {
         name: "provenance.query",
         route: route("GET", "/provenance"),
         parameters: SEARCH,
-        max_body: 0,
+        answer: of::<PageAnswer<'static>>,
         heavy: true,
-        if_match: false,
         permission: Permission::ReadProvenance,
         run: run!(provenance::query),
+        ..CALL
     },
     Call {
         name: "provenance.get",
         route: route("GET", "/provenance/{id}"),
         parameters: &[ID, INTERNAL, ORGANIZATION, optional("includeEvidence", Kind::Flag)],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<RecordAnswer<'static>>,
         permission: Permission::ReadProvenance,
         run: run!(provenance::get),
+        ..CALL
     },
     Call {
         name: "provenance.chain",
         route: route("GET", "/provenance/{id}/chain"),
         parameters: &[ID, optional("depth", Kind::Whole(100)), INTERNAL, ORGANIZATION],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<ChainAnswer<'static>>,
         permission: Permission::ReadProvenance,
         run: run!(provenance::chain),
+        ..CALL
     },
     Call {
         name: "provenance.proof",
         route: route("GET", "/provenance/{id}/proof"),
         parameters: &[ID, INTERNAL, ORGANIZATION],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<String>,
         permission: Permission::ReadProvenance,
         run: run!(provenance::proof),
+        ..CALL
     },
     Call {
         name: "provenance.evidence",
-        route: None,
         parameters: &[ID, INTERNAL, ORGANIZATION],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<provenance::EvidenceAnswer<'static>>,
         permission: Permission::ReadProvenance,
         run: run!(provenance::evidence),
+        ..CALL
     },
     Call {
         name: "log.checkpoint",
         route: route("GET", "/log/{shard}/checkpoint"),
         parameters: &[SHARD],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<String>,
         permission: Permission::ReadProvenance,
         run: run!(log::checkpoint),
+        ..CALL
     },
     Call {
         name: "log.consistency",
-        route: None,
         parameters: &[SHARD, required("older", Kind::Whole(u32::MAX as u64))],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<log::ConsistencyAnswer>,
         permission: Permission::ReadProvenance,
         run: run!(log::consistency),
+        ..CALL
     },
     Call {
         name: "log.verify",
-        route: None,
-        parameters: &[],
-        max_body: 0,
+        answer: of::<log::VerifyAnswer>,
         heavy: true,
-        if_match: false,
         permission: Permission::OperateEngine,
         run: run!(log::verify),
+        ..CALL
     },
     Call {
         name: "log.export",
-        route: None,
         parameters: &[SHARD, FOLDER],
-        max_body: 0,
+        answer: of::<log::ExportAnswer>,
         heavy: true,
-        if_match: false,
         permission: Permission::OperateEngine,
         run: run!(log::export),
+        ..CALL
     },
     Call {
         name: "stats.get",
@@ -263,91 +274,89 @@ pub const CALLS: &[Call] = &[
             optional("timeRange", Kind::Word(&["1h", "6h", "24h", "7d", "30d", "all"])),
             ORGANIZATION,
         ],
-        max_body: 0,
+        answer: of::<Stats>,
         heavy: true,
-        if_match: false,
         permission: Permission::ReadStats,
         run: run!(stats::get),
+        ..CALL
     },
     Call {
         name: "agents.list",
         route: route("GET", "/agents"),
         parameters: &[TIER, STATUS, FAMILY, PAGE_SIZE, PAGE_TOKEN, optional("total", Kind::Flag)],
-        max_body: 0,
+        answer: of::<agents::PageAnswer<'static>>,
         heavy: true,
-        if_match: false,
         permission: Permission::ReadAgents,
         run: run!(agents::list),
+        ..CALL
     },
     Call {
         name: "agents.count",
-        route: None,
         parameters: AGENTS,
-        max_body: 0,
+        answer: of::<u64>,
         heavy: true,
-        if_match: false,
         permission: Permission::ReadAgents,
         run: run!(agents::count),
+        ..CALL
     },
     Call {
         name: "agents.import",
         route: route("POST", "/agents/import"),
-        parameters: &[],
         max_body: LARGE_BODY,
+        body: Some(of::<agents::ImportShape>),
+        answer: of::<agents::ImportAnswer>,
         heavy: true,
-        if_match: false,
         permission: Permission::WriteAgents,
         run: run!(agents::import),
+        ..CALL
     },
     Call {
         name: "agents.get",
         route: route("GET", "/agents/{agentId}"),
         parameters: &[AGENT],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<Agent>,
         permission: Permission::ReadAgents,
         run: run!(agents::get),
+        ..CALL
     },
     Call {
         name: "agents.put",
         route: route("PUT", "/agents/{agentId}"),
         parameters: &[AGENT],
         max_body: BODY,
-        heavy: false,
+        body: Some(of::<agents::PutBody>),
+        answer: of::<Agent>,
         if_match: true,
         permission: Permission::WriteAgents,
         run: run!(agents::put),
+        ..CALL
     },
     Call {
         name: "agents.register",
-        route: None,
-        parameters: &[],
         max_body: BODY,
-        heavy: false,
-        if_match: false,
+        body: Some(of::<NewAgent>),
+        answer: of::<Agent>,
         permission: Permission::WriteAgents,
         run: run!(agents::register),
+        ..CALL
     },
     Call {
         name: "agents.change",
-        route: None,
         parameters: &[AGENT],
         max_body: BODY,
-        heavy: false,
-        if_match: false,
+        body: Some(of::<AgentChange>),
+        answer: of::<Agent>,
         permission: Permission::WriteAgents,
         run: run!(agents::change),
+        ..CALL
     },
     Call {
         name: "policy.get",
         route: route("GET", "/policy"),
-        parameters: &[],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<policy::PolicyAnswer>,
         permission: Permission::ReadPolicy,
         run: run!(policy::get),
+        ..CALL
     },
     Call {
         name: "policy.versions",
@@ -356,50 +365,44 @@ pub const CALLS: &[Call] = &[
             optional("below", Kind::Whole(u32::MAX as u64)),
             optional("pageSize", Kind::Whole(100)),
         ],
-        max_body: 0,
+        answer: of::<Vec<policy::Version<'static>>>,
         heavy: true,
-        if_match: false,
         permission: Permission::ReadPolicy,
         run: run!(policy::versions),
+        ..CALL
     },
     Call {
         name: "policy.put",
         route: route("PUT", "/policy"),
-        parameters: &[],
         max_body: LARGE_BODY,
+        body: Some(of::<String>),
+        answer: of::<ReceiptAnswer<'static>>,
         heavy: true,
-        if_match: false,
         permission: Permission::WritePolicy,
         run: run!(policy::put),
+        ..CALL
     },
     Call {
         name: "engine.info",
-        route: None,
-        parameters: &[],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<engine::InfoAnswer>,
         permission: Permission::OperateEngine,
         run: run!(engine::info),
+        ..CALL
     },
     Call {
         name: "engine.health",
-        route: None,
-        parameters: &[],
-        max_body: 0,
-        heavy: false,
-        if_match: false,
+        answer: of::<engine::HealthAnswer>,
         permission: Permission::OperateEngine,
         run: run!(engine::health),
+        ..CALL
     },
     Call {
         name: "engine.backup",
-        route: None,
         parameters: &[FOLDER],
-        max_body: 0,
+        answer: of::<engine::BackupAnswer>,
         heavy: true,
-        if_match: false,
         permission: Permission::OperateEngine,
         run: run!(engine::backup),
+        ..CALL
     },
 ];

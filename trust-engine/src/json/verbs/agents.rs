@@ -1,7 +1,9 @@
 //! Agents: lists, reads, registrations and changes.
 
+use std::sync::Arc;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::agent::{Agent, AgentChange, AgentStatus, Creation, NewAgent};
@@ -10,14 +12,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::answer::Answer;
 use crate::json::body;
 use crate::json::calls::JsonCalls;
+use crate::json::error::ErrorBody;
 use crate::json::parameters::Values;
 
 /// Most agents of one import.
 const MAX_IMPORTED: usize = 10_000;
 
-#[derive(Serialize)]
+/// A page of agents.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AgentPage")]
 #[serde(rename_all = "camelCase")]
-struct PageAnswer<'a> {
+pub(in crate::json) struct PageAnswer<'a> {
     data: &'a [Agent],
     next_page_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,9 +73,10 @@ pub(in crate::json) async fn change(calls: JsonCalls<'_>, values: Values, text: 
 }
 
 /// The fields that a PUT may set. An absent field stays as it is, or has the default of a new agent.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "AgentBody")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PutBody {
+pub(in crate::json) struct PutBody {
     #[serde(default, deserialize_with = "given")]
     tier: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -206,12 +212,41 @@ struct ImportBody {
     agents: Vec<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
-struct ImportAnswer {
+/// Agents to register.
+#[derive(JsonSchema)]
+#[schemars(rename = "ImportBody")]
+pub(in crate::json) struct ImportShape {
+    #[allow(dead_code, reason = "gives the schema of what is read one by one")]
+    agents: Vec<NewAgent>,
+}
+
+/// The outcomes of an import.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::json) struct ImportAnswer {
     registered: usize,
     refused: usize,
-    /// In the places of the agents: `{agent}` or `{error}`.
-    outcomes: Vec<Value>,
+    /// In the places of the agents.
+    outcomes: Vec<Imported>,
+}
+
+/// The outcome of one agent.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Imported {
+    Registered(ImportedAgent),
+    Refused(RefusedAgent),
+}
+
+/// An agent that was registered.
+#[derive(Serialize, JsonSchema)]
+struct ImportedAgent {
+    agent: Agent,
+}
+
+/// The reason why an agent was not registered.
+#[derive(Serialize, JsonSchema)]
+struct RefusedAgent {
+    error: ErrorBody,
 }
 
 /// Registers many agents; one that is refused costs no other.
@@ -230,13 +265,13 @@ pub(in crate::json) async fn import(calls: JsonCalls<'_>, _: Values, text: &[u8]
     let mut imported = of(&calls).import(whole).await.into_iter();
     let lost = || Err(Error::new(ErrorKind::Closed, "the agent was not registered"));
     let outcomes = read.into_iter().map(|agent| agent.and_then(|_| imported.next().unwrap_or_else(lost)));
-    let outcomes: Vec<Value> = outcomes
+    let outcomes: Vec<Imported> = outcomes
         .map(|outcome| match outcome {
-            Ok(done) => serde_json::json!({ "agent": &*done.agent }),
-            Err(error) => serde_json::json!({ "error": Answer::error_body(&error, None) }),
+            Ok(done) => Imported::Registered(ImportedAgent { agent: Arc::unwrap_or_clone(done.agent) }),
+            Err(error) => Imported::Refused(RefusedAgent { error: ErrorBody::of(&error, None) }),
         })
         .collect();
-    let refused = outcomes.iter().filter(|outcome| outcome.get("error").is_some()).count();
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Imported::Refused(_))).count();
     Ok(Answer::new(200, &ImportAnswer { registered: outcomes.len() - refused, refused, outcomes }))
 }
 

@@ -1,5 +1,6 @@
 //! Ceilings: checks, usage, and counters that are ahead of the clock.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::ceiling::Level;
@@ -36,23 +37,27 @@ pub(in crate::json) async fn reset(calls: JsonCalls<'_>, values: Values, _: &[u8
     Ok(Answer::new(200, &answer))
 }
 
-#[derive(Serialize)]
+/// The use of each resource.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct UsageAnswer<'a> {
+pub(in crate::json) struct UsageAnswer<'a> {
     agent_id: &'a str,
     usage: Vec<Row<'a>>,
 }
 
-#[derive(Serialize)]
+/// The counters of a reset.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ResetAnswer<'a> {
+pub(in crate::json) struct ResetAnswer<'a> {
     agent_id: &'a str,
     /// The counters that were brought back.
     usage: Vec<Row<'a>>,
     receipt: ReceiptAnswer<'a>,
 }
 
-#[derive(Serialize)]
+/// The use of one resource by an agent, at one level.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CeilingUsage")]
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
     resource_type: &'a str,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -10,9 +11,11 @@ use crate::json::calls::JsonCalls;
 use crate::json::parameters::Values;
 use crate::storage::Shard;
 
-#[derive(Serialize)]
+/// The engine as it runs.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EngineInfo")]
 #[serde(rename_all = "camelCase")]
-struct InfoAnswer {
+pub(in crate::json) struct InfoAnswer {
     version: &'static str,
     /// The shard of the log that this engine writes.
     shard: Shard,
@@ -22,12 +25,28 @@ struct InfoAnswer {
     warnings: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct HealthAnswer {
-    database: &'static str,
+/// Whether the services that the engine depends on answer.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
+pub(in crate::json) struct HealthAnswer {
+    database: Reached,
+    /// Absent without Redis.
     #[serde(skip_serializing_if = "Option::is_none")]
-    redis: Option<&'static str>,
+    redis: Option<Reached>,
 }
+
+/// Whether a service answers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reachable")]
+#[serde(rename_all = "lowercase")]
+enum Reached {
+    Up,
+    Down,
+}
+
+/// A backup has nothing to tell.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::json) struct BackupAnswer {}
 
 pub(in crate::json) async fn info(calls: JsonCalls<'_>, _: Values, _: &[u8]) -> Result<Answer> {
     let shard = calls.engine.shard();
@@ -42,11 +61,11 @@ pub(in crate::json) async fn info(calls: JsonCalls<'_>, _: Values, _: &[u8]) -> 
 
 pub(in crate::json) async fn health(calls: JsonCalls<'_>, _: Values, _: &[u8]) -> Result<Answer> {
     let health = calls.engine.health().await;
-    let word = |up| if up { "up" } else { "down" };
+    let word = |up| if up { Reached::Up } else { Reached::Down };
     Ok(Answer::new(200, &HealthAnswer { database: word(health.store), redis: health.relay.map(word) }))
 }
 
 pub(in crate::json) async fn backup(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
     calls.engine.backup(Path::new(values.required("folder")?)).await?;
-    Ok(Answer::new(200, &serde_json::json!({})))
+    Ok(Answer::new(200, &BackupAnswer {}))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::Log;
@@ -12,22 +13,28 @@ use crate::json::calls::JsonCalls;
 use crate::json::parameters::Values;
 use crate::storage::Shard;
 
-#[derive(Serialize)]
-struct ConsistencyAnswer {
+/// A proof that the newest checkpoint begins with the log of an older size.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Consistency")]
+pub(in crate::json) struct ConsistencyAnswer {
     /// The newest checkpoint, a signed note.
     checkpoint: String,
     /// Hashes in base64 (RFC 6962, section 2.1.2).
     proof: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct VerifyAnswer {
+/// The findings of a verification.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Verification")]
+pub(in crate::json) struct VerifyAnswer {
     /// A text for each shard in which something is wrong; none if the log is what was signed.
     findings: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct ExportAnswer {
+/// The size of an export.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Exported")]
+pub(in crate::json) struct ExportAnswer {
     entries: u64,
     files: u64,
 }

@@ -1,5 +1,6 @@
 //! The policy in force and its versions.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
@@ -13,15 +14,19 @@ use crate::policy::PolicyDocument;
 /// Versions of a page where no number is given.
 const PAGE: u64 = 20;
 
-#[derive(Serialize)]
-struct PolicyAnswer {
+/// The policy in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CurrentPolicy")]
+pub(in crate::json) struct PolicyAnswer {
     hash: String,
     /// Canonical JSON.
     document: String,
 }
 
-#[derive(Serialize)]
-struct Version<'a> {
+/// A version of the policy.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PolicyVersion")]
+pub(in crate::json) struct Version<'a> {
     version: u64,
     hash: String,
     since: Timestamp,

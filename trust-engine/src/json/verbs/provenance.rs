@@ -1,5 +1,6 @@
 //! Records: writing, searching, reading, proving.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -107,9 +108,10 @@ pub(in crate::json) async fn proof(calls: JsonCalls<'_>, values: Values, _: &[u8
 }
 
 /// What a record is verified by, for whoever has nothing of ours.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Evidence")]
 #[serde(rename_all = "camelCase")]
-struct EvidenceAnswer<'a> {
+pub(in crate::json) struct EvidenceAnswer<'a> {
     /// The exact text that is hashed into the tree.
     entry: &'a str,
     /// The exact text of the payload; `null` if it is gone.
