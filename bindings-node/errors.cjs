@@ -21,6 +21,7 @@ class UnavailableError extends TrustEngineError {}
 class WouldBlockError extends TrustEngineError {}
 class ClosedError extends TrustEngineError {}
 class StoreError extends TrustEngineError {}
+class NotVerifiedError extends TrustEngineError {}
 
 class ContractError extends Error {
   constructor({ status, body, detail, cause }) {
@@ -52,6 +53,7 @@ const CLASSES = {
   TE_CORRUPT: StoreError,
   TE_PERMISSION_DENIED: StoreError,
   TE_KEY: StoreError,
+  TE_NOT_VERIFIED: NotVerifiedError,
 }
 
 function errorOf(failure, cause) {
@@ -133,6 +135,7 @@ module.exports = {
   WouldBlockError,
   ClosedError,
   StoreError,
+  NotVerifiedError,
   ContractError,
   invalid,
   closed,

@@ -184,18 +184,35 @@ class Log {
     return (await this.#read(this.#calls.chain(id, depth))).chain
   }
   async prove(id) {
-    text('id', id)
-    return this.#waiting.call((slot) => this.#native.prove(slot, this.#organization, id))
+    const { entry, payload, salt, ...rest } = await valueOf(this.#calls, 'provenance.evidence', { id: text('id', id) })
+    const gone = payload === null
+    return { entry: Buffer.from(entry), ...(gone ? {} : { payload: Buffer.from(payload), salt: Buffer.from(salt, 'hex') }), ...rest }
   }
-  async checkpoint() {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.checkpoint(slot)))
+  async checkpoint(shard) {
+    try {
+      return (await engineErrors(this.#calls.call('log.checkpoint', { shard: optionalShard(shard) }))).body
+    } catch (error) {
+      // A shard without a record has none.
+      if (error instanceof errors.NotFoundError && shard === undefined) return null
+      throw error
+    }
+  }
+  async proveConsistency(older, shard) {
+    return valueOf(this.#calls, 'log.consistency', { older: requests.number('older', older), shard: optionalShard(shard) })
   }
   async verify() {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.verify(slot)))
+    return (await valueOf(this.#calls, 'log.verify')).findings
+  }
+  async export(folder, shard) {
+    return valueOf(this.#calls, 'log.export', { folder: text('folder', folder), shard: optionalShard(shard) })
   }
   async #read(answer) {
     return JSON.parse(await engineErrors(answer))
   }
+}
+
+function optionalShard(shard) {
+  return shard == null ? undefined : requests.number('shard', shard)
 }
 
 /** An answer of a call, with errors of the engine in the place of those of the contract. */
@@ -208,7 +225,7 @@ async function engineErrors(answer) {
 }
 
 /** What a call answers, as a value. */
-async function valueOf(calls, name, parameters, options) {
+async function valueOf(calls, name, parameters = {}, options = {}) {
   return JSON.parse((await engineErrors(calls.call(name, parameters, options))).body)
 }
 
@@ -294,6 +311,37 @@ class Policy {
   }
 }
 
+class Quota {
+  #native
+
+  constructor(native) {
+    this.#native = native
+  }
+  tryTake(resourceType, amount) {
+    const fields = [text('resourceType', resourceType), requests.number('amount', amount)]
+    return ceilingVerdict(unwrap(guarded(() => this.#native.tryTake(...fields))))
+  }
+}
+
+class Reservation {
+  #native
+  #waiting
+
+  constructor(native, waiting) {
+    this.#native = native
+    this.#waiting = waiting
+  }
+  async #settle(used) {
+    return JSON.parse(await this.#waiting.call((slot) => this.#native.settle(slot, used)))
+  }
+  async commit(used) {
+    return this.#settle([requests.number('used', used)])
+  }
+  async void() {
+    return this.#settle()
+  }
+}
+
 const OPENING = Symbol('opening')
 
 class TrustEngine {
@@ -370,6 +418,28 @@ class TrustEngine {
     const parameters = { agentId: text('agentId', agentId) }
     return (await valueOf(this.json({ organization }), 'ceilings.usage', parameters)).usage
   }
+  /** A handle on an agent's quota. */
+  quota(agentId, organization) {
+    const fields = [text('agentId', agentId), organizationName('organization', organization)]
+    return new Quota(unwrap(this.#native.quota(...fields)))
+  }
+  async reserve(request) {
+    const { requestId } = requests.object('request', request)
+    if (requestId != null) throw invalid('requestId', 'is not taken by reservations, which cannot be given twice')
+    const reservation = this.#native.reservation()
+    const fields = requests.ceilingFields(request).slice(0, -1)
+    const verdict = ceilingVerdict(await this.#waiting.call((slot) => this.#native.reserve(slot, reservation, ...fields)))
+    return { verdict, reservation: reservation.isThere ? new Reservation(reservation, this.#waiting) : null }
+  }
+  /** Whether a check would be admitted now; charges and records nothing. */
+  async peek(request) {
+    const { organization, caller, ...body } = requests.ceilingBody(request)
+    return valueOf(this.json({ name: caller, organization }), 'ceilings.peek', {}, { body: utf8.encode(requests.json('request', body)) })
+  }
+  async resetCeiling(agentId, resourceType, actor, organization) {
+    const parameters = { agentId: text('agentId', agentId), resourceType: text('resourceType', resourceType) }
+    return valueOf(this.json({ name: text('actor', actor), organization }), 'ceilings.reset', parameters)
+  }
   json(caller = {}) {
     const { name, organization, fleetWide = false, internal = false, permissions } = requests.callerOf(caller)
     const fields = [
@@ -394,10 +464,13 @@ class TrustEngine {
     return valueOf(calls, 'stats.get', { timeRange: text('timeRange', timeRange) })
   }
   async health() {
-    return JSON.parse(await this.#waiting.call((slot) => this.#native.health(slot)))
+    return valueOf(this.json(), 'engine.health')
+  }
+  async info() {
+    return valueOf(this.json(), 'engine.info')
   }
   async backup(folder) {
-    await this.#waiting.call((slot) => this.#native.backup(slot, text('folder', folder)))
+    await valueOf(this.json(), 'engine.backup', { folder: text('folder', folder) })
   }
   get warnings() {
     return this.#native.warnings()
@@ -443,6 +516,17 @@ function verifyPayload(entry, payload, salt) {
   if (failure) throw errorOf(failure)
 }
 
+function verifyConsistency(older, newer, proof, verifierKey) {
+  const fields = [text('older', older), text('newer', newer), requests.texts('proof', proof), text('verifierKey', verifierKey)]
+  const failure = native.verifyConsistency(...fields)
+  if (failure) throw errorOf(failure)
+}
+
+function verifyLog(folder, verifierKey, since) {
+  const failure = native.verifyLog(text('folder', folder), text('verifierKey', verifierKey), optionalText('since', since))
+  if (failure) throw errorOf(failure)
+}
+
 module.exports = {
   TrustEngine,
   TrustEngineError: errors.TrustEngineError,
@@ -455,7 +539,10 @@ module.exports = {
   WouldBlockError: errors.WouldBlockError,
   ClosedError: errors.ClosedError,
   StoreError: errors.StoreError,
+  NotVerifiedError: errors.NotVerifiedError,
   ContractError: errors.ContractError,
+  verifyConsistency,
+  verifyLog,
   verifyPayload,
   verifyRecord,
   callTable: JSON.parse(native.callTable()),

@@ -4,19 +4,15 @@
  * @packageDocumentation
  */
 
-/** A decision. */
-export type Decision = 'ALLOW' | 'DENY' | 'ESCALATE'
+import type {
+  Agent, AgentChange, AgentPage, CeilingAnswer, CeilingUsage, Consistency, CurrentPolicy, Decision, EngineInfo, Exported, Health, HostRecordType,
+  Json, NewAgent, Page, Permission, PolicyVersion, ProvenanceRecord, ReceiptAnswer, Recorded, RecordType, ResetAnswer, Stats,
+} from './wire.js'
 
-/** The type of a record. Hosts write the first four; the engine writes all of them. */
-export type RecordType =
-  | 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
-  | 'AGENT' | 'POLICY' | 'SIGNAL' | 'ERASURE' | 'GAP' | 'STATE'
+export type * from './wire.js'
 
-/** Whether a verdict is in the log: `pending` is on its way, `none` is not recorded by the policy's will. */
-export type Recorded = 'committed' | 'pending' | 'none'
-
-/** A value of JSON. */
-export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
+/** Acknowledges a record: it is durable, and this is its place in the log. */
+export type Receipt = ReceiptAnswer
 
 /** A PostgreSQL database, 14 or later. */
 export interface PostgresOptions {
@@ -163,7 +159,7 @@ export interface CeilingVerdict {
 
 /** A record that the host writes itself. */
 export interface NewRecord {
-  type: 'ROLE_GATE' | 'CEILING' | 'ESCALATION' | 'ALERT'
+  type: HostRecordType
   agentId: string
   /** One of the engine's decisions, or a word of the host's own: a letter, then at most 63 letters, digits or `_.:-`. */
   decision: string
@@ -177,47 +173,6 @@ export interface NewRecord {
   caller?: string
   onBehalfOf?: string
   traceparent?: string
-}
-
-/** Acknowledges a record: it is durable, and this is where it is in the log. */
-export interface Receipt {
-  readonly id: string
-  readonly origin: string
-  readonly leafIndex: number
-  readonly treeSize: number
-  /** Base64. */
-  readonly merkleRoot: string
-  /** Base64 of key id and Ed25519 signature. */
-  readonly signature: string
-  readonly timestamp: string
-}
-
-/** A committed record. */
-export interface ProvenanceRecord {
-  readonly id: string
-  readonly type: RecordType
-  readonly organization: string
-  readonly agentId: string | null
-  /** `ENGINE` recorded a verdict or a deed of its own; `HOST` records what the host says. */
-  readonly source: 'ENGINE' | 'HOST'
-  /** A {@link Decision} in the engine's records; a host has words of its own. */
-  readonly decision: string | null
-  readonly reasonCode?: string
-  readonly reason: string | null
-  readonly context: { [name: string]: Json } | null
-  readonly parentId: string | null
-  readonly caller?: string
-  readonly onBehalfOf?: string
-  readonly traceparent?: string
-  readonly timestamp: string
-  readonly merkleRoot: string
-  readonly signature: string
-  readonly origin: string
-  readonly leafIndex: number
-  readonly treeSize: number
-  readonly payloadErased?: true
-  /** What the engine was asked: role, resource, amounts and the rest; in records of verdicts. */
-  readonly inputs?: { [name: string]: Json }
 }
 
 /** Which records to find. */
@@ -238,17 +193,6 @@ export interface Query {
   readYourWrites?: boolean
 }
 
-/** A page of records. */
-export interface Page {
-  readonly data: ProvenanceRecord[]
-  readonly nextPageToken: string | null
-  /**
-   * Seconds by which the log's time is ahead of the clock, where that is more than `maxClockJumpMs`: a search by time does not
-   * find what comes meanwhile.
-   */
-  readonly logAheadSeconds?: number
-}
-
 /** The proof of a record, for anyone who has the log's public key. */
 export interface Proof {
   /** The exact bytes that were hashed into the tree. */
@@ -263,107 +207,15 @@ export interface Proof {
   readonly verifierKey: string
 }
 
-/** A registered agent. */
-export interface Agent {
-  readonly id: string
-  readonly organization: string
-  readonly tier: string
-  readonly score?: number
-  readonly status: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
-  readonly attestations: string[]
-  readonly creation: string
-  readonly creator?: string
-  readonly parent?: string
-  readonly family?: string
-  readonly version: number
-  readonly registeredAt: string
-  readonly changedAt: string
-}
-
-/** An agent to register. */
-export interface NewAgent {
-  id: string
-  tier?: string
-  score?: number
-  status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
-  attestations?: string[]
-  creation?: string
-  /** The name of the agent's maker. If that is an agent of the same organization, the new agent joins its family. */
-  creator?: string
-  /** The name of the one that registers the agent, if that is not the maker: the actor in its record. */
-  registeredBy?: string
-  parent?: string
-}
-
-/** A change of an agent; fields that are not set stay as they are. */
-export interface AgentChange {
-  /** The version that the change was made from; without it, the current one. */
-  version?: number
-  tier?: string
-  score?: number
-  status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
-  attestations?: string[]
-  /** The actor that makes the change; recorded. */
-  changedBy?: string
-  reason?: string
-}
-
 /** Which agents to find; a field that is not set does not restrict them. */
 export interface AgentQuery {
   tier?: string
-  status?: 'ACTIVE' | 'SUSPENDED' | 'REVOKED'
+  status?: Agent['status']
   /** The agent at the root of a family: it and all that descend from it. */
   family?: string
   /** Agents per page, 1 to 1,000; 20 by default. */
   pageSize?: number
   pageToken?: string
-}
-
-/** A page of agents. Agents that are registered or changed meanwhile neither shift nor repeat any. */
-export interface AgentPage {
-  /** There may be fewer than asked for, or none, although there are more to come. */
-  readonly data: Agent[]
-  readonly nextPageToken: string | null
-}
-
-/** A version of the policy. */
-export interface PolicyVersion {
-  readonly version: number
-  /** SHA-256 of the canonical document, hexadecimal. */
-  readonly hash: string
-  readonly since: string
-  /** Canonical JSON. */
-  readonly document: string
-}
-
-/** How far an agent has come with one resource, at one level. */
-export interface CeilingUsage {
-  readonly resourceType: string
-  readonly level: 'AGENT' | 'FAMILY' | 'ORGANIZATION' | 'FLEET'
-  readonly current: number
-  readonly ceiling: number
-  readonly percentage: number
-  readonly resetAt: string
-}
-
-/** Totals. */
-export interface Stats {
-  readonly roleGates: {
-    readonly total: number; readonly allowed: number; readonly denied: number; readonly escalated: number
-    readonly unrecorded: number; readonly byTier: { readonly [tier: string]: number }
-  }
-  readonly ceiling: {
-    readonly totalChecks: number; readonly admitted: number; readonly exceeded: number; readonly refused: number
-    readonly nearLimit: number; readonly unrecorded: number
-  }
-  readonly provenance: {
-    readonly totalRecords: number; readonly byType: { readonly [type: string]: number }
-    /** Seconds by which the log's time is ahead of the clock; 0 unless it is more than `maxClockJumpMs`. */
-    readonly aheadSeconds: number
-    /** These three count the engine's work for all organizations; only the whole fleet sees them. */
-    readonly queued?: number; readonly committed?: number; readonly commits?: number
-  }
-  readonly timestamp: string
 }
 
 /**
@@ -375,13 +227,6 @@ export type Scope = string | { organization?: string; fleetWide?: false } | { fl
 /** A range of statistics that ends now. */
 export type TimeRange = '1h' | '6h' | '24h' | '7d' | '30d' | 'all'
 
-/** Whether what the engine stands on can be reached. */
-export interface Health {
-  readonly database: 'up' | 'down'
-  /** Absent without Redis. */
-  readonly redis?: 'up' | 'down'
-}
-
 /** The caller of the JSON forms, as the host has authenticated it: nothing of this is taken from a body. */
 export interface Caller {
   /** Recorded; a tier authority if the engine was opened with it as one. */
@@ -392,7 +237,7 @@ export interface Caller {
   /** Sees records of internal types too: changes of agents and policies, signals, gaps. */
   readonly internal?: boolean
   /** What it may do, of the table's permissions (`agents:read`…); everything by default. */
-  readonly permissions?: readonly string[]
+  readonly permissions?: readonly Permission[]
 }
 
 /** What stands beside the parameters of a call. */
@@ -464,7 +309,7 @@ export interface CallRow {
   readonly heavy: boolean
   /** Whether it takes `ifMatch`. */
   readonly ifMatch: boolean
-  readonly permission: string
+  readonly permission: Permission
 }
 
 /** The engine's table of calls. */
@@ -499,6 +344,9 @@ export class ClosedError extends TrustEngineError {}
 /** The store or its key is damaged, foreign, of a newer version, or may not be accessed. */
 export class StoreError extends TrustEngineError {}
 
+/** A proof, a signature or a payload is not what it says. */
+export class NotVerifiedError extends TrustEngineError {}
+
 /** An answer of a JSON form that is not the call's success. */
 export class ContractError extends Error {
   private constructor()
@@ -525,10 +373,28 @@ export interface Log {
   chain(id: string, depth?: number): Promise<ProvenanceRecord[]>
   /** A proof that the record is in the log, against the newest checkpoint. */
   prove(id: string): Promise<Proof>
-  /** The newest signed checkpoint of the shard that this engine writes; `null` for an empty log. */
-  checkpoint(): Promise<string | null>
+  /** The newest signed checkpoint of a shard, by default of the one that this engine writes; `null` for an empty log. */
+  checkpoint(shard?: number): Promise<string | null>
+  /** A proof that the newest checkpoint of a shard begins with the log of an older size, for {@link verifyConsistency}. */
+  proveConsistency(older: number, shard?: number): Promise<Consistency>
+  /** Writes the log of a shard into a new folder, as C2SP tlog-tiles and JSON Lines, for {@link verifyLog}. */
+  export(folder: string, shard?: number): Promise<Exported>
   /** Recomputes everything in every shard; resolves with what is wrong, nothing if it is clean. */
   verify(): Promise<string[]>
+}
+
+/** The quota of one agent. */
+export interface Quota {
+  /** Checks an amount at the agent's held tier and charges it, without waiting. */
+  tryTake(resourceType: string, amount: number): CeilingVerdict
+}
+
+/** An amount that is charged and may turn out not to be needed. Let go of without being settled, it stays charged. */
+export interface Reservation {
+  /** Says how much was used: the rest is free again, if its window is still running. `null` if the policy does not record it. */
+  commit(used: number): Promise<Receipt | null>
+  /** Says that nothing was used. */
+  void(): Promise<Receipt | null>
 }
 
 /** Agents of one organization. */
@@ -550,7 +416,7 @@ export interface Agents {
 
 /** The policy in force and its history. */
 export interface Policy {
-  current(): { readonly hash: string; readonly document: string }
+  current(): CurrentPolicy
   /** Brings a document (YAML or JSON text) into force; resolves when its record is committed. */
   swap(document: string, actor: string): Promise<Receipt>
   /** Versions, newest first. */
@@ -577,6 +443,17 @@ export class TrustEngine {
   checkCeilingNow(request: CeilingRequest): CeilingVerdict
   /** Checks and consumes: all of the amount or nothing. */
   checkCeiling(request: CeilingRequest): Promise<CeilingVerdict>
+  /**
+   * A handle on an agent's quota, for hosts that check it often. Throws {@link WouldBlockError} if the agent has to be fetched. It
+   * keeps the engine's store open until it is collected.
+   */
+  quota(agentId: string, organization?: string): Quota
+  /** Charges an amount that is not certain yet; `reservation` is `null` if the check was refused. */
+  reserve(request: Omit<CeilingRequest, 'requestId'>): Promise<{ verdict: CeilingVerdict; reservation: Reservation | null }>
+  /** Whether a check would be admitted now. Charges and records nothing. */
+  peek(request: Omit<CeilingRequest, 'requestId'>): Promise<CeilingAnswer>
+  /** Brings counters back that are ahead of the clock, because it was once set ahead; recorded in the name of `actor`. */
+  resetCeiling(agentId: string, resourceType: string, actor: string, organization?: string): Promise<ResetAnswer>
   /** An agent's usage of every resource that its tier has a ceiling for. */
   usage(agentId: string, organization?: string): Promise<CeilingUsage[]>
 
@@ -590,6 +467,8 @@ export class TrustEngine {
   /** `24h` by default. */
   stats(timeRange?: TimeRange, scope?: Scope): Promise<Stats>
   health(): Promise<Health>
+  /** Version, shard, key and warnings. */
+  info(): Promise<EngineInfo>
   /**
    * Copies the embedded store, as it is now, into a new folder, while it is in use, with its key. A backup can be verified and
    * exported; `trust-engine restore` makes a store of it.
@@ -608,6 +487,12 @@ export function verifyRecord(entry: Uint8Array, proof: string, verifierKey: stri
 
 /** Verifies offline that a payload is the one that a record commits to; throws if it is not. */
 export function verifyPayload(entry: Uint8Array, payload: Uint8Array, salt: Uint8Array): void
+
+/** Verifies offline that the log at a newer checkpoint begins with the log at an older one; throws if it does not. */
+export function verifyConsistency(older: string, newer: string, proof: readonly string[], verifierKey: string): void
+
+/** Verifies a log that was exported into a folder, and that it goes on from a checkpoint that was kept; throws if it is not whole. */
+export function verifyLog(folder: string, verifierKey: string, since?: string): void
 
 /** The version of the package. */
 export const version: string

@@ -154,6 +154,13 @@ function ceilingFields(request) {
   ]
 }
 
+/** A ceiling's request as the body of a call, with those who ask beside it. */
+function ceilingBody(request) {
+  const [agentId, resourceType, requestedAmount, tier, organization, caller, onBehalfOf, traceparent, requestId] = ceilingFields(request)
+  if (requestId !== undefined) throw invalid('requestId', 'is not taken by a check that charges nothing')
+  return { agentId, resourceType, requestedAmount, tier, organization, caller, onBehalfOf, traceparent }
+}
+
 const QUERY = {
   agentId: text, type: text, decision: text, startTime: text, endTime: text, parentId: text, oldestFirst: flag,
   pageSize: number, pageToken: text, readYourWrites: flag,
@@ -219,6 +226,7 @@ module.exports = {
   organizationName,
   gateFields,
   ceilingFields,
+  ceilingBody,
   texts,
   callerOf,
   callOptions,

@@ -5,16 +5,16 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{Buffer, Either, Function};
+use napi::bindgen_prelude::{Either, Function};
 use napi_derive::napi;
 use pollster::block_on;
-use trust_engine::provenance::{Entry, Payload};
-use trust_engine::{Engine, Error, Log, NewRecord, Options, Result, Ticket, verify};
+use trust_engine::{Engine, Error, NewRecord, Options, Result, Ticket};
 
 use crate::calls::NativeCalls;
 use crate::error::{Failure, closed, failed, panicked};
 use crate::input::{Asked, Ceiling, Gate, organization, uuid};
-use crate::output::{self, Proof, Value, json, text};
+use crate::output::{self, Value, json, text};
+use crate::quotas::{NativeQuota, NativeReservation};
 use crate::searches::Searches;
 use crate::tasks::{Tasks, offload};
 
@@ -267,6 +267,47 @@ impl NativeEngine {
         })
     }
 
+    /// A handle on an agent's quota, for callers that check it often.
+    #[napi(catch_unwind)]
+    pub fn quota(&self, agent: String, org: Option<String>) -> Either<NativeQuota, Failure> {
+        let open = self.get().and_then(|engine| {
+            engine.quotas().of(organization(org.as_deref())?).quota(&agent)
+        });
+        open.map_or_else(|error| Either::B(Failure::from(&error)), |quota| Either::A(NativeQuota::new(quota)))
+    }
+
+    /// Charges amounts that are not certain yet: a verdict, and a reservation in `at` unless it was refused.
+    #[napi(catch_unwind)]
+    #[allow(clippy::too_many_arguments, reason = "as JavaScript passes them")]
+    pub fn reserve(
+        &self,
+        slot: u32,
+        at: &NativeReservation,
+        agent: String,
+        resource: String,
+        amount: f64,
+        tier: Option<String>,
+        organization: Option<String>,
+        caller: Option<String>,
+        on_behalf_of: Option<String>,
+        traceparent: Option<String>,
+    ) -> Option<Value> {
+        let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
+        let request = Ceiling { agent, resource, amount, asked, id: None };
+        let place = at.place();
+        self.start(slot, |engine| async move {
+            let (verdict, reservation) = engine.quotas().reserve(&request.into_request()?).await?;
+            place.replace(reservation);
+            Ok(output::ceiling(&verdict))
+        })
+    }
+
+    /// A reservation that holds nothing yet.
+    #[napi(catch_unwind)]
+    pub fn reservation(&self) -> NativeReservation {
+        NativeReservation::new(Rc::clone(&self.tasks))
+    }
+
     /// JSON of the receipt.
     #[napi(catch_unwind)]
     pub fn record(&self, slot: u32, org: Option<String>, record: String) -> Option<Value> {
@@ -277,54 +318,6 @@ impl NativeEngine {
         })
     }
 
-    /// A record's proof.
-    #[napi(catch_unwind)]
-    pub fn prove(&self, slot: u32, org: Option<String>, id: String) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let (log, id) = (log_of(&engine, org.as_deref())?, uuid("id", &id)?);
-            let (record, proof) = (log.get(id).await?, log.prove(id).await?);
-            let name = record.receipt().origin();
-            let shard = name.rsplit('/').next().and_then(|shard| shard.parse().ok()).unwrap_or_default();
-            Ok(Value::D(Proof {
-                entry: Buffer::from(record.entry_bytes()),
-                payload: record.payload().map(|payload| Buffer::from(payload.bytes.as_slice())),
-                salt: record.payload().map(|payload| Buffer::from(payload.salt.as_slice())),
-                proof: proof.to_string(),
-                verifier_key: engine.verifier_key_of(shard).to_string(),
-            }))
-        })
-    }
-
-    /// JSON of the newest checkpoint's text, or of null.
-    #[napi(catch_unwind)]
-    pub fn checkpoint(&self, slot: u32) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let checkpoint = engine.log().checkpoint().await?;
-            Ok(json(Ok(checkpoint.map(|signed| signed.note.to_string()))))
-        })
-    }
-
-    /// JSON of what is wrong in any shard, on a thread of its own.
-    #[napi(catch_unwind)]
-    pub fn verify(&self, slot: u32) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let reports = offload(move || block_on(engine.log().verify_all())).await.ok_or_else(closed)??;
-            let wrong: Vec<String> =
-                reports.iter().filter(|report| !report.is_clean()).map(ToString::to_string).collect();
-            Ok(json(Ok(wrong)))
-        })
-    }
-
-    /// Copies the embedded store into a new folder, on a thread of its own.
-    #[napi(catch_unwind)]
-    pub fn backup(&self, slot: u32, folder: String) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let backup = offload(move || block_on(engine.backup(std::path::Path::new(&folder))));
-            backup.await.ok_or_else(closed)??;
-            Ok(Value::A(String::new()))
-        })
-    }
-
     /// JSON of the policy in force.
     #[napi(catch_unwind)]
     pub fn policy(&self) -> Value {
@@ -332,20 +325,6 @@ impl NativeEngine {
             let policy = engine.policy().current();
             serde_json::json!({ "hash": policy.hash().to_string(), "document": policy.document().canonical_json() })
         }))
-    }
-
-    /// JSON of what can be reached.
-    #[napi(catch_unwind)]
-    pub fn health(&self, slot: u32) -> Option<Value> {
-        self.start(slot, |engine| async move {
-            let health = engine.health().await;
-            let word = |up| if up { "up" } else { "down" };
-            let mut checks = serde_json::json!({ "database": word(health.store) });
-            if let (Some(relay), Some(checks)) = (health.relay, checks.as_object_mut()) {
-                checks.insert("redis".into(), word(relay).into());
-            }
-            Ok(json(Ok(checks)))
-        })
     }
 
     /// Warnings for the operator; none where the engine is not open.
@@ -380,40 +359,10 @@ impl NativeEngine {
     }
 }
 
-/// The log of an organization; without one that of the whole fleet.
-fn log_of<'a>(engine: &'a Engine, org: Option<&str>) -> Result<Log<'a>> {
-    match org {
-        None => Ok(engine.log().fleet_wide()),
-        org => Ok(engine.log().of(organization(org)?)),
-    }
-}
-
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
     // A list would be read as fields in order.
     if !text.starts_with('{') {
         return Err(Error::invalid(what, "is not an object"));
     }
     serde_json::from_str(text).map_err(|error| Error::invalid(what, format!("cannot be read: {error}")))
-}
-
-/// Nothing if the record is in the log of the key.
-#[napi(catch_unwind)]
-pub fn verify_record(entry: &[u8], proof: String, verifier_key: String) -> Option<Failure> {
-    let verified = verifier_key
-        .parse()
-        .map_err(|issue| Error::invalid("verifierKey", format!("is no verifier key: {issue}")))
-        .and_then(|key| verify::record(entry, &proof, &key).map_err(|error| Error::invalid("proof", error)));
-    verified.err().map(|error| Failure::from(&error))
-}
-
-/// Nothing if the payload is the one that the entry commits to.
-#[napi(catch_unwind)]
-pub fn verify_payload(entry: &[u8], payload: &[u8], salt: &[u8]) -> Option<Failure> {
-    let entry = Entry::parse(entry).map_err(|error| Error::invalid("entry", error));
-    let verified = entry.and_then(|entry| {
-        let salt = salt.try_into().map_err(|_| Error::invalid("salt", "is not 32 bytes"))?;
-        let payload = Payload { salt, bytes: payload.to_vec() };
-        verify::payload(&entry, &payload).map_err(|error| Error::invalid("payload", error))
-    });
-    verified.err().map(|error| Failure::from(&error))
 }

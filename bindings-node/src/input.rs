@@ -81,19 +81,23 @@ pub(crate) struct Ceiling {
 
 impl Ceiling {
     pub(crate) fn into_request(self) -> Result<CeilingRequest> {
-        let amount = self.amount;
-        // A whole number in this range is exact, and the engine checks its bounds; any other is refused here.
-        if amount.fract() != 0.0 || !(0.0..9e15).contains(&amount) {
-            let issue = format!("is {amount}; it must be an integer from 1 to 2^40 - 1");
-            return Err(Error::invalid("requestedAmount", issue));
-        }
-        let mut request = CeilingRequest::new(self.agent, self.resource, amount as u64);
+        let mut request = CeilingRequest::new(self.agent, self.resource, amount(self.amount)?);
         ask!(request, self.asked);
         if let Some(id) = self.id {
             request = request.request_id(id);
         }
         Ok(request)
     }
+}
+
+/// An amount that a double holds.
+pub(crate) fn amount(amount: f64) -> Result<u64> {
+    // A whole number in this range is exact, and the engine checks its bounds; any other is refused here.
+    if amount.fract() != 0.0 || !(0.0..9e15).contains(&amount) {
+        let issue = format!("is {amount}; it must be an integer from 1 to 2^40 - 1");
+        return Err(Error::invalid("requestedAmount", issue));
+    }
+    Ok(amount as u64)
 }
 
 pub(crate) fn uuid(field: &'static str, text: &str) -> Result<uuid::Uuid> {

@@ -8,6 +8,8 @@ mod engine;
 mod error;
 mod input;
 mod output;
+mod quotas;
 mod searches;
 mod subscriptions;
 mod tasks;
+mod verify;

@@ -2,15 +2,15 @@
 
 use std::fmt::{Display, Write as _};
 
-use napi::bindgen_prelude::{Buffer, Either5};
+use napi::bindgen_prelude::Either4;
 use napi_derive::napi;
 use trust_engine::json::Answer;
 use trust_engine::{Error, Result};
 
 use crate::error::{Failure, failed};
 
-/// A text, an error of the engine, an error of the contract, a proof, or a whole answer.
-pub(crate) type Value = Either5<String, Failure, Refusal, Proof, Answered>;
+/// A text, an error of the engine, an error of the contract, or a whole answer.
+pub(crate) type Value = Either4<String, Failure, Refusal, Answered>;
 
 /// An answer of the contract that is not the call's success.
 #[napi(object, object_from_js = false)]
@@ -43,7 +43,7 @@ pub struct Answered {
 /// As [`answer`], and a success whole.
 pub(crate) fn whole_answer(given: Answer) -> Value {
     match given.status {
-        200..=299 => Value::E(Answered {
+        200..=299 => Value::D(Answered {
             status: given.status,
             text: given.body,
             content_type: given.content_type.to_owned(),
@@ -140,19 +140,4 @@ fn join(text: &mut String, fields: &[&dyn Display]) {
         // Writing to a string does not fail.
         let _ = write!(text, "{field}");
     }
-}
-
-/// A record's proof.
-#[napi(object, object_from_js = false)]
-pub struct Proof {
-    /// The bytes that were hashed.
-    pub entry: Buffer,
-    /// The bytes of the payload, unless it is gone.
-    pub payload: Option<Buffer>,
-    /// The payload's salt.
-    pub salt: Option<Buffer>,
-    /// A C2SP tlog-proof.
-    pub proof: String,
-    /// A C2SP verifier key.
-    pub verifier_key: String,
 }

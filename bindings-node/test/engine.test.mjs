@@ -1,16 +1,28 @@
 // Every verb, on every store.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import {
-  ClosedError, ConflictError, ContractError, InvalidInputError, InvalidPolicyError, NotFoundError, StoreError, TrustEngine,
-  TrustEngineError, UnavailableError, WouldBlockError, verifyPayload, verifyRecord, version,
+  ClosedError, ConflictError, ContractError, InvalidInputError, InvalidPolicyError, NotFoundError, NotVerifiedError, StoreError,
+  TrustEngine, TrustEngineError, UnavailableError, WouldBlockError, verifyConsistency, verifyLog, verifyPayload, verifyRecord, version,
 } from 'trust-engine'
 import { STORES } from './stores.mjs'
 
 const GATE = { agentId: 'agent_001', role: 'DATA_ANALYST', context: { resourceId: 'dataset_001', action: 'read' } }
+
+/** A call that never waits, until what it needs is fetched. */
+async function eventually(call) {
+  for (;;) {
+    try {
+      return call()
+    } catch (error) {
+      if (!(error instanceof WouldBlockError)) throw error
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+}
 
 for (const [name, fresh] of Object.entries(STORES)) {
   describe(`on ${name}`, () => {
@@ -138,17 +150,68 @@ for (const [name, fresh] of Object.entries(STORES)) {
         for (let at = 0; at < entry.length; at += 17) {
           const changed = Uint8Array.from(entry)
           changed[at] ^= 1
-          assert.throws(() => verifyRecord(changed, proof, verifierKey), InvalidInputError)
+          assert.throws(() => verifyRecord(changed, proof, verifierKey), NotVerifiedError)
         }
         assert.throws(() => verifyRecord(entry, proof, 'nonsense'), InvalidInputError)
         const { payload, salt } = await engine.log().prove(receipt.id)
         verifyPayload(entry, payload, salt)
         assert.equal(JSON.parse(Buffer.from(payload)).reason, 'seen')
-        for (const [e, p, s] of [[entry, payload, new Uint8Array(32)], [entry, entry, salt], [payload, payload, salt], [entry, payload, salt.subarray(1)]]) {
-          assert.throws(() => verifyPayload(e, p, s), InvalidInputError)
+        for (const [e, p, s] of [[entry, payload, new Uint8Array(32)], [entry, entry, salt], [payload, payload, salt]]) {
+          assert.throws(() => verifyPayload(e, p, s), NotVerifiedError)
         }
+        assert.throws(() => verifyPayload(entry, payload, salt.subarray(1)), InvalidInputError)
         assert.match(await engine.log().checkpoint(), /\/prov\/0\n/)
         assert.deepEqual(await engine.log().verify(), [])
+      }))
+
+    it('proves that its log only grows, and exports it for whoever has only the key', () =>
+      on({}, async (engine) => {
+        const log = engine.log({ fleetWide: true })
+        await engine.log().record({ type: 'ALERT', agentId: 'a', decision: 'DENY' })
+        const older = await log.checkpoint()
+        const size = Number(older.split('\n')[1])
+        await engine.log().record({ type: 'ALERT', agentId: 'a', decision: 'DENY' })
+        const { checkpoint, proof } = await log.proveConsistency(size)
+        verifyConsistency(older, checkpoint, proof, engine.verifierKey)
+        assert.throws(() => verifyConsistency(checkpoint, older, proof, engine.verifierKey), NotVerifiedError)
+        assert.throws(() => verifyConsistency(older, checkpoint, ['x'], engine.verifierKey), InvalidInputError)
+        await assert.rejects(log.proveConsistency(1000), InvalidInputError)
+        const folder = join(mkdtempSync(join(tmpdir(), 'te-export-')), 'log')
+        const { entries } = await log.export(folder)
+        assert.equal(entries, Number(checkpoint.split('\n')[1]))
+        verifyLog(folder, engine.verifierKey, older)
+        const file = join(folder, 'records.jsonl')
+        writeFileSync(file, readFileSync(file, 'utf8').replace('DENY', 'DENI'))
+        assert.throws(() => verifyLog(folder, engine.verifierKey), NotVerifiedError)
+        rmSync(join(folder, '..'), { recursive: true })
+        assert.deepEqual(Object.keys(await engine.info()).sort(), ['shard', 'verifierKey', 'version', 'warnings'])
+      }))
+
+    it('reserves, settles, peeks, and takes from a handle', () =>
+      on({}, async (engine) => {
+        await engine.agents().register({ id: 'agent_001', tier: 'VERIFIED' })
+        const request = { agentId: 'agent_001', resourceType: 'API_CALLS', requestedAmount: 400 }
+        const { verdict, reservation } = await engine.reserve(request)
+        assert.deepEqual([verdict.allowed, verdict.remaining], [true, 100])
+        const refused = await engine.reserve(request)
+        assert.deepEqual([refused.verdict.allowed, refused.reservation], [false, null])
+        assert.equal((await engine.peek(request)).allowed, false)
+        await assert.rejects(reservation.commit(401), InvalidInputError)
+        await assert.rejects(reservation.commit(-1), InvalidInputError)
+        const receipt = await reservation.commit(100)
+        assert.ok(receipt === null || receipt.leafIndex > 0)
+        await assert.rejects(reservation.void(), ConflictError)
+        assert.deepEqual([(await engine.peek(request)).allowed, (await engine.peek(request)).allowed], [true, true])
+        const all = await engine.reserve(request)
+        await all.reservation.void()
+        const quota = await eventually(() => engine.quota('agent_001'))
+        const taken = await eventually(() => quota.tryTake('API_CALLS', 400))
+        assert.deepEqual([taken.allowed, taken.remaining], [true, 0])
+        assert.equal((await eventually(() => quota.tryTake('API_CALLS', 1))).allowed, false)
+        assert.throws(() => quota.tryTake('API_CALLS', 0.5), InvalidInputError)
+        await assert.rejects(engine.reserve({ ...request, requestId: 'r' }), InvalidInputError)
+        await assert.rejects(engine.peek({ ...request, requestId: 'r' }), InvalidInputError)
+        await assert.rejects(engine.resetCeiling('agent_001', 'API_CALLS', 'ops'), InvalidInputError)
       }))
 
     it('changes agents by version and keeps them across openings', async () => {

@@ -2,10 +2,12 @@
 // randomness: there is nothing to guess that a slow hash would have to protect.
 import { hash, randomBytes } from 'node:crypto'
 
-import { callTable } from 'trust-engine'
+import { callTable, type Permission as CallPermission } from 'trust-engine'
 
-/** The permissions of the engine's table of calls. */
-export const CALL_PERMISSIONS: readonly string[] = [...new Set(callTable.map((row) => row.permission))]
+/** The permissions of the calls that have a route: the others are the host's own. */
+export const CALL_PERMISSIONS: readonly CallPermission[] = [
+  ...new Set(callTable.filter((row) => row.route !== null).map((row) => row.permission)),
+]
 
 /** Beside them: a key that may assert tiers, and one that sees every organization. */
 export const PERMISSIONS: readonly string[] = [...CALL_PERMISSIONS, 'tiers:assert', 'fleet']
