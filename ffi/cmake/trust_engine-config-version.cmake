@@ -1,0 +1,26 @@
+# The version of the installed library, which is that of the workspace. Before 1.0 a version is compatible with requests for the
+# same minor version that are not newer; from 1.0 on, for the same major version. A request for "0" takes any 0.x.
+
+set(PACKAGE_VERSION "0.1.0")
+
+set(PACKAGE_VERSION_COMPATIBLE FALSE)
+set(PACKAGE_VERSION_EXACT FALSE)
+
+if(PACKAGE_FIND_VERSION_RANGE)
+    # A range says itself which versions fit.
+    if(PACKAGE_VERSION VERSION_GREATER_EQUAL PACKAGE_FIND_VERSION_MIN
+        AND ((PACKAGE_FIND_VERSION_RANGE_MAX STREQUAL "INCLUDE" AND PACKAGE_VERSION VERSION_LESS_EQUAL PACKAGE_FIND_VERSION_MAX)
+            OR (PACKAGE_FIND_VERSION_RANGE_MAX STREQUAL "EXCLUDE" AND PACKAGE_VERSION VERSION_LESS PACKAGE_FIND_VERSION_MAX)))
+        set(PACKAGE_VERSION_COMPATIBLE TRUE)
+    endif()
+elseif(PACKAGE_VERSION VERSION_GREATER_EQUAL PACKAGE_FIND_VERSION)
+    string(REGEX MATCH "^([0-9]+)\\.([0-9]+)" _trust_engine_version "${PACKAGE_VERSION}")
+    if(PACKAGE_FIND_VERSION_MAJOR EQUAL CMAKE_MATCH_1
+        AND (CMAKE_MATCH_1 GREATER 0 OR PACKAGE_FIND_VERSION_COUNT LESS 2 OR PACKAGE_FIND_VERSION_MINOR EQUAL CMAKE_MATCH_2))
+        set(PACKAGE_VERSION_COMPATIBLE TRUE)
+    endif()
+    if(PACKAGE_VERSION VERSION_EQUAL PACKAGE_FIND_VERSION)
+        set(PACKAGE_VERSION_EXACT TRUE)
+    endif()
+    unset(_trust_engine_version)
+endif()
