@@ -160,7 +160,8 @@ typedef struct {
     bool retryable;
     // The offending field of TE_INVALID_INPUT, with a NUL at its end.
     char field[TE_FIELD_BYTES];
-    // What is wrong and what would be right: one line of UTF-8 with a NUL at its end; a longer one is cut.
+    // What is wrong and what would be right: UTF-8 with a NUL at its end, one line, or one for each mistake of a policy. A
+    // longer text is cut.
     char message[TE_MESSAGE_BYTES];
 } te_error;
 
@@ -346,11 +347,11 @@ bool te_answer_immutable(const te_answer *answer);
 uint32_t te_answer_retry_after(const te_answer *answer);
 
 // TE_OK, or the engine's own error that the answer is about, which `error` is told: the body leaves out details that concern
-// only the operator. Threads: one.
+// only the operator. Threads: any.
 //
 // The caller sees to it:
 // `answer` is an answer, `error` null or a `te_error`.
-te_code te_answer_result(te_answer *answer,
+te_code te_answer_result(const te_answer *answer,
                          te_error *error);
 
 // Lets go of an answer; null is nothing. Threads: one.
@@ -374,12 +375,15 @@ te_code te_caller_new(te_str json,
 // `caller` is null or a caller that nobody uses any more.
 void te_caller_free(te_caller *caller);
 
+// The host itself, in the organization `default`: it has every permission. A null caller is refused, so that one that could not be
+// made has none. Valid for ever, and not to be freed. Threads: any.
+const te_caller *te_caller_host(void);
+
 // Makes a call of the table, and waits for its answer. TE_OK also for an answer that is an error of the contract: see
-// `te_answer_status` and `te_answer_result`. `caller` may be null: the host itself. The answer is the caller's to free. Threads:
-// any.
+// `te_answer_status` and `te_answer_result`. The answer is the caller's to free. Threads: any.
 //
 // The caller sees to it:
-// `engine` is an engine, `caller` null or a caller, `call` a call, `out` is writable, `error` null or a `te_error`.
+// `engine` is an engine, `caller` is a caller, `call` a call, `out` is writable, `error` null or a `te_error`.
 te_code te_engine_call(const te_engine *engine,
                        const te_caller *caller,
                        const te_call *call,
@@ -390,7 +394,7 @@ te_code te_engine_call(const te_engine *engine,
 // store run two at a time, on threads of their own. If this fails, there is no completion. Threads: any.
 //
 // The caller sees to it:
-// `engine` is an engine, `caller` null or a caller, `call` a call, `error` null or a `te_error`; `callback` may be called with
+// `engine` is an engine, `caller` is a caller, `call` a call, `error` null or a `te_error`; `callback` may be called with
 // `user_data` on another thread.
 te_code te_engine_call_async(const te_engine *engine,
                              const te_caller *caller,
@@ -409,7 +413,7 @@ te_str te_call_table(void);
 te_code te_ceiling_verdict_new(te_ceiling_verdict **out, te_error *error);
 
 // Checks and consumes, all of the amounts or nothing; asks the counters where it must. If it fails, nothing is admitted, and
-// `verdict` is as it was. Threads: any, with a verdict each.
+// `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `verdict` a verdict, `error` null or a `te_error`.
@@ -419,7 +423,7 @@ te_code te_engine_check_ceiling(const te_engine *engine,
                                 te_error *error);
 
 // Checks and consumes without waiting, with what the engine holds. TE_WOULD_BLOCK if the counters have to be asked. If it fails,
-// nothing is admitted, and `verdict` is as it was. Threads: any, with a verdict each.
+// nothing is admitted, and `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // That of `te_engine_check_ceiling`.
@@ -578,17 +582,18 @@ te_code te_engine_open(te_str options,
                        te_engine **out,
                        te_error *error);
 
-// Commits what waits and closes; calls afterwards give TE_CLOSED. Waits until completions that were under way are
-// delivered, so it is refused from a callback (TE_IN_CALLBACK). The store is free for others when the engine and its
-// quotas, reservations and subscriptions are freed. Threads: any.
+// Commits what waits and closes; calls afterwards give TE_CLOSED, and completions that wait can still be polled. Waits until
+// those under way are delivered, so it is refused from a callback (TE_IN_CALLBACK). The store is free for others when the
+// engine and its quotas, reservations and subscriptions are freed. Threads: any.
 //
 // The caller sees to it:
 // `engine` is an engine, `error` null or a `te_error`.
 te_code te_engine_close(te_engine *engine,
                         te_error *error);
 
-// Lets go of an engine, and closes it if that was not done; null is nothing. From a callback the completions that are still
-// to come are delivered afterwards. Threads: one, when nobody uses the engine any more.
+// Closes an engine if that was not done, and lets go of it; null is nothing. Completions that nobody polled are dropped. From a
+// callback the completions that are still to come are delivered afterwards. Threads: one, when nobody uses the engine any
+// more.
 //
 // The caller sees to it:
 // `engine` is null or an engine that nobody uses any more.
@@ -633,7 +638,7 @@ te_code te_gate_verdict_new(te_gate_verdict **out, te_error *error);
 
 // Evaluates a gate without waiting: the verdict's record is on its way into the log, and `te_gate_verdict_committed` waits for
 // it. TE_WOULD_BLOCK if the agent has to be fetched first; a later call succeeds. If it fails, there is no verdict, and `verdict`
-// is as it was: treat it as a denial. Threads: any, with a verdict each.
+// is empty, which allows nothing. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // `engine` is an engine, `request` a request, `verdict` a verdict, `error` null or a `te_error`.
@@ -643,7 +648,7 @@ te_code te_engine_decide_gate(const te_engine *engine,
                               te_error *error);
 
 // Evaluates a gate and, unless the policy says otherwise, waits until the verdict is committed. If it fails, there is no verdict,
-// and `verdict` is as it was: treat it as a denial. Threads: any, with a verdict each.
+// and `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // That of `te_engine_decide_gate`.
@@ -730,7 +735,7 @@ int64_t te_gate_verdict_time(const te_gate_verdict *verdict);
 // `verdict` is a verdict.
 te_recorded te_gate_verdict_recorded(const te_gate_verdict *verdict);
 
-// Waits for the commit of a verdict that `te_engine_decide_gate` gave, once for each verdict. The receipt is the caller's to free;
+// Waits for the commit of a verdict that `te_engine_decide_gate` gave, once for each verdict, also if it fails. The receipt is the caller's to free;
 // it is null if the policy does not record the verdict, and also TE_OK then. Threads: one.
 //
 // The caller sees to it:
@@ -767,13 +772,13 @@ te_code te_uuid_format(te_uuid id, char *out);
 // The caller sees to it:
 // `engine` is an engine, the texts can be read, `out` is writable, `error` null or a `te_error`.
 te_code te_engine_quota(const te_engine *engine,
-                        te_str organization,
                         te_str agent_id,
+                        te_str organization,
                         te_quota **out,
                         te_error *error);
 
 // Checks an amount (1 to 2^40 - 1) at the agent's held tier and charges it, without waiting. If it fails, nothing is admitted, and
-// `verdict` is as it was. Threads: any, with a verdict each.
+// `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 //
 // The caller sees to it:
 // `quota` is a quota, `resource_type` can be read, `verdict` is a verdict, `error` null or a `te_error`.
@@ -848,7 +853,7 @@ te_code te_engine_record_async(const te_engine *engine,
                                te_error *error);
 
 // Charges amounts that are not certain yet. If the check was refused, `out` is written null; otherwise the reservation is the
-// caller's to free. Takes no request id. If it fails, nothing is charged, and `verdict` and `out` are as they were. Threads: any,
+// caller's to free. Takes no request id. If it fails, nothing is charged, `verdict` is empty and `out` as it was. Threads: any,
 // with a verdict each.
 //
 // The caller sees to it:
@@ -884,11 +889,11 @@ te_code te_reservation_void(te_reservation *reservation, te_receipt **receipt, t
 void te_reservation_free(te_reservation *reservation);
 
 // Subscribes to a stream: `provenance.query` and `agents.list` give what the calls of these names list, item by item, and end;
-// `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object of JSON or null,
-// `caller` null for the host itself. The subscription is the caller's to free, and keeps the engine's store open. Threads: any.
+// `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object of JSON or null.
+// The subscription is the caller's to free, and keeps the engine's store open. Threads: any.
 //
 // The caller sees to it:
-// `engine` is an engine, `caller` null or a caller, the texts can be read, `out` is writable, `error` null or a `te_error`.
+// `engine` is an engine, `caller` is a caller, the texts can be read, `out` is writable, `error` null or a `te_error`.
 te_code te_engine_subscribe(const te_engine *engine,
                             const te_caller *caller,
                             te_str name,
@@ -927,8 +932,8 @@ te_code te_verify_record(te_str entry,
                          te_str verifier_key,
                          te_error *error);
 
-// Verifies that a payload is the one that a record commits to: the exact bytes of both, and the salt of 32 bytes. TE_NOT_VERIFIED if
-// it is not. Threads: any.
+// Verifies that a payload is the one that a record commits to: the exact bytes of both, and the salt as its 32 bytes or
+// as 64 hexadecimal digits. TE_NOT_VERIFIED if it is not. Threads: any.
 //
 // The caller sees to it:
 // The texts can be read, `error` is null or a `te_error`.
@@ -963,7 +968,6 @@ te_code te_verify_log(te_str folder,
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* TRUST_ENGINE_H */
 
 // A text of C as a te_str: TE_STR("agent_001") for a literal, te_str_of(pointer) for one that ends with NUL.
 #ifdef __cplusplus
@@ -984,7 +988,7 @@ static inline te_str te_str_of(const char *text) {
 
 // The beginnings of structs that the caller fills: everything that is not set is zero.
 #ifdef __cplusplus
-#define TE_INIT_(type) ([] { type value = type(); value.size = sizeof(type); return value; }())
+#define TE_INIT_(type) ([] { type te_value_ = type(); te_value_.size = sizeof(type); return te_value_; }())
 #else
 #define TE_INIT_(type) ((type){.size = sizeof(type)})
 #endif
@@ -993,3 +997,5 @@ static inline te_str te_str_of(const char *text) {
 #define TE_CEILING_REQUEST_INIT TE_INIT_(te_ceiling_request)
 #define TE_NEW_RECORD_INIT TE_INIT_(te_new_record)
 #define TE_CALL_INIT TE_INIT_(te_call)
+
+#endif  /* TRUST_ENGINE_H */

@@ -1019,7 +1019,7 @@ public:
     /// fetched first; a later call succeeds.
     Quota quota(std::string_view agent_id, std::optional<std::string_view> organization = std::nullopt) const {
         return detail::Make::of<Quota>(detail::given<te_quota>([&](te_quota **out, te_error *error) {
-            return te_engine_quota(handle_.get(), detail::str(organization), detail::str(agent_id), out, error);
+            return te_engine_quota(handle_.get(), detail::str(agent_id), detail::str(organization), out, error);
         }));
     }
 
@@ -1051,14 +1051,14 @@ public:
 
     /// Makes a call of the table in the name of the host itself, and waits for its answer. An answer that is an error is no exception:
     /// see `Answer::value`.
-    Answer call(const Call &named) const { return call_as(nullptr, named); }
+    Answer call(const Call &named) const { return call_as(te_caller_host(), named); }
 
     /// Makes a call of the table in the name of a caller.
     Answer call(const Caller &caller, const Call &named) const { return call_as(caller.get(), named); }
 
     /// Makes a call of the table in the name of the host itself. `parameters` is an object of JSON; no text is an empty one.
     Answer call(std::string_view name, std::string_view parameters = {}, std::string_view body = {}) const {
-        return call_as(nullptr, named(name, parameters, body));
+        return call_as(te_caller_host(), named(name, parameters, body));
     }
 
     /// Makes a call of the table in the name of a caller.
@@ -1070,7 +1070,7 @@ public:
     /// Makes a call in the name of the host itself without waiting: the function is given the completion.
     template <class F>
     std::enable_if_t<std::is_invocable_v<std::decay_t<F> &, Completion>> call_async(const Call &named, F &&function) const {
-        call_async_as(nullptr, named, std::forward<F>(function));
+        call_async_as(te_caller_host(), named, std::forward<F>(function));
     }
 
     /// Makes a call in the name of a caller without waiting: the function is given the completion.
@@ -1081,7 +1081,7 @@ public:
     }
 
     /// Makes a call in the name of the host itself without waiting: `poll` gives the completion, with `user_data`.
-    void call_async(const Call &named, void *user_data) const { call_async_as(nullptr, named, user_data); }
+    void call_async(const Call &named, void *user_data) const { call_async_as(te_caller_host(), named, user_data); }
 
     /// Makes a call in the name of a caller without waiting: `poll` gives the completion, with `user_data`.
     void call_async(const Caller &caller, const Call &named, void *user_data) const {
@@ -1092,7 +1092,7 @@ public:
     /// list, and end; `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object
     /// of JSON. The subscription keeps the engine's store open.
     Subscription subscribe(std::string_view name, std::string_view parameters = {}) const {
-        return subscribe_as(nullptr, name, parameters);
+        return subscribe_as(te_caller_host(), name, parameters);
     }
 
     /// Subscribes to a stream in the name of a caller.

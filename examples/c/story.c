@@ -62,7 +62,7 @@ static char *call(te_engine *engine, const char *name, const char *parameters, c
     named.parameters = te_str_of(parameters);
     named.body = te_str_of(body);
     te_answer *answer = NULL;
-    must(te_engine_call(engine, NULL, &named, &answer, error), error);
+    must(te_engine_call(engine, te_caller_host(), &named, &answer, error), error);
     must(te_answer_result(answer, error), error);
     te_str given = te_answer_body(answer);
     char *copy = malloc(given.len + 1);
@@ -130,7 +130,7 @@ int main(int count, char **arguments) {
     te_subscription *records = NULL;
     te_str item;
     int found = 0;
-    must(te_engine_subscribe(engine, NULL, TE_STR("provenance.query"), TE_STR("{\"agentId\":\"agent_ship\"}"), &records, &error),
+    must(te_engine_subscribe(engine, te_caller_host(), TE_STR("provenance.query"), TE_STR("{\"agentId\":\"agent_ship\"}"), &records, &error),
          &error);
     te_code code;
     while ((code = te_subscription_next(records, &item, &error)) == TE_OK) {

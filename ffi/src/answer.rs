@@ -2,7 +2,7 @@
 
 use trust_engine::json::Answer;
 
-use crate::boundary::{free, look, on_exclusive};
+use crate::boundary::{free, look, on};
 use crate::error::te_code::TE_OK;
 use crate::error::{Failure, te_code, te_error};
 use crate::handle::{Header, handle};
@@ -84,18 +84,18 @@ pub unsafe extern "C" fn te_answer_retry_after(answer: *const te_answer) -> u32 
 }
 
 /// TE_OK, or the engine's own error that the answer is about, which `error` is told: the body leaves out details that concern
-/// only the operator. Threads: one.
+/// only the operator. Threads: any.
 ///
 /// # Safety
 /// `answer` is an answer, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn te_answer_result(answer: *mut te_answer, error: *mut te_error) -> te_code {
-    let tell = |of: &mut te_answer| match &of.answer.cause {
+pub unsafe extern "C" fn te_answer_result(answer: *const te_answer, error: *mut te_error) -> te_code {
+    let tell = |of: &te_answer| match &of.answer.cause {
         None => Ok(TE_OK),
         Some(cause) => Err(Failure::from(cause.clone())),
     };
     // SAFETY: the caller promises it.
-    unsafe { on_exclusive(answer, error, tell) }
+    unsafe { on(answer, error, tell) }
 }
 
 /// Lets go of an answer; null is nothing. Threads: one.

@@ -61,14 +61,22 @@ pub unsafe extern "C" fn te_caller_free(caller: *mut te_caller) {
     unsafe { free(caller) }
 }
 
-/// The caller of a handle; null is the host itself, in the organization `default`.
+/// The host itself, in the organization `default`: it has every permission. A null caller is refused, so that one that could not be
+/// made has none. Valid for ever, and not to be freed. Threads: any.
+#[unsafe(no_mangle)]
+pub extern "C" fn te_caller_host() -> *const te_caller {
+    static HOST: OnceLock<te_caller> = OnceLock::new();
+    HOST.get_or_init(|| te_caller {
+        header: Header::new(<te_caller as crate::handle::Handle>::KIND),
+        caller: Arc::default(),
+    })
+}
+
+/// The caller of a handle.
 ///
 /// # Safety
-/// `caller` is null or a caller.
+/// `caller` is a caller.
 pub(crate) unsafe fn caller_of(caller: *const te_caller) -> Result<Arc<Caller>, Failure> {
-    if caller.is_null() {
-        return Ok(Arc::default());
-    }
     // SAFETY: the caller promises it.
     Ok(Arc::clone(&unsafe { shared(caller) }?.caller))
 }
@@ -154,11 +162,10 @@ impl Kept {
 }
 
 /// Makes a call of the table, and waits for its answer. TE_OK also for an answer that is an error of the contract: see
-/// `te_answer_status` and `te_answer_result`. `caller` may be null: the host itself. The answer is the caller's to free. Threads:
-/// any.
+/// `te_answer_status` and `te_answer_result`. The answer is the caller's to free. Threads: any.
 ///
 /// # Safety
-/// `engine` is an engine, `caller` null or a caller, `call` a call, `out` is writable, `error` null or a `te_error`.
+/// `engine` is an engine, `caller` is a caller, `call` a call, `out` is writable, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_engine_call(
     engine: *const te_engine,
@@ -184,7 +191,7 @@ pub unsafe extern "C" fn te_engine_call(
 /// store run two at a time, on threads of their own. If this fails, there is no completion. Threads: any.
 ///
 /// # Safety
-/// `engine` is an engine, `caller` null or a caller, `call` a call, `error` null or a `te_error`; `callback` may be called with
+/// `engine` is an engine, `caller` is a caller, `call` a call, `error` null or a `te_error`; `callback` may be called with
 /// `user_data` on another thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_engine_call_async(

@@ -115,10 +115,16 @@ impl te_ceiling_verdict {
         Self { verdict: Some(verdict), ..Self::empty() }
     }
 
-    pub(crate) fn set(&mut self, verdict: CeilingVerdict) {
-        self.verdict = Some(verdict);
+    /// Without the verdict that it held: a call that fails leaves none that could be taken for its own.
+    pub(crate) fn emptied(&mut self) -> &mut Self {
+        self.verdict = None;
         self.reason.take();
         self.json.take();
+        self
+    }
+
+    pub(crate) fn set(&mut self, verdict: CeilingVerdict) {
+        self.verdict = Some(verdict);
     }
 }
 
@@ -156,7 +162,7 @@ pub unsafe extern "C" fn te_ceiling_verdict_new(
 }
 
 /// Checks and consumes, all of the amounts or nothing; asks the counters where it must. If it fails, nothing is admitted, and
-/// `verdict` is as it was. Threads: any, with a verdict each.
+/// `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 ///
 /// # Safety
 /// `engine` is an engine, `request` a request, `verdict` a verdict, `error` null or a `te_error`.
@@ -169,7 +175,9 @@ pub unsafe extern "C" fn te_engine_check_ceiling(
 ) -> te_code {
     let check = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let (place, request) = unsafe { (exclusive(verdict)?, read(request)?) };
+        let place = unsafe { exclusive(verdict) }?.emptied();
+        // SAFETY: the caller promises it.
+        let request = unsafe { read(request) }?;
         place.set(block_on(of.get()?.check_ceiling(&request))?);
         Ok(TE_OK)
     };
@@ -178,7 +186,7 @@ pub unsafe extern "C" fn te_engine_check_ceiling(
 }
 
 /// Checks and consumes without waiting, with what the engine holds. TE_WOULD_BLOCK if the counters have to be asked. If it fails,
-/// nothing is admitted, and `verdict` is as it was. Threads: any, with a verdict each.
+/// nothing is admitted, and `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 ///
 /// # Safety
 /// That of `te_engine_check_ceiling`.
@@ -191,7 +199,9 @@ pub unsafe extern "C" fn te_engine_check_ceiling_now(
 ) -> te_code {
     let check = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let (place, request) = unsafe { (exclusive(verdict)?, read(request)?) };
+        let place = unsafe { exclusive(verdict) }?.emptied();
+        // SAFETY: the caller promises it.
+        let request = unsafe { read(request) }?;
         place.set(of.get()?.check_ceiling_now(&request)?.0);
         Ok(TE_OK)
     };

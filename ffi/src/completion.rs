@@ -123,19 +123,9 @@ impl Delivery {
             });
             done(outcome)
         };
-        self.submit(is_search, call).map_err(|Ended| Error::new(ErrorKind::Closed, "the engine is closed"))?;
+        let begun = if is_search { self.calls.search(call) } else { self.calls.submit(call) };
+        begun.map_err(|Ended| Error::new(ErrorKind::Closed, "the engine is closed"))?;
         Ok(TE_OK)
-    }
-
-    /// All outcomes come to the listener in one way, also those that are there at once.
-    fn submit(&self, is_search: bool, call: impl Future<Output = Done> + Send + 'static) -> Result<(), Ended> {
-        if is_search {
-            return self.calls.search(call);
-        }
-        match self.calls.begin(call)? {
-            Some(done) => self.calls.deliver(done),
-            None => Ok(()),
-        }
     }
 
     pub(crate) fn take(&self, most: usize) -> Vec<te_completion> {

@@ -1,15 +1,16 @@
 //! The engine.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pollster::block_on;
-use trust_engine::{Engine, Error, Options};
+use trust_engine::{Engine, Error, ErrorKind, Options};
 
 use crate::boundary::{call, free, on};
 use crate::completion::Delivery;
 use crate::error::te_code::{TE_IN_CALLBACK, TE_OK, TE_UNSUPPORTED};
 use crate::error::{Failure, te_code, te_error};
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::handle::{Header, give, handle};
 use crate::input::te_str;
 use crate::output::Place;
@@ -18,49 +19,58 @@ use crate::output::Place;
 #[cfg_attr(not(cbindgen), repr(C))]
 pub struct te_engine {
     pub(crate) header: Header,
-    engine: Engine,
-    process: Process,
+    open: InProcess<Open>,
     /// Searches of a store in this process keep a processor busy.
     pub(crate) is_local: bool,
-    /// The delivery of completions, from the first call on that has one.
-    delivery: OnceLock<Delivery>,
 }
 
 handle!(te_engine, b"teengine");
 
+struct Open {
+    engine: Engine,
+    closed: AtomicBool,
+    /// The delivery of completions, from the first call on that has one.
+    delivery: OnceLock<Delivery>,
+}
+
 impl te_engine {
-    /// The engine, in the process that opened it.
+    /// The engine, in the process that opened it, until it is closed.
     pub(crate) fn get(&self) -> Result<&Engine, Failure> {
-        self.process.check()?;
-        Ok(&self.engine)
+        let open = self.open.get()?;
+        if open.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the engine is closed").into());
+        }
+        Ok(&open.engine)
     }
 
+    /// The delivery of completions, also of those that are still there when the engine is closed.
     pub(crate) fn delivery(&self) -> Result<&Delivery, Failure> {
-        self.process.check()?;
-        if let Some(delivery) = self.delivery.get() {
+        let open = self.open.get()?;
+        if let Some(delivery) = open.delivery.get() {
             return Ok(delivery);
         }
+        self.get()?;
         let new = Delivery::start().map_err(|cause| {
-            Error::new(trust_engine::ErrorKind::Unavailable, "a thread for completions cannot be started")
-                .caused_by(cause)
+            Error::new(ErrorKind::Unavailable, "a thread for completions cannot be started").caused_by(cause)
         })?;
         // Where two threads come first at once, one of the two ends again at once.
-        Ok(self.delivery.get_or_init(|| new))
+        Ok(open.delivery.get_or_init(|| new))
     }
 }
 
-impl Drop for te_engine {
-    fn drop(&mut self) {
-        if !self.process.is_current() {
-            // The threads of the parent are not here, and its locks may be held for ever.
-            std::mem::forget(self.delivery.take());
-            std::mem::forget(self.engine.clone());
-            return;
-        }
-        if let Some(delivery) = self.delivery.take() {
-            block_on(self.engine.close());
+impl Open {
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        block_on(self.engine.close());
+        if let Some(delivery) = self.delivery.get() {
             delivery.close();
         }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -80,10 +90,11 @@ pub unsafe extern "C" fn te_engine_open(
         let out = Place::of("out", out)?;
         // SAFETY: the caller promises it.
         let options = Options::from_json(unsafe { options.required("options") }?)?;
-        let (process, is_local) = (Process::current(), options.is_local());
+        let is_local = options.is_local();
         let engine = block_on(Engine::open(options))?;
         let header = Header::new(<te_engine as crate::handle::Handle>::KIND);
-        let engine = te_engine { header, engine, process, is_local, delivery: OnceLock::new() };
+        let open = Open { engine, closed: AtomicBool::new(false), delivery: OnceLock::new() };
+        let engine = te_engine { header, open: InProcess::new(open), is_local };
         // SAFETY: the caller promises it.
         unsafe { out.write(give(engine)) };
         Ok(())
@@ -92,32 +103,30 @@ pub unsafe extern "C" fn te_engine_open(
     unsafe { call(error, open) }
 }
 
-/// Commits what waits and closes; calls afterwards give TE_CLOSED. Waits until completions that were under way are
-/// delivered, so it is refused from a callback (TE_IN_CALLBACK). The store is free for others when the engine and its
-/// quotas, reservations and subscriptions are freed. Threads: any.
+/// Commits what waits and closes; calls afterwards give TE_CLOSED, and completions that wait can still be polled. Waits until
+/// those under way are delivered, so it is refused from a callback (TE_IN_CALLBACK). The store is free for others when the
+/// engine and its quotas, reservations and subscriptions are freed. Threads: any.
 ///
 /// # Safety
 /// `engine` is an engine, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_engine_close(engine: *mut te_engine, error: *mut te_error) -> te_code {
     let close = |of: &te_engine| {
-        let engine = of.get()?;
-        if of.delivery.get().is_some_and(Delivery::is_here) {
+        let open = of.open.get()?;
+        if open.delivery.get().is_some_and(Delivery::is_here) {
             let issue = "an engine cannot be closed from a callback, which it would wait for";
             return Err(Failure::new(TE_IN_CALLBACK, issue));
         }
-        block_on(engine.close());
-        if let Some(delivery) = of.delivery.get() {
-            delivery.close();
-        }
+        open.close();
         Ok(TE_OK)
     };
     // SAFETY: the caller promises it.
     unsafe { on(engine, error, close) }
 }
 
-/// Lets go of an engine, and closes it if that was not done; null is nothing. From a callback the completions that are still
-/// to come are delivered afterwards. Threads: one, when nobody uses the engine any more.
+/// Closes an engine if that was not done, and lets go of it; null is nothing. Completions that nobody polled are dropped. From a
+/// callback the completions that are still to come are delivered afterwards. Threads: one, when nobody uses the engine any
+/// more.
 ///
 /// # Safety
 /// `engine` is null or an engine that nobody uses any more.

@@ -178,7 +178,8 @@ pub struct te_error {
     pub retryable: bool,
     /// The offending field of TE_INVALID_INPUT, with a NUL at its end.
     pub field: [c_char; TE_FIELD_BYTES],
-    /// What is wrong and what would be right: one line of UTF-8 with a NUL at its end; a longer one is cut.
+    /// What is wrong and what would be right: UTF-8 with a NUL at its end, one line, or one for each mistake of a policy. A
+    /// longer text is cut.
     pub message: [c_char; TE_MESSAGE_BYTES],
 }
 

@@ -10,6 +10,7 @@ use crate::boundary::{call, free, look, on, on_exclusive};
 use crate::completion::{Listener, Outcome, UserData};
 use crate::error::te_code::TE_OK;
 use crate::error::{Failure, te_code, te_error};
+use crate::fork::InProcess;
 use crate::handle::{Header, exclusive, give, handle};
 use crate::input::{self, te_str};
 use crate::output::{Place, micros, te_uuid};
@@ -110,7 +111,7 @@ unsafe fn read(request: *const te_gate_request) -> Result<GateRequest, Failure> 
 pub struct te_gate_verdict {
     pub(crate) header: Header,
     verdict: Option<Verdict>,
-    ticket: Option<Ticket>,
+    ticket: Option<InProcess<Ticket>>,
     reason: OnceCell<String>,
     trace: OnceCell<String>,
     json: OnceCell<String>,
@@ -134,12 +135,18 @@ impl te_gate_verdict {
         Self { verdict: Some(verdict), ..Self::empty() }
     }
 
-    fn set(&mut self, verdict: Verdict, ticket: Option<Ticket>) {
-        self.verdict = Some(verdict);
-        self.ticket = ticket;
+    /// Without the verdict that it held: a call that fails leaves none that could be taken for its own.
+    fn emptied(&mut self) -> &mut Self {
+        (self.verdict, self.ticket) = (None, None);
         self.reason.take();
         self.trace.take();
         self.json.take();
+        self
+    }
+
+    fn set(&mut self, verdict: Verdict, ticket: Option<Ticket>) {
+        self.verdict = Some(verdict);
+        self.ticket = ticket.map(InProcess::new);
     }
 }
 
@@ -195,7 +202,7 @@ pub unsafe extern "C" fn te_gate_verdict_new(out: *mut *mut te_gate_verdict, err
 
 /// Evaluates a gate without waiting: the verdict's record is on its way into the log, and `te_gate_verdict_committed` waits for
 /// it. TE_WOULD_BLOCK if the agent has to be fetched first; a later call succeeds. If it fails, there is no verdict, and `verdict`
-/// is as it was: treat it as a denial. Threads: any, with a verdict each.
+/// is empty, which allows nothing. Threads: any, with a verdict each.
 ///
 /// # Safety
 /// `engine` is an engine, `request` a request, `verdict` a verdict, `error` null or a `te_error`.
@@ -208,7 +215,9 @@ pub unsafe extern "C" fn te_engine_decide_gate(
 ) -> te_code {
     let decide = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let (place, request) = unsafe { (exclusive(verdict)?, read(request)?) };
+        let place = unsafe { exclusive(verdict) }?.emptied();
+        // SAFETY: the caller promises it.
+        let request = unsafe { read(request) }?;
         let (verdict, ticket) = of.get()?.decide_gate(&request)?;
         place.set(verdict, Some(ticket));
         Ok(TE_OK)
@@ -218,7 +227,7 @@ pub unsafe extern "C" fn te_engine_decide_gate(
 }
 
 /// Evaluates a gate and, unless the policy says otherwise, waits until the verdict is committed. If it fails, there is no verdict,
-/// and `verdict` is as it was: treat it as a denial. Threads: any, with a verdict each.
+/// and `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 ///
 /// # Safety
 /// That of `te_engine_decide_gate`.
@@ -231,7 +240,9 @@ pub unsafe extern "C" fn te_engine_evaluate_gate(
 ) -> te_code {
     let evaluate = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let (place, request) = unsafe { (exclusive(verdict)?, read(request)?) };
+        let place = unsafe { exclusive(verdict) }?.emptied();
+        // SAFETY: the caller promises it.
+        let request = unsafe { read(request) }?;
         let verdict = block_on(of.get()?.evaluate_gate(&request))?;
         place.set(verdict, None);
         Ok(TE_OK)
@@ -403,10 +414,10 @@ pub unsafe extern "C" fn te_gate_verdict_recorded(verdict: *const te_gate_verdic
 
 fn ticket_of(of: &mut te_gate_verdict) -> Result<Ticket, Failure> {
     let missing = "holds no verdict of te_engine_decide_gate, or its commit was asked for already";
-    of.ticket.take().ok_or_else(|| Error::invalid("verdict", missing).into())
+    of.ticket.take().ok_or_else(|| Error::invalid("verdict", missing))?.into_inner()
 }
 
-/// Waits for the commit of a verdict that `te_engine_decide_gate` gave, once for each verdict. The receipt is the caller's to free;
+/// Waits for the commit of a verdict that `te_engine_decide_gate` gave, once for each verdict, also if it fails. The receipt is the caller's to free;
 /// it is null if the policy does not record the verdict, and also TE_OK then. Threads: one.
 ///
 /// # Safety

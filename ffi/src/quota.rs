@@ -7,7 +7,7 @@ use crate::ceiling::te_ceiling_verdict;
 use crate::engine::te_engine;
 use crate::error::te_code::TE_OK;
 use crate::error::{te_code, te_error};
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::handle::{Header, exclusive, give, handle};
 use crate::input::{self, te_str};
 use crate::output::Place;
@@ -17,8 +17,7 @@ use crate::output::Place;
 #[cfg_attr(not(cbindgen), repr(C))]
 pub struct te_quota {
     pub(crate) header: Header,
-    quota: Quota,
-    process: Process,
+    quota: InProcess<Quota>,
 }
 
 handle!(te_quota, b"tequotas");
@@ -31,8 +30,8 @@ handle!(te_quota, b"tequotas");
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_engine_quota(
     engine: *const te_engine,
-    organization: te_str,
     agent_id: te_str,
+    organization: te_str,
     out: *mut *mut te_quota,
     error: *mut te_error,
 ) -> te_code {
@@ -42,7 +41,7 @@ pub unsafe extern "C" fn te_engine_quota(
         let (name, agent) = unsafe { (organization.text("organization")?, agent_id.required("agentId")?) };
         let quota = of.get()?.quotas().of(input::organization(name)?).quota(agent)?;
         let header = Header::new(<te_quota as crate::handle::Handle>::KIND);
-        let quota = te_quota { header, quota, process: Process::current() };
+        let quota = te_quota { header, quota: InProcess::new(quota) };
         // SAFETY: the caller promises it.
         unsafe { out.write(give(quota)) };
         Ok(TE_OK)
@@ -52,7 +51,7 @@ pub unsafe extern "C" fn te_engine_quota(
 }
 
 /// Checks an amount (1 to 2^40 - 1) at the agent's held tier and charges it, without waiting. If it fails, nothing is admitted, and
-/// `verdict` is as it was. Threads: any, with a verdict each.
+/// `verdict` is empty, which allows nothing. Threads: any, with a verdict each.
 ///
 /// # Safety
 /// `quota` is a quota, `resource_type` can be read, `verdict` is a verdict, `error` null or a `te_error`.
@@ -65,10 +64,11 @@ pub unsafe extern "C" fn te_quota_try_take(
     error: *mut te_error,
 ) -> te_code {
     let take = |of: &te_quota| {
-        of.process.check()?;
         // SAFETY: the caller promises it.
-        let (place, resource) = unsafe { (exclusive(verdict)?, resource_type.required("resourceType")?) };
-        place.set(of.quota.try_take(resource, amount)?);
+        let place = unsafe { exclusive(verdict) }?.emptied();
+        // SAFETY: the caller promises it.
+        let resource = unsafe { resource_type.required("resourceType") }?;
+        place.set(of.quota.get()?.try_take(resource, amount)?);
         Ok(TE_OK)
     };
     // SAFETY: the caller promises it.

@@ -8,7 +8,7 @@ use crate::ceiling::{self, te_ceiling_request, te_ceiling_verdict};
 use crate::engine::te_engine;
 use crate::error::te_code::TE_OK;
 use crate::error::{Failure, te_code, te_error};
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::handle::{Header, exclusive, give, handle};
 use crate::output::Place;
 use crate::receipt::te_receipt;
@@ -18,14 +18,13 @@ use crate::receipt::te_receipt;
 #[cfg_attr(not(cbindgen), repr(C))]
 pub struct te_reservation {
     pub(crate) header: Header,
-    reservation: Reservation,
-    process: Process,
+    reservation: InProcess<Reservation>,
 }
 
 handle!(te_reservation, b"tereserv");
 
 /// Charges amounts that are not certain yet. If the check was refused, `out` is written null; otherwise the reservation is the
-/// caller's to free. Takes no request id. If it fails, nothing is charged, and `verdict` and `out` are as they were. Threads: any,
+/// caller's to free. Takes no request id. If it fails, nothing is charged, `verdict` is empty and `out` as it was. Threads: any,
 /// with a verdict each.
 ///
 /// # Safety
@@ -41,12 +40,14 @@ pub unsafe extern "C" fn te_engine_reserve(
     let reserve = |of: &te_engine| {
         let out = Place::of("out", out)?;
         // SAFETY: the caller promises it.
-        let (place, request) = unsafe { (exclusive(verdict)?, ceiling::read(request)?) };
+        let place = unsafe { exclusive(verdict) }?.emptied();
+        // SAFETY: the caller promises it.
+        let request = unsafe { ceiling::read(request) }?;
         let (verdict, reservation) = block_on(of.get()?.quotas().reserve(&request))?;
         place.set(verdict);
         let reservation = reservation.map(|reservation| {
             let header = Header::new(<te_reservation as crate::handle::Handle>::KIND);
-            give(te_reservation { header, reservation, process: Process::current() })
+            give(te_reservation { header, reservation: InProcess::new(reservation) })
         });
         // SAFETY: the caller promises it.
         unsafe { out.write(reservation.unwrap_or(std::ptr::null_mut())) };
@@ -67,9 +68,8 @@ unsafe fn settle(
     settle: impl FnOnce(&mut Reservation) -> Result<Option<Receipt>, Failure>,
 ) -> te_code {
     let settle = |of: &mut te_reservation| {
-        of.process.check()?;
         let place = if receipt.is_null() { None } else { Some(Place::of("receipt", receipt)?) };
-        let settled = settle(&mut of.reservation)?;
+        let settled = settle(of.reservation.get_mut()?)?;
         if let Some(place) = place {
             // SAFETY: the caller promises it.
             unsafe { place.write(settled.map_or(std::ptr::null_mut(), |of| give(te_receipt::of(of)))) };

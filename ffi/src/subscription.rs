@@ -10,7 +10,7 @@ use crate::calls::{caller_of, te_caller};
 use crate::engine::te_engine;
 use crate::error::te_code::{TE_END, TE_OK};
 use crate::error::{te_code, te_error};
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::handle::{Header, give, handle};
 use crate::input::te_str;
 use crate::output::Place;
@@ -19,8 +19,7 @@ use crate::output::Place;
 #[cfg_attr(not(cbindgen), repr(C))]
 pub struct te_subscription {
     pub(crate) header: Header,
-    process: Process,
-    items: SharedSubscription,
+    items: InProcess<SharedSubscription>,
     /// The item that was given last.
     last: Mutex<String>,
 }
@@ -28,11 +27,11 @@ pub struct te_subscription {
 handle!(te_subscription, b"tesubscr");
 
 /// Subscribes to a stream: `provenance.query` and `agents.list` give what the calls of these names list, item by item, and end;
-/// `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object of JSON or null,
-/// `caller` null for the host itself. The subscription is the caller's to free, and keeps the engine's store open. Threads: any.
+/// `provenance.follow` gives records that are committed from now on, and does not end. `parameters` is an object of JSON or null.
+/// The subscription is the caller's to free, and keeps the engine's store open. Threads: any.
 ///
 /// # Safety
-/// `engine` is an engine, `caller` null or a caller, the texts can be read, `out` is writable, `error` null or a `te_error`.
+/// `engine` is an engine, `caller` is a caller, the texts can be read, `out` is writable, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_engine_subscribe(
     engine: *const te_engine,
@@ -50,8 +49,8 @@ pub unsafe extern "C" fn te_engine_subscribe(
         let calls = of.get()?;
         let subscription = block_on(calls.json(&caller).subscribe(name, parameters.unwrap_or_default()))?;
         let header = Header::new(<te_subscription as crate::handle::Handle>::KIND);
-        let items = SharedSubscription::new(subscription);
-        let subscription = te_subscription { header, process: Process::current(), items, last: Mutex::default() };
+        let items = InProcess::new(SharedSubscription::new(subscription));
+        let subscription = te_subscription { header, items, last: Mutex::default() };
         // SAFETY: the caller promises it.
         unsafe { out.write(give(subscription)) };
         Ok(TE_OK)
@@ -72,9 +71,8 @@ pub unsafe extern "C" fn te_subscription_next(
     error: *mut te_error,
 ) -> te_code {
     let next = |of: &te_subscription| {
-        of.process.check()?;
-        let place = Place::of("item", item)?;
-        let Some(next) = block_on(of.items.next())? else { return Ok(TE_END) };
+        let (items, place) = (of.items.get()?, Place::of("item", item)?);
+        let Some(next) = block_on(items.next())? else { return Ok(TE_END) };
         let mut last = of.last.lock();
         *last = next;
         // SAFETY: the caller promises it.
@@ -92,7 +90,7 @@ pub unsafe extern "C" fn te_subscription_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_subscription_end(subscription: *mut te_subscription, error: *mut te_error) -> te_code {
     let end = |of: &te_subscription| {
-        of.items.end();
+        of.items.get()?.end();
         Ok(TE_OK)
     };
     // SAFETY: the caller promises it.

@@ -50,8 +50,8 @@ pub unsafe extern "C" fn te_verify_record(
     unsafe { call(error, check) }
 }
 
-/// Verifies that a payload is the one that a record commits to: the exact bytes of both, and the salt of 32 bytes. TE_NOT_VERIFIED if
-/// it is not. Threads: any.
+/// Verifies that a payload is the one that a record commits to: the exact bytes of both, and the salt as its 32 bytes or
+/// as 64 hexadecimal digits. TE_NOT_VERIFIED if it is not. Threads: any.
 ///
 /// # Safety
 /// The texts can be read, `error` is null or a `te_error`.
@@ -73,14 +73,24 @@ pub unsafe extern "C" fn te_verify_payload(
             )
         };
         let entry = Entry::parse(entry).map_err(|error| Failure::new(TE_NOT_VERIFIED, error.to_string()))?;
-        let salt = salt.try_into().map_err(|_| {
-            Failure::from(Error::invalid("salt", format!("has {} bytes; a salt has 32", salt.len())))
+        let salt = salt_of(salt).ok_or_else(|| {
+            let issue = "is neither 32 bytes nor 64 hexadecimal digits, as provenance.evidence has it";
+            Failure::from(Error::invalid("salt", issue))
         })?;
         verify::payload(&entry, &Payload { salt, bytes: payload.to_owned() })?;
         Ok(())
     };
     // SAFETY: the caller promises it.
     unsafe { call(error, check) }
+}
+
+/// The bytes of a salt that is given as it is, or in hexadecimal.
+fn salt_of(given: &[u8]) -> Option<[u8; 32]> {
+    if let Ok(bytes) = given.try_into() {
+        return Some(bytes);
+    }
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(given, &mut bytes).ok().map(|()| bytes)
 }
 
 /// Verifies that the log at the checkpoint `newer` begins with the log at the checkpoint `older`: nothing was changed or removed in
@@ -133,6 +143,9 @@ pub unsafe extern "C" fn te_verify_log(
         let since = since.map(|note| SignedCheckpoint::parse(note)).transpose().map_err(|issue| {
             Failure::from(Error::invalid("since", format!("is no signed checkpoint: {issue}")))
         })?;
+        if folder.is_empty() {
+            return Err(Error::invalid("folder", "is empty").into());
+        }
         let report = check_export(Path::new(folder), &key, since.as_ref())?;
         if report.is_clean() {
             return Ok(());

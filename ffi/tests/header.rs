@@ -13,6 +13,10 @@ fn the_header_is_that_of_the_sources() {
     // What Rust calls safety is for C what the caller has to see to.
     let made = String::from_utf8(made).unwrap().replace("// # Safety", "// The caller sees to it:");
     assert!(made.contains("te_engine_open("), "the sources were not read");
+    // What is added to the end belongs inside of the guard too.
+    let guard = "#endif  /* TRUST_ENGINE_H */\n";
+    assert_eq!(made.matches(guard).count(), 1);
+    let made = made.replace(guard, "").trim_end().to_owned() + "\n\n" + guard;
 
     let file = folder.join("../include/trust_engine.h");
     if env::var_os("TRUST_ENGINE_WRITE").is_some() {

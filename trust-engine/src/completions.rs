@@ -115,32 +115,38 @@ impl<T: Send + 'static> Completions<T> {
         Ok(Self { shared, delivers: Mutex::new(Some(thread)), thread: id, searchers: Mutex::default() })
     }
 
-    /// Begins a call, and gives its outcome if it need not wait; otherwise the outcome is delivered later. A call should not panic:
-    /// nothing is delivered for one that does.
+    /// Begins a call, and gives its outcome if it need not wait; otherwise the outcome is delivered later. A call should not
+    /// panic: nothing is delivered for one that does.
     ///
     /// # Errors
     /// [`Ended`] after [`close`](Self::close).
     pub fn begin(&self, call: impl Future<Output = T> + Send + 'static) -> Result<Option<T>, Ended> {
+        Ok(self.poll(call)?.map(|(_, outcome)| outcome))
+    }
+
+    /// Begins a call whose outcome is delivered, also if it need not wait.
+    ///
+    /// # Errors
+    /// [`Ended`] after [`close`](Self::close).
+    pub fn submit(&self, call: impl Future<Output = T> + Send + 'static) -> Result<(), Ended> {
+        if let Some((open, outcome)) = self.poll(call)? {
+            open.finish(outcome);
+        }
+        Ok(())
+    }
+
+    fn poll(&self, call: impl Future<Output = T> + Send + 'static) -> Result<Option<(Open<T>, T)>, Ended> {
         let open = self.open()?;
         // Polled here, a call takes its place before those that are begun after it, and most checks need no more.
         let mut call = Box::pin(call);
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => Ok(Some(outcome)),
+            Poll::Ready(outcome) => Ok(Some((open, outcome))),
             Poll::Pending => {
                 let calls = Arc::clone(&self.shared);
                 calls.calls.spawn(async move { open.finish(call.await) }).detach();
                 Ok(None)
             }
         }
-    }
-
-    /// Delivers an outcome that is there already, as those that are waited for.
-    ///
-    /// # Errors
-    /// [`Ended`] after [`close`](Self::close).
-    pub fn deliver(&self, outcome: T) -> Result<(), Ended> {
-        self.open()?.finish(outcome);
-        Ok(())
     }
 
     /// Begins a call that keeps a processor busy.
@@ -310,12 +316,12 @@ mod tests {
         };
         calls.begin(wait).unwrap();
         drop(open);
-        calls.deliver(13).unwrap();
+        calls.submit(async { 13 }).unwrap();
         // Another delivery than that of 13.
         while calls.shared.done.lock().contains(&13) {
             thread::yield_now();
         }
-        calls.deliver(7).unwrap();
+        calls.submit(async { 7 }).unwrap();
         calls.close();
         assert_eq!(outcomes.try_iter().last(), Some(7));
     }

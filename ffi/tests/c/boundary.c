@@ -76,14 +76,14 @@ static void with_every_handle_wrong(te_engine *engine) {
         GIVES(TE_INVALID_HANDLE, te_engine_check_ceiling(junk, &ceiling_request, ceilings, &error));
         GIVES(TE_INVALID_HANDLE, te_engine_check_ceiling_now(junk, &ceiling_request, ceilings, &error));
         GIVES(TE_INVALID_HANDLE, te_engine_check_ceiling_async(junk, &ceiling_request, NULL, NULL, &error));
-        GIVES(TE_INVALID_HANDLE, te_engine_quota(junk, NOTHING, TE_STR("agent_001"), (te_quota **)&out, &error));
+        GIVES(TE_INVALID_HANDLE, te_engine_quota(junk, TE_STR("agent_001"), NOTHING, (te_quota **)&out, &error));
         GIVES(TE_INVALID_HANDLE, te_engine_reserve(junk, &ceiling_request, ceilings, (te_reservation **)&out, &error));
         GIVES(TE_INVALID_HANDLE, te_engine_record(junk, &new_record, (te_receipt **)&out, &error));
         GIVES(TE_INVALID_HANDLE, te_engine_record_async(junk, &new_record, NULL, NULL, &error));
-        GIVES(TE_INVALID_HANDLE, te_engine_call(junk, NULL, &by_name, (te_answer **)&out, &error));
-        GIVES(TE_INVALID_HANDLE, te_engine_call_async(junk, NULL, &by_name, NULL, NULL, &error));
+        GIVES(TE_INVALID_HANDLE, te_engine_call(junk, te_caller_host(), &by_name, (te_answer **)&out, &error));
+        GIVES(TE_INVALID_HANDLE, te_engine_call_async(junk, te_caller_host(), &by_name, NULL, NULL, &error));
         GIVES(TE_INVALID_HANDLE,
-              te_engine_subscribe(junk, NULL, TE_STR("agents.list"), NOTHING, (te_subscription **)&out, &error));
+              te_engine_subscribe(junk, te_caller_host(), TE_STR("agents.list"), NOTHING, (te_subscription **)&out, &error));
         GIVES(TE_INVALID_HANDLE, te_quota_try_take(junk, TE_STR("API_CALLS"), 1, ceilings, &error));
         GIVES(TE_INVALID_HANDLE, te_reservation_commit(junk, &used, 1, NULL, &error));
         GIVES(TE_INVALID_HANDLE, te_reservation_void(junk, NULL, &error));
@@ -135,7 +135,7 @@ static void with_every_handle_wrong(te_engine *engine) {
         te_completion_free(junk);
         if (junk != caller) {
             te_caller_free(junk);
-            if (junk != NULL) {
+            {
                 GIVES(TE_INVALID_HANDLE, te_engine_call(engine, junk, &by_name, (te_answer **)&out, &error));
                 GIVES(TE_INVALID_HANDLE, te_engine_call_async(engine, junk, &by_name, NULL, NULL, &error));
                 GIVES(TE_INVALID_HANDLE, te_engine_subscribe(engine, junk, TE_STR("agents.list"), NOTHING,
@@ -174,11 +174,11 @@ static void with_every_pointer_wrong(te_engine *engine) {
         CHECK(strcmp(error.field, "count") == 0);
         GIVES(TE_INVALID_INPUT, te_engine_event_fd(engine, bad, &error));
         CHECK(strcmp(error.field, "fd") == 0);
-        GIVES(TE_INVALID_INPUT, te_engine_quota(engine, NOTHING, TE_STR("agent_001"), bad, &error));
+        GIVES(TE_INVALID_INPUT, te_engine_quota(engine, TE_STR("agent_001"), NOTHING, bad, &error));
         GIVES(TE_INVALID_INPUT, te_engine_reserve(engine, &ceiling_request, ceilings, bad, &error));
         GIVES(TE_INVALID_INPUT, te_engine_record(engine, &new_record, bad, &error));
-        GIVES(TE_INVALID_INPUT, te_engine_call(engine, NULL, &by_name, bad, &error));
-        GIVES(TE_INVALID_INPUT, te_engine_subscribe(engine, NULL, TE_STR("agents.list"), NOTHING, bad, &error));
+        GIVES(TE_INVALID_INPUT, te_engine_call(engine, te_caller_host(), &by_name, bad, &error));
+        GIVES(TE_INVALID_INPUT, te_engine_subscribe(engine, te_caller_host(), TE_STR("agents.list"), NOTHING, bad, &error));
         GIVES(TE_INVALID_INPUT, te_engine_decide_gate(engine, bad, gates, &error));
         CHECK(strcmp(error.field, "request") == 0);
         GIVES(TE_INVALID_INPUT, te_engine_evaluate_gate(engine, bad, gates, &error));
@@ -189,8 +189,8 @@ static void with_every_pointer_wrong(te_engine *engine) {
         GIVES(TE_INVALID_INPUT, te_engine_reserve(engine, bad, ceilings, (te_reservation **)&out, &error));
         GIVES(TE_INVALID_INPUT, te_engine_record(engine, bad, (te_receipt **)&out, &error));
         GIVES(TE_INVALID_INPUT, te_engine_record_async(engine, bad, NULL, NULL, &error));
-        GIVES(TE_INVALID_INPUT, te_engine_call(engine, NULL, bad, (te_answer **)&out, &error));
-        GIVES(TE_INVALID_INPUT, te_engine_call_async(engine, NULL, bad, NULL, NULL, &error));
+        GIVES(TE_INVALID_INPUT, te_engine_call(engine, te_caller_host(), bad, (te_answer **)&out, &error));
+        GIVES(TE_INVALID_INPUT, te_engine_call_async(engine, te_caller_host(), bad, NULL, NULL, &error));
     }
     GIVES(TE_INVALID_INPUT, te_uuid_format((te_uuid){{0}}, NULL));
 
@@ -304,10 +304,10 @@ static void after_close(void) {
     te_str item;
     GIVES(TE_OK, te_gate_verdict_new(&gates, NULL));
     GIVES(TE_OK, te_ceiling_verdict_new(&ceilings, NULL));
-    GIVES(TE_OK, te_engine_quota(engine, NOTHING, TE_STR("agent_001"), &quota, &error));
+    GIVES(TE_OK, te_engine_quota(engine, TE_STR("agent_001"), NOTHING, &quota, &error));
     GIVES(TE_OK, te_quota_try_take(quota, TE_STR("API_CALLS"), 1, ceilings, &error));
     CHECK(te_ceiling_verdict_allowed(ceilings));
-    GIVES(TE_OK, te_engine_subscribe(engine, NULL, TE_STR("provenance.follow"), NOTHING, &subscription, &error));
+    GIVES(TE_OK, te_engine_subscribe(engine, te_caller_host(), TE_STR("provenance.follow"), NOTHING, &subscription, &error));
     GIVES(TE_OK, te_engine_close(engine, &error));
     GIVES(TE_OK, te_engine_close(engine, &error));
 
@@ -321,7 +321,14 @@ static void after_close(void) {
     GIVES(TE_CLOSED, te_engine_check_ceiling_now(engine, &ceiling_request, ceilings, &error));
     GIVES(TE_CLOSED, te_quota_try_take(quota, TE_STR("API_CALLS"), 1, ceilings, &error));
     GIVES(TE_CLOSED, te_engine_record(engine, &new_record, &receipt, &error));
-    CHECK(receipt == NULL && te_ceiling_verdict_usage(ceilings).current_usage == 1);
+    CHECK(receipt == NULL && !te_ceiling_verdict_allowed(ceilings) && te_ceiling_verdict_reason(ceilings).ptr == NULL);
+    te_call by_name = named("agents.count");
+    te_answer *answer = NULL;
+    int32_t fd = 0;
+    GIVES(TE_CLOSED, te_engine_call(engine, te_caller_host(), &by_name, &answer, &error));
+    GIVES(TE_CLOSED, te_engine_record_async(engine, &new_record, NULL, NULL, &error));
+    GIVES(TE_CLOSED, te_engine_event_fd(engine, &fd, &error));
+    GIVES(TE_CLOSED, te_engine_quota(engine, TE_STR("agent_001"), NOTHING, &quota, &error));
     /* Records that were committed before come first. */
     te_code next = TE_OK;
     while (next == TE_OK) {
@@ -453,23 +460,38 @@ static void an_engine_can_be_freed_in_its_own_callback(void) {
 static void a_child_is_refused(void) {
     te_engine *engine = open_in_memory();
     te_gate_verdict *verdict = NULL;
+    te_gate_verdict *decided = NULL;
+    te_ceiling_verdict *taken = NULL;
+    te_quota *quota = NULL;
     te_gate_request request = gate();
     GIVES(TE_OK, te_gate_verdict_new(&verdict, NULL));
+    GIVES(TE_OK, te_gate_verdict_new(&decided, NULL));
+    GIVES(TE_OK, te_ceiling_verdict_new(&taken, NULL));
+    GIVES(TE_OK, te_engine_quota(engine, TE_STR("agent_001"), NOTHING, &quota, NULL));
+    GIVES(TE_OK, te_engine_decide_gate(engine, &request, decided, NULL));
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         te_error error = TE_ERROR_INIT;
         te_code code = te_engine_decide_gate(engine, &request, verdict, &error);
+        te_receipt *receipt = NULL;
+        code = code == TE_FORKED ? te_gate_verdict_committed(decided, &receipt, &error) : code;
+        code = code == TE_FORKED ? te_quota_try_take(quota, TE_STR("API_CALLS"), 1, taken, &error) : code;
         te_engine_free(engine);
+        te_quota_free(quota);
+        te_gate_verdict_free(decided);
         te_engine *own = NULL;
         te_code opened = te_engine_open(TE_STR("{\"storage\":{\"memory\":true}}"), &own, &error);
-        te_code decided = te_engine_decide_gate(own, &request, verdict, &error);
-        _exit(code == TE_FORKED && opened == TE_OK && decided == TE_OK ? 0 : 1);
+        te_code again = te_engine_decide_gate(own, &request, verdict, &error);
+        _exit(code == TE_FORKED && opened == TE_OK && again == TE_OK ? 0 : 1);
     }
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     GIVES(TE_OK, te_engine_decide_gate(engine, &request, verdict, NULL));
     te_gate_verdict_free(verdict);
+    te_gate_verdict_free(decided);
+    te_ceiling_verdict_free(taken);
+    te_quota_free(quota);
     te_engine_free(engine);
 }
 
@@ -499,7 +521,10 @@ int main(void) {
     eight_threads_share_an_engine_and_a_ceiling();
     callbacks_that_are_under_way_come_before_close_returns();
     an_engine_can_be_freed_in_its_own_callback();
-    a_child_is_refused();
+    /* A child lets go of nothing on purpose, which valgrind takes for a leak. */
+    if (getenv("TE_TEST_NO_FORK") == NULL) {
+        a_child_is_refused();
+    }
     puts("boundary: every wrong pointer, text and size was refused");
     return 0;
 }

@@ -47,7 +47,7 @@ static inline te_answer *call(te_engine *engine, const char *name, const char *p
     request.name = te_str_of(name);
     request.parameters = te_str_of(parameters);
     request.body = te_str_of(body);
-    GIVES(TE_OK, te_engine_call(engine, NULL, &request, &answer, NULL));
+    GIVES(TE_OK, te_engine_call(engine, te_caller_host(), &request, &answer, NULL));
     return answer;
 }
 

@@ -59,7 +59,7 @@ void calls(const std::string &folder) {
         request.body = str(body);
         request.request_id = TE_STR("req-1");
         te_answer *answer = nullptr;
-        GIVES(TE_OK, te_engine_call(engine, caller, &request, &answer, nullptr));
+        GIVES(TE_OK, te_engine_call(engine, caller != nullptr ? caller : te_caller_host(), &request, &answer, nullptr));
         const te_str text = te_answer_body(answer);
         const json read = json::parse(text.ptr, text.ptr + text.len);
         auto holds = [&](bool that, const std::string &field) {
@@ -93,6 +93,7 @@ void log(const std::string &folder) {
         if (vector["payload"].is_null()) continue;
         const std::string entry = vector["entry"], payload = vector["payload"], salt = decode_hex(vector["salt"]);
         GIVES(TE_OK, te_verify_payload(str(entry), str(payload), str(salt), &error));
+        GIVES(TE_OK, te_verify_payload(str(entry), str(payload), str(vector["salt"].get<std::string>()), &error));
         std::string changed = payload;
         changed[changed.size() / 2] = static_cast<char>(changed[changed.size() / 2] ^ 1);
         GIVES(TE_NOT_VERIFIED, te_verify_payload(str(entry), str(changed), str(salt), &error));

@@ -74,11 +74,13 @@ func call(engine *C.te_engine, caller, name string, body []byte) (int, string) {
 	var kept texts
 	defer kept.free()
 	failure := C.error_init()
-	var as *C.te_caller
+	as := C.te_caller_host()
 	if caller != "" {
 		named, _ := json.Marshal(map[string]string{"name": caller})
-		check(C.te_caller_new(kept.str(named), &as, &failure), &failure)
-		defer C.te_caller_free(as)
+		var made *C.te_caller
+		check(C.te_caller_new(kept.str(named), &made, &failure), &failure)
+		defer C.te_caller_free(made)
+		as = made
 	}
 	request := C.call_init()
 	request.name, request.body = kept.str([]byte(name)), kept.str(body)

@@ -70,11 +70,11 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| unsafe {
     let mut handles = Handles { engine: null_mut(), quota: null_mut(), caller: null_mut() };
     assert_eq!(te_engine_open(str(r#"{"storage":{"memory":true}}"#), &mut handles.engine, null_mut()), TE_OK);
     assert_eq!(
-        te_engine_quota(handles.engine, str(""), str("a"), &mut handles.quota, null_mut()),
+        te_engine_quota(handles.engine, str("a"), str(""), &mut handles.quota, null_mut()),
         te_code::TE_INVALID_INPUT
     );
     assert_eq!(
-        te_engine_quota(handles.engine, te_str { ptr: null(), len: 0 }, str("a"), &mut handles.quota, null_mut()),
+        te_engine_quota(handles.engine, str("a"), te_str { ptr: null(), len: 0 }, &mut handles.quota, null_mut()),
         TE_OK
     );
     assert_eq!(te_caller_new(str(r#"{"name":"fuzz"}"#), &mut handles.caller, null_mut()), TE_OK);
@@ -228,7 +228,7 @@ unsafe fn run(step: &Step, gates: *mut te_gate_verdict, ceilings: *mut te_ceilin
             Step::Subscribe { name, parameters } => {
                 let mut subscription = null_mut();
                 let code =
-                    te_engine_subscribe(handles.engine, null(), name.str(), parameters.str(), &mut subscription, &mut error);
+                    te_engine_subscribe(handles.engine, te_caller_host(), name.str(), parameters.str(), &mut subscription, &mut error);
                 te_subscription_end(subscription, null_mut());
                 let mut item = te_str { ptr: null(), len: 0 };
                 assert!(code != TE_OK || te_subscription_next(subscription, &mut item, null_mut()) == TE_END);

@@ -110,8 +110,14 @@ impl SharedSubscription {
             return Ok(None);
         }
         let taken = self.subscription.lock().take();
-        let busy = || Error::new(ErrorKind::Conflict, "another call waits for the next item of the subscription");
-        let mut subscription = taken.ok_or_else(busy)?;
+        let Some(mut subscription) = taken else {
+            // Ended in between, or taken by another call.
+            if self.ended.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            let issue = "another call waits for the next item of the subscription";
+            return Err(Error::new(ErrorKind::Conflict, issue));
+        };
         let ended = poll_fn(|context| {
             // Registered first, so that an end that comes in between wakes it.
             self.end.register(context.waker());
