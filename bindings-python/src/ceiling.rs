@@ -1,12 +1,11 @@
 //! Verdicts of ceilings.
 
 use pyo3::prelude::*;
-use serde_json::Value;
 use trust_engine::{CeilingVerdict as Verdict, Measure, Timestamp};
 use uuid::Uuid;
 
 use crate::output;
-use crate::receipt::{Receipt, hash, restored, text, time};
+use crate::receipt::{Receipt, Restored, hash};
 
 /// A ceiling's verdict. It is true when the amounts may be used.
 #[pyclass(frozen, module = "trust_engine._trust_engine")]
@@ -18,19 +17,19 @@ pub struct CeilingVerdict {
 enum Kept {
     Given(Box<Verdict>),
     /// One that was pickled: JSON, whether it may be tried again, and the seconds until then.
-    Restored { of: Value, retryable: bool, retry_after: Option<f64> },
+    Restored { of: Restored, retryable: bool, retry_after: Option<f64> },
 }
 
 /// Gives a verdict back that was pickled.
 #[pyfunction]
 #[pyo3(signature = (json, retryable, retry_after=None, receipt=None))]
 pub fn restore_ceiling_verdict(
-    json: &str,
+    json: String,
     retryable: bool,
     retry_after: Option<f64>,
     receipt: Option<Receipt>,
 ) -> PyResult<CeilingVerdict> {
-    Ok(CeilingVerdict { kept: Kept::Restored { of: restored(json)?, retryable, retry_after }, receipt })
+    Ok(CeilingVerdict { kept: Kept::Restored { of: Restored::read(json)?, retryable, retry_after }, receipt })
 }
 
 impl From<Verdict> for CeilingVerdict {
@@ -44,28 +43,28 @@ impl CeilingVerdict {
     fn measure(&self, name: &str, of: impl FnOnce(&Measure) -> u64) -> u64 {
         match &self.kept {
             Kept::Given(verdict) => verdict.measure().map_or(0, of),
-            Kept::Restored { of, .. } => of.get(name).and_then(Value::as_u64).unwrap_or_default(),
+            Kept::Restored { of, .. } => of.number(name),
         }
     }
 
     fn flag(&self, name: &str, of: impl FnOnce(&Verdict) -> bool) -> bool {
         match &self.kept {
             Kept::Given(verdict) => of(verdict),
-            Kept::Restored { of, .. } => of.get(name) == Some(&Value::Bool(true)),
+            Kept::Restored { of, .. } => of.flag(name),
         }
     }
 
     fn json(&self) -> String {
         match &self.kept {
             Kept::Given(verdict) => verdict.to_json(),
-            Kept::Restored { of, .. } => of.to_string(),
+            Kept::Restored { of, .. } => of.json.clone(),
         }
     }
 
     fn uuid(&self) -> Option<Uuid> {
         match &self.kept {
             Kept::Given(verdict) => verdict.id(),
-            Kept::Restored { of, .. } => text(of, "provenanceId").and_then(|id| id.parse().ok()),
+            Kept::Restored { of, .. } => of.uuid("provenanceId"),
         }
     }
 }
@@ -81,7 +80,7 @@ impl CeilingVerdict {
     fn reason(&self) -> String {
         match &self.kept {
             Kept::Given(verdict) => verdict.reason(),
-            Kept::Restored { of, .. } => text(of, "reason").unwrap_or_default().to_owned(),
+            Kept::Restored { of, .. } => of.text("reason").unwrap_or_default().to_owned(),
         }
     }
 
@@ -89,7 +88,7 @@ impl CeilingVerdict {
     fn reason_code(&self) -> &str {
         match &self.kept {
             Kept::Given(verdict) => verdict.reason_code().as_str(),
-            Kept::Restored { of, .. } => text(of, "reasonCode").unwrap_or_default(),
+            Kept::Restored { of, .. } => of.text("reasonCode").unwrap_or_default(),
         }
     }
 
@@ -112,7 +111,7 @@ impl CeilingVerdict {
     fn reset_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let at = match &self.kept {
             Kept::Given(verdict) => verdict.measure().map(Measure::reset_at),
-            Kept::Restored { of, .. } => time(of, "resetAt"),
+            Kept::Restored { of, .. } => of.time("resetAt"),
         };
         at.map(|at| output::instant(py, at)).transpose()
     }
@@ -121,7 +120,7 @@ impl CeilingVerdict {
     fn evaluated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let at = match &self.kept {
             Kept::Given(verdict) => verdict.evaluated_at(),
-            Kept::Restored { of, .. } => time(of, "asOf").unwrap_or(Timestamp::from_micros(0)),
+            Kept::Restored { of, .. } => of.time("asOf").unwrap_or(Timestamp::from_micros(0)),
         };
         output::instant(py, at)
     }
@@ -161,7 +160,7 @@ impl CeilingVerdict {
     fn recorded(&self) -> &str {
         match &self.kept {
             Kept::Given(verdict) => verdict.recorded().as_str(),
-            Kept::Restored { of, .. } => text(of, "recorded").unwrap_or("none"),
+            Kept::Restored { of, .. } => of.text("recorded").unwrap_or("none"),
         }
     }
 

@@ -1,15 +1,15 @@
 //! Verdicts of gates.
 
 use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use serde_json::Value;
 use trust_engine::{Error, Ticket, Timestamp, Verdict};
 use uuid::Uuid;
 
 use crate::error::raise;
 use crate::fork::Process;
 use crate::output;
-use crate::receipt::{Receipt, hash, restored, text, time};
+use crate::receipt::{Receipt, Restored, hash};
 use crate::waiting::wait;
 
 /// A gate's verdict. It is true when the agent may take the role.
@@ -25,15 +25,21 @@ pub struct GateVerdict {
 
 enum Kept {
     Given(Box<Verdict>),
-    /// One that was pickled: JSON, and the trace.
-    Restored(Value, String),
+    /// One that was pickled: JSON, the id, which JSON has only of what is recorded, and the trace.
+    Restored(Restored, Uuid, String),
 }
 
 /// Gives a verdict back that was pickled.
 #[pyfunction]
-#[pyo3(signature = (json, trace, receipt=None))]
-pub fn restore_gate_verdict(json: &str, trace: String, receipt: Option<Receipt>) -> PyResult<GateVerdict> {
-    let kept = Kept::Restored(restored(json)?, trace);
+#[pyo3(signature = (json, id, trace, receipt=None))]
+pub fn restore_gate_verdict(
+    json: String,
+    id: &str,
+    trace: String,
+    receipt: Option<Receipt>,
+) -> PyResult<GateVerdict> {
+    let id = id.parse().map_err(|_| PyValueError::new_err("the pickle is none of this version"))?;
+    let kept = Kept::Restored(Restored::read(json)?, id, trace);
     Ok(GateVerdict { kept, ticket: Mutex::default(), committed: Mutex::new(receipt), process: Process::current() })
 }
 
@@ -65,24 +71,17 @@ impl GateVerdict {
         *self.committed.lock() = receipt;
     }
 
-    fn word(&self, name: &str) -> Option<String> {
-        match &self.kept {
-            Kept::Given(_) => None,
-            Kept::Restored(of, _) => text(of, name).map(str::to_owned),
-        }
-    }
-
     fn json(&self) -> String {
         match &self.kept {
             Kept::Given(verdict) => verdict.to_json(),
-            Kept::Restored(of, _) => of.to_string(),
+            Kept::Restored(of, ..) => of.json.clone(),
         }
     }
 
     fn uuid(&self) -> Uuid {
         match &self.kept {
             Kept::Given(verdict) => verdict.id(),
-            Kept::Restored(of, _) => text(of, "provenanceId").and_then(|id| id.parse().ok()).unwrap_or_default(),
+            Kept::Restored(_, id, _) => *id,
         }
     }
 }
@@ -93,7 +92,7 @@ impl GateVerdict {
     fn allowed(&self) -> bool {
         match &self.kept {
             Kept::Given(verdict) => verdict.allowed(),
-            Kept::Restored(of, _) => of.get("allowed") == Some(&Value::Bool(true)),
+            Kept::Restored(of, ..) => of.flag("allowed"),
         }
     }
 
@@ -101,7 +100,7 @@ impl GateVerdict {
     fn decision(&self) -> &str {
         match &self.kept {
             Kept::Given(verdict) => verdict.decision().as_str(),
-            Kept::Restored(of, _) => text(of, "decision").unwrap_or("DENY"),
+            Kept::Restored(of, ..) => of.text("decision").unwrap_or("DENY"),
         }
     }
 
@@ -109,7 +108,7 @@ impl GateVerdict {
     fn reason(&self) -> String {
         match &self.kept {
             Kept::Given(verdict) => verdict.reason(),
-            Kept::Restored(..) => self.word("reason").unwrap_or_default(),
+            Kept::Restored(of, ..) => of.text("reason").unwrap_or_default().to_owned(),
         }
     }
 
@@ -117,7 +116,7 @@ impl GateVerdict {
     fn reason_code(&self) -> &str {
         match &self.kept {
             Kept::Given(verdict) => verdict.reason_code().as_str(),
-            Kept::Restored(of, _) => text(of, "reasonCode").unwrap_or_default(),
+            Kept::Restored(of, ..) => of.text("reasonCode").unwrap_or_default(),
         }
     }
 
@@ -125,7 +124,7 @@ impl GateVerdict {
     fn evaluated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let at = match &self.kept {
             Kept::Given(verdict) => verdict.evaluated_at(),
-            Kept::Restored(of, _) => time(of, "evaluatedAt").unwrap_or(Timestamp::from_micros(0)),
+            Kept::Restored(of, ..) => of.time("evaluatedAt").unwrap_or(Timestamp::from_micros(0)),
         };
         output::instant(py, at)
     }
@@ -139,7 +138,7 @@ impl GateVerdict {
     fn required_tier(&self) -> Option<&str> {
         match &self.kept {
             Kept::Given(verdict) => verdict.required_tier(),
-            Kept::Restored(of, _) => text(of, "requiredTier"),
+            Kept::Restored(of, ..) => of.text("requiredTier"),
         }
     }
 
@@ -147,7 +146,7 @@ impl GateVerdict {
     fn escalation_path(&self) -> Option<&str> {
         match &self.kept {
             Kept::Given(verdict) => verdict.escalation_path(),
-            Kept::Restored(of, _) => text(of, "escalationPath"),
+            Kept::Restored(of, ..) => of.text("escalationPath"),
         }
     }
 
@@ -155,7 +154,7 @@ impl GateVerdict {
     fn recorded(&self) -> &str {
         match &self.kept {
             Kept::Given(verdict) => verdict.recorded().as_str(),
-            Kept::Restored(of, _) => text(of, "recorded").unwrap_or("none"),
+            Kept::Restored(of, ..) => of.text("recorded").unwrap_or("none"),
         }
     }
 
@@ -168,7 +167,7 @@ impl GateVerdict {
     fn trace(&self) -> String {
         match &self.kept {
             Kept::Given(verdict) => verdict.trace().to_string(),
-            Kept::Restored(_, trace) => trace.clone(),
+            Kept::Restored(_, _, trace) => trace.clone(),
         }
     }
 
@@ -202,11 +201,12 @@ impl GateVerdict {
         hash(self.uuid())
     }
 
+    #[allow(clippy::type_complexity, reason = "as pickle wants it")]
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (String, String, Option<Receipt>))> {
+    ) -> PyResult<(Bound<'py, PyAny>, (String, String, String, Option<Receipt>))> {
         let restore = py.import("trust_engine._trust_engine")?.getattr("restore_gate_verdict")?;
-        Ok((restore, (self.json(), self.trace(), self.receipt())))
+        Ok((restore, (self.json(), self.uuid().to_string(), self.trace(), self.receipt())))
     }
 }

@@ -12,6 +12,9 @@ use crate::error::raise;
 /// Deepest object that is read; the engine takes fewer levels, and says so.
 const MAX_DEPTH: usize = 64;
 
+/// From here on a double does not hold every integer, and some readers of JSON lose digits.
+const EXACT: u64 = 1 << 53;
+
 pub(crate) type Text<'a, 'py> = &'a Bound<'py, PyString>;
 
 /// A text; half of a surrogate pair is none.
@@ -79,14 +82,14 @@ fn value(field: &'static str, given: &Bound<'_, PyAny>, depth: usize) -> PyResul
         return Ok(text(field, given)?.into());
     }
     if given.is_instance_of::<PyInt>() {
-        // From 2^53 on some readers of JSON lose digits.
-        let number = given.extract::<i64>().ok().filter(|number| number.unsigned_abs() < 1 << 53);
+        let number = given.extract::<i64>().ok().filter(|number| number.unsigned_abs() < EXACT);
         let issue = "holds an integer with more digits than can be kept; give it as a str";
         return number.map(Value::from).ok_or_else(|| raise(Error::invalid(field, issue)));
     }
     if let Ok(given) = given.cast::<PyFloat>() {
-        let number = Number::from_f64(given.value()).map(Value::Number);
-        return number.ok_or_else(|| raise(Error::invalid(field, "holds a float that is no number of JSON")));
+        let number = Number::from_f64(given.value()).filter(|_| given.value().abs() < EXACT as f64);
+        let issue = "holds a float that is no number of JSON, or has more digits than can be kept";
+        return number.map(Value::Number).ok_or_else(|| raise(Error::invalid(field, issue)));
     }
     if let Ok(list) = given.cast::<PyList>() {
         return list.iter().map(|one| value(field, &one, depth)).collect::<PyResult<Vec<_>>>().map(Value::Array);
@@ -95,6 +98,8 @@ fn value(field: &'static str, given: &Bound<'_, PyAny>, depth: usize) -> PyResul
         return list.iter().map(|one| value(field, &one, depth)).collect::<PyResult<Vec<_>>>().map(Value::Array);
     }
     if let Ok(map) = given.cast::<PyDict>() {
+        // A copy, because a mapping inside of it may run code that changes it.
+        let map = map.copy()?;
         let pairs = map.iter().map(|(name, one)| pair(field, &name, &one, depth));
         return pairs.collect::<PyResult<Map<_, _>>>().map(Value::Object);
     }

@@ -3,12 +3,12 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use trust_engine::Timestamp;
 use uuid::Uuid;
 
-use crate::error::not_verified;
 use crate::output;
 
 /// Acknowledges a record: it is durable, and this is its place in the log.
@@ -19,8 +19,7 @@ pub struct Receipt(Kept);
 #[derive(Clone)]
 enum Kept {
     Given(trust_engine::Receipt),
-    /// One that was pickled: JSON.
-    Restored(Value),
+    Restored(Restored),
 }
 
 impl From<trust_engine::Receipt> for Receipt {
@@ -29,40 +28,60 @@ impl From<trust_engine::Receipt> for Receipt {
     }
 }
 
-/// A text of what was pickled.
-pub(crate) fn text<'a>(of: &'a Value, name: &str) -> Option<&'a str> {
-    of.get(name)?.as_str()
+/// What was pickled: JSON, as it was written, and its fields.
+#[derive(Clone)]
+pub(crate) struct Restored {
+    pub(crate) json: String,
+    fields: Map<String, Value>,
 }
 
-/// An instant of what was pickled.
-pub(crate) fn time(of: &Value, name: &str) -> Option<Timestamp> {
-    text(of, name)?.parse().ok()
-}
+impl Restored {
+    pub(crate) fn read(json: String) -> PyResult<Self> {
+        match serde_json::from_str(&json) {
+            Ok(fields) => Ok(Self { json, fields }),
+            Err(_) => Err(PyValueError::new_err("the pickle is none of this version")),
+        }
+    }
 
-/// Reads what was pickled.
-pub(crate) fn restored(json: &str) -> PyResult<Value> {
-    let value: Option<Value> = serde_json::from_str(json).ok();
-    value.filter(Value::is_object).ok_or_else(|| not_verified("the pickle is none of this version"))
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
+    }
+
+    pub(crate) fn time(&self, name: &str) -> Option<Timestamp> {
+        self.text(name)?.parse().ok()
+    }
+
+    pub(crate) fn uuid(&self, name: &str) -> Option<Uuid> {
+        self.text(name)?.parse().ok()
+    }
+
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.fields.get(name).and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.fields.get(name) == Some(&Value::Bool(true))
+    }
 }
 
 /// Gives a receipt back that was pickled.
 #[pyfunction]
-pub fn restore_receipt(json: &str) -> PyResult<Receipt> {
-    Ok(Receipt(Kept::Restored(restored(json)?)))
+pub fn restore_receipt(json: String) -> PyResult<Receipt> {
+    Ok(Receipt(Kept::Restored(Restored::read(json)?)))
 }
 
 impl Receipt {
     pub(crate) fn json(&self) -> String {
         match &self.0 {
             Kept::Given(receipt) => receipt.to_json(),
-            Kept::Restored(of) => of.to_string(),
+            Kept::Restored(of) => of.json.clone(),
         }
     }
 
     fn uuid(&self) -> Uuid {
         match &self.0 {
             Kept::Given(receipt) => receipt.id(),
-            Kept::Restored(of) => text(of, "id").and_then(|id| id.parse().ok()).unwrap_or_default(),
+            Kept::Restored(of) => of.uuid("id").unwrap_or_default(),
         }
     }
 
@@ -70,7 +89,7 @@ impl Receipt {
         match (&self.0, name) {
             (Kept::Given(receipt), "leafIndex") => receipt.leaf_index(),
             (Kept::Given(receipt), _) => receipt.tree_size(),
-            (Kept::Restored(of), name) => of.get(name).and_then(Value::as_u64).unwrap_or_default(),
+            (Kept::Restored(of), name) => of.number(name),
         }
     }
 }
@@ -86,7 +105,7 @@ impl Receipt {
     fn origin(&self) -> &str {
         match &self.0 {
             Kept::Given(receipt) => receipt.origin(),
-            Kept::Restored(of) => text(of, "origin").unwrap_or_default(),
+            Kept::Restored(of) => of.text("origin").unwrap_or_default(),
         }
     }
 
@@ -104,7 +123,7 @@ impl Receipt {
     fn merkle_root(&self) -> String {
         match &self.0 {
             Kept::Given(receipt) => receipt.root().to_base64(),
-            Kept::Restored(of) => text(of, "merkleRoot").unwrap_or_default().to_owned(),
+            Kept::Restored(of) => of.text("merkleRoot").unwrap_or_default().to_owned(),
         }
     }
 
@@ -112,7 +131,7 @@ impl Receipt {
     fn signature(&self) -> String {
         match &self.0 {
             Kept::Given(receipt) => receipt.signature(),
-            Kept::Restored(of) => text(of, "signature").unwrap_or_default().to_owned(),
+            Kept::Restored(of) => of.text("signature").unwrap_or_default().to_owned(),
         }
     }
 
@@ -120,7 +139,7 @@ impl Receipt {
     fn time<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let time = match &self.0 {
             Kept::Given(receipt) => receipt.time(),
-            Kept::Restored(of) => time(of, "timestamp").unwrap_or(Timestamp::from_micros(0)),
+            Kept::Restored(of) => of.time("timestamp").unwrap_or(Timestamp::from_micros(0)),
         };
         output::instant(py, time)
     }

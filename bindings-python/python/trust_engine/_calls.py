@@ -1,14 +1,13 @@
-"""The calls of the table, as both engines make them: each function here says what one call takes, and how its answer is read."""
+"""The calls of the table, as both engines make them: what each takes, and how its answer is read."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from ._errors import TrustEngineError, invalid, of_contract
@@ -17,7 +16,7 @@ from ._trust_engine import Answer, Caller
 from ._trust_engine import call_table as native_call_table
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import NotRequired
 
     from ._types import (
         Agent,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
         Evidence,
         Exported,
         Health,
-        ImportAnswer,
         NewAgent,
         Page,
         Permission,
@@ -50,12 +48,10 @@ if TYPE_CHECKING:
         Verification,
     )
 
-if sys.version_info >= (3, 11):
-    from typing import NotRequired
-else:
-    from typing_extensions import NotRequired
-
 T = TypeVar("T")
+
+# The body of a call: its bytes, or an object to be written as JSON.
+Body: TypeAlias = "bytes | bytearray | memoryview | Mapping[str, Any]"
 
 # The engine's bounds of one import, with room for the text around the agents.
 _IMPORT_AGENTS = 10_000
@@ -217,10 +213,11 @@ def caller(
     internal: bool = False,
     permissions: Sequence[Permission] | None = None,
 ) -> Caller:
-    """The caller of calls by name, as the host has authenticated it: nothing of this should come from a request's body.
+    """The caller of calls by name, as the host has authenticated it: nothing of this should come from a body.
 
-    `name` is recorded, and makes the caller a tier authority if the engine was opened with it as one. `fleet_wide` shows records
-    of every organization, `internal` those of internal types. `permissions` are all that it may do; without them, everything.
+    `name` is recorded, and makes the caller a tier authority if the engine was opened with it as one. `fleet_wide`
+    shows records of every organization, `internal` those of internal types. The caller may do what `permissions` allow
+    and nothing else; without them, everything.
     """
     fields = _given(
         name=name, organization=organization, fleetWide=fleet_wide, internal=internal, permissions=permissions
@@ -229,7 +226,7 @@ def caller(
 
 
 # The host itself: a caller of the organization `default` that may make every call.
-HOST: Final = caller()
+HOST: Final = Caller("{}")
 
 
 def scope(organization: str | None, fleet_wide: bool, *, internal: bool = False) -> Caller:
@@ -259,7 +256,7 @@ class Call(Generic[T]):
 
 
 def call_arguments(
-    caller: Caller | None, name: str, parameters: Mapping[str, object] | None, body: bytes | Mapping[str, Any]
+    caller: Caller | None, name: str, parameters: Mapping[str, object] | None, body: Body
 ) -> tuple[Caller, str, str, bytes]:
     """The arguments of `call_json` and `begin_call` for a call that a host makes by its name."""
     given = written("parameters", {} if parameters is None else parameters)
@@ -294,9 +291,7 @@ class AgentCalls:
         """Reads an agent."""
         return Call("agents.get", self._caller, _json, _given(agentId=agent_id))
 
-    def import_batches(
-        self, agents: Iterable[NewAgent]
-    ) -> Iterator[tuple[int, Call[list[Agent | TrustEngineError]]]]:
+    def import_batches(self, agents: Iterable[NewAgent]) -> Iterator[tuple[int, Call[list[Agent | TrustEngineError]]]]:
         """Imports of as many agents as one call takes, each with their number.
 
         Every agent is read before the first is imported: one that JSON does not have stops them all.
@@ -512,14 +507,14 @@ def _uuid(value: str | UUID | None) -> str | None:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _whole(field: str, value: int | None) -> int | None:
+def _whole(field: str, value: Any) -> int | None:
     """A whole number. As text it would be read too, as it comes from a query string; here that is a mistake."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise invalid(field, f"is of type {type(value).__name__}; it takes a whole number")
 
 
-def _flag(field: str, value: bool) -> bool:
+def _flag(field: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
     raise invalid(field, f"is of type {type(value).__name__}; it takes True or False")
@@ -529,11 +524,13 @@ def _instant(field: str, value: str | datetime | None) -> str | None:
     if not isinstance(value, datetime):
         return value
     try:
-        if value.utcoffset() is None:
-            raise invalid(field, "has no time zone")
-        return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
-    except (OverflowError, NotImplementedError) as error:
+        utc = None if value.utcoffset() is None else value.astimezone(timezone.utc)
+    except (ArithmeticError, ValueError, NotImplementedError) as error:
+        # Near the first and the last year, and where a time zone is wrong itself.
         raise invalid(field, f"is no instant: {error}") from error
+    if utc is None:
+        raise invalid(field, "has no time zone")
+    return utc.isoformat().replace("+00:00", "Z")
 
 
 def _demands(resources: Mapping[str, int]) -> list[dict[str, object]]:
@@ -586,12 +583,11 @@ def _usage(answer: Answer) -> list[CeilingUsage]:
 
 
 def _outcomes(answer: Answer) -> list[Agent | TrustEngineError]:
-    imported: ImportAnswer = json.loads(answer.body)
-    outcomes: list[Agent | TrustEngineError] = []
-    for outcome in imported["outcomes"]:
-        if "agent" in outcome:
-            outcomes.append(outcome["agent"])
-        else:
-            error = outcome["error"]
-            outcomes.append(of_contract(error["code"], error["message"], error.get("details", {})))
-    return outcomes
+    return [_outcome(**outcome) for outcome in json.loads(answer.body)["outcomes"]]
+
+
+def _outcome(agent: Agent | None = None, error: dict[str, Any] | None = None) -> Agent | TrustEngineError:
+    if agent is not None:
+        return agent
+    told = error or {}
+    return of_contract(told["code"], told["message"], told.get("details", {}))

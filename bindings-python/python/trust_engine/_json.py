@@ -1,4 +1,7 @@
-"""Values of Python as JSON, strictly: json.dumps alone would turn keys into text, write NaN, and pass on half of a character."""
+"""Values of Python as JSON, strictly.
+
+By itself, json.dumps turns keys into text, writes NaN, and passes on halves of surrogate pairs.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ _FIELD = 64
 def written(field: str, value: object, *, paths: bool = False) -> str:
     """A value as JSON.
 
-    An error names the part of the value that JSON does not have, and `field` where that is the value itself. With `paths`,
-    paths are written as text.
+    An error names the part of the value that JSON does not have, and `field` where that is the value itself. With
+    `paths`, paths are written as text.
     """
     return json.dumps(_plain("", field, value, 1, paths), ensure_ascii=False, separators=(",", ":"))
 

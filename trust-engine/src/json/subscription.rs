@@ -101,7 +101,8 @@ impl SharedSubscription {
         Self { subscription, ended: AtomicBool::new(false), end: AtomicWaker::new() }
     }
 
-    /// The next item as JSON; `None` at the end, and once the subscription was ended. A call that is dropped while it waits ends it.
+    /// The next item as JSON; `None` at the end, and once the subscription was ended. A call that is dropped while it waits loses no
+    /// item: the next one goes on where it stood.
     ///
     /// # Errors
     /// Those of [`Subscription::next`]; [`ErrorKind::Conflict`] while another call waits.
@@ -110,7 +111,7 @@ impl SharedSubscription {
             return Ok(None);
         }
         let taken = self.subscription.lock().take();
-        let Some(mut subscription) = taken else {
+        let Some(subscription) = taken else {
             // Ended in between, or taken by another call.
             if self.ended.load(Ordering::Acquire) {
                 return Ok(None);
@@ -123,14 +124,14 @@ impl SharedSubscription {
             self.end.register(context.waker());
             if self.ended.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         });
+        let mut asked = Asked { of: self, subscription: Some(subscription) };
+        let Some(subscription) = &mut asked.subscription else { return Ok(None) };
         let next = match select(pin!(subscription.next()), ended).await {
             Either::Left((next, _)) => next,
-            Either::Right(_) => return Ok(None),
+            Either::Right(_) => Ok(None),
         };
         if matches!(next, Ok(None)) {
             self.ended.store(true, Ordering::Release);
-        } else {
-            *self.subscription.lock() = Some(subscription);
         }
         next
     }
@@ -146,6 +147,21 @@ impl SharedSubscription {
         self.end.wake();
         // One that waits lets go of it itself.
         self.subscription.lock().take();
+    }
+}
+
+/// A subscription that a call has taken; it comes back when the call is done, or given up.
+struct Asked<'a> {
+    of: &'a SharedSubscription,
+    subscription: Option<Subscription>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut place = self.of.subscription.lock();
+        if !self.of.ended.load(Ordering::Acquire) {
+            *place = self.subscription.take();
+        }
     }
 }
 
