@@ -270,9 +270,8 @@ impl NativeEngine {
     /// A handle on an agent's quota, for callers that check it often.
     #[napi(catch_unwind)]
     pub fn quota(&self, agent: String, org: Option<String>) -> Either<NativeQuota, Failure> {
-        let open = self.get().and_then(|engine| {
-            engine.quotas().of(organization(org.as_deref())?).quota(&agent)
-        });
+        let open =
+            self.get().and_then(|engine| engine.quotas().of(organization(org.as_deref())?).quota(&agent));
         open.map_or_else(|error| Either::B(Failure::from(&error)), |quota| Either::A(NativeQuota::new(quota)))
     }
 

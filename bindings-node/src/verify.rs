@@ -30,7 +30,8 @@ fn key_of(key: &str) -> Result<VerifierKey, Failure> {
 /// Nothing if the record is in the log of the key.
 #[napi(catch_unwind)]
 pub fn verify_record(entry: &[u8], proof: String, verifier_key: String) -> Option<Failure> {
-    let verified = key_of(&verifier_key).and_then(|key| verify::record(entry, &proof, &key).map_err(not_verified));
+    let verified =
+        key_of(&verifier_key).and_then(|key| verify::record(entry, &proof, &key).map_err(not_verified));
     verified.err()
 }
 

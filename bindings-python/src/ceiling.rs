@@ -17,7 +17,11 @@ pub struct CeilingVerdict {
 enum Kept {
     Given(Box<Verdict>),
     /// One that was pickled: JSON, whether it may be tried again, and the seconds until then.
-    Restored { of: Restored, retryable: bool, retry_after: Option<f64> },
+    Restored {
+        of: Restored,
+        retryable: bool,
+        retry_after: Option<f64>,
+    },
 }
 
 /// Gives a verdict back that was pickled.

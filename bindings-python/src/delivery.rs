@@ -41,7 +41,8 @@ impl Outcome {
             Self::Ceiling(verdict) => CeilingVerdict::from(*verdict).into_py_any(py),
             Self::Reserved(reserved) => {
                 let (verdict, reservation) = *reserved;
-                let reservation = reservation.map(|reservation| Reservation::new(py, reservation)).transpose()?;
+                let reservation =
+                    reservation.map(|reservation| Reservation::new(py, reservation)).transpose()?;
                 (CeilingVerdict::from(verdict), reservation).into_py_any(py)
             }
             Self::Receipt(receipt) => receipt.map(Receipt::from).into_py_any(py),

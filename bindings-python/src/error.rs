@@ -15,10 +15,17 @@ fn class_of<'py>(py: Python<'py>, code: &str) -> PyResult<Bound<'py, PyAny>> {
     FIND.import(py, "trust_engine._errors", "error_class")?.call1((code,))
 }
 
-fn raise_as(code: &str, message: &str, retryable: bool, field: Option<&str>, details: HashMap<&str, &str>) -> PyErr {
+fn raise_as(
+    code: &str,
+    message: &str,
+    retryable: bool,
+    field: Option<&str>,
+    details: HashMap<&str, &str>,
+) -> PyErr {
     Python::attach(|py| {
         let make = || {
-            let beside: Bound<'_, PyDict> = [("code", code.into_pyobject(py)?.into_any())].into_py_dict(py)?;
+            let beside: Bound<'_, PyDict> =
+                [("code", code.into_pyobject(py)?.into_any())].into_py_dict(py)?;
             beside.set_item("retryable", retryable)?;
             beside.set_item("field", field)?;
             beside.set_item("details", details)?;

@@ -40,7 +40,12 @@ pub fn restore_gate_verdict(
 ) -> PyResult<GateVerdict> {
     let id = id.parse().map_err(|_| PyValueError::new_err("the pickle is none of this version"))?;
     let kept = Kept::Restored(Restored::read(json)?, id, trace);
-    Ok(GateVerdict { kept, ticket: Mutex::default(), committed: Mutex::new(receipt), process: Process::current() })
+    Ok(GateVerdict {
+        kept,
+        ticket: Mutex::default(),
+        committed: Mutex::new(receipt),
+        process: Process::current(),
+    })
 }
 
 impl GateVerdict {

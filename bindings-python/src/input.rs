@@ -92,10 +92,18 @@ fn value(field: &'static str, given: &Bound<'_, PyAny>, depth: usize) -> PyResul
         return number.map(Value::Number).ok_or_else(|| raise(Error::invalid(field, issue)));
     }
     if let Ok(list) = given.cast::<PyList>() {
-        return list.iter().map(|one| value(field, &one, depth)).collect::<PyResult<Vec<_>>>().map(Value::Array);
+        return list
+            .iter()
+            .map(|one| value(field, &one, depth))
+            .collect::<PyResult<Vec<_>>>()
+            .map(Value::Array);
     }
     if let Ok(list) = given.cast::<PyTuple>() {
-        return list.iter().map(|one| value(field, &one, depth)).collect::<PyResult<Vec<_>>>().map(Value::Array);
+        return list
+            .iter()
+            .map(|one| value(field, &one, depth))
+            .collect::<PyResult<Vec<_>>>()
+            .map(Value::Array);
     }
     if let Ok(map) = given.cast::<PyDict>() {
         // A copy, because a mapping inside of it may run code that changes it.
@@ -121,6 +129,8 @@ fn pair(
     of: &Bound<'_, PyAny>,
     depth: usize,
 ) -> PyResult<(String, Value)> {
-    let Ok(name) = name.cast::<PyString>() else { return Err(mistyped(field, name, "a mapping whose keys are str")) };
+    let Ok(name) = name.cast::<PyString>() else {
+        return Err(mistyped(field, name, "a mapping whose keys are str"));
+    };
     Ok((text(field, name)?.to_owned(), value(field, of, depth)?))
 }

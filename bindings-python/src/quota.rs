@@ -58,7 +58,8 @@ impl Reservation {
     pub(crate) fn settle(
         &self,
         used: Option<Vec<u64>>,
-    ) -> PyResult<impl Future<Output = trust_engine::Result<Option<trust_engine::Receipt>>> + Send + 'static> {
+    ) -> PyResult<impl Future<Output = trust_engine::Result<Option<trust_engine::Receipt>>> + Send + 'static>
+    {
         self.process.check()?;
         let reservation = Arc::clone(&self.reservation);
         Ok(async move {

@@ -90,7 +90,9 @@ pub(crate) fn ceiling(
         }
         (None, None, Some(resources)) => several(agent, resources)?,
         (_, _, Some(_)) => {
-            return Err(PyTypeError::new_err("resources stands beside resource_type or amount; one of both is taken"));
+            return Err(PyTypeError::new_err(
+                "resources stands beside resource_type or amount; one of both is taken",
+            ));
         }
         (None, ..) => return Err(PyTypeError::new_err("resource_type is missing")),
         (Some(_), None, _) => return Err(PyTypeError::new_err("amount is missing")),
@@ -176,4 +178,3 @@ pub(crate) struct BesideCall<'a, 'py> {
     pub(crate) request_id: Option<Text<'a, 'py>>,
     pub(crate) traceparent: Option<Text<'a, 'py>>,
 }
-

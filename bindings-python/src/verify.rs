@@ -46,10 +46,8 @@ pub fn verify_consistency(
 ) -> PyResult<()> {
     let key = key_of(verifier_key)?;
     let no_hash = || raise(Error::invalid("proof", "holds a text that is no hash in base64"));
-    let hashes: Vec<Hash> = proof
-        .iter()
-        .map(|hash| Hash::from_base64(hash).ok_or_else(no_hash))
-        .collect::<PyResult<_>>()?;
+    let hashes: Vec<Hash> =
+        proof.iter().map(|hash| Hash::from_base64(hash).ok_or_else(no_hash)).collect::<PyResult<_>>()?;
     let older = verify::checkpoint(text("older", older)?, &key).map_err(refused)?;
     let newer = verify::checkpoint(text("newer", newer)?, &key).map_err(refused)?;
     verify::consistency(&older, &newer, &hashes, &key).map_err(refused)
@@ -66,7 +64,8 @@ pub fn verify_log(
 ) -> PyResult<()> {
     let (folder, key) = (text("folder", folder)?.to_owned(), key_of(verifier_key)?);
     let since = optional("since", since)?.map(SignedCheckpoint::parse).transpose();
-    let since = since.map_err(|issue| raise(Error::invalid("since", format!("is no signed checkpoint: {issue}"))))?;
+    let since =
+        since.map_err(|issue| raise(Error::invalid("since", format!("is no signed checkpoint: {issue}"))))?;
     let report = py.detach(|| check_export(Path::new(&folder), &key, since.as_ref())).map_err(raise)?;
     if report.is_clean() { Ok(()) } else { Err(not_verified(&report.to_string())) }
 }

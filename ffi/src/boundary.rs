@@ -63,7 +63,11 @@ pub(crate) unsafe fn on_exclusive<T: Handle>(
 ///
 /// # Safety
 /// That of [`shared`].
-pub(crate) unsafe fn look<'a, T: Handle + 'a, V>(handle: *const T, otherwise: V, look: impl FnOnce(&'a T) -> V) -> V {
+pub(crate) unsafe fn look<'a, T: Handle + 'a, V>(
+    handle: *const T,
+    otherwise: V,
+    look: impl FnOnce(&'a T) -> V,
+) -> V {
     // SAFETY: the caller promises it.
     match unsafe { shared(handle) } {
         Ok(handle) => match catch_unwind(AssertUnwindSafe(|| look(handle))) {

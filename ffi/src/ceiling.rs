@@ -68,7 +68,8 @@ pub(crate) unsafe fn read(request: *const te_ceiling_request) -> Result<CeilingR
     let given = unsafe { input::read("request", request) }?;
     let (demands, count) = (given.demands, given.demand_count);
     if demands.is_null() || !demands.is_aligned() || !(1..=MAX_DEMANDS).contains(&count) {
-        let issue = format!("are {count}; a request takes 1 to {MAX_DEMANDS}, behind a pointer that is not null");
+        let issue =
+            format!("are {count}; a request takes 1 to {MAX_DEMANDS}, behind a pointer that is not null");
         return Err(Error::invalid("demands", issue).into());
     }
     // SAFETY: the pointer is not null and aligned, and the caller promises that many demands.
@@ -78,7 +79,8 @@ pub(crate) unsafe fn read(request: *const te_ceiling_request) -> Result<CeilingR
     let mut request: Option<CeilingRequest> = None;
     for demand in demands {
         // SAFETY: the caller promises that texts can be read.
-        let (resource, amount) = (unsafe { demand.resource_type.required("resourceType") }?, demand.requested_amount);
+        let (resource, amount) =
+            (unsafe { demand.resource_type.required("resourceType") }?, demand.requested_amount);
         request = Some(match request {
             None => CeilingRequest::new(agent, resource, amount),
             Some(request) => request.and(resource, amount),

@@ -220,7 +220,10 @@ pub unsafe extern "C" fn te_completion_user_data(completion: *const te_completio
 /// # Safety
 /// `completion` is a completion, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn te_completion_result(completion: *mut te_completion, error: *mut te_error) -> te_code {
+pub unsafe extern "C" fn te_completion_result(
+    completion: *mut te_completion,
+    error: *mut te_error,
+) -> te_code {
     let tell = |of: &mut te_completion| match &of.outcome {
         Ok(_) => Ok(TE_OK),
         // SAFETY: the caller promises it.

@@ -253,8 +253,7 @@ mod tests {
 
     #[test]
     fn every_number_has_a_name_and_names_are_not_shared() {
-        let names: std::collections::BTreeSet<&str> =
-            te_code::ALL.into_iter().map(te_code::name).collect();
+        let names: std::collections::BTreeSet<&str> = te_code::ALL.into_iter().map(te_code::name).collect();
         assert_eq!(names.len(), te_code::ALL.len());
         assert!(te_code::ALL.is_sorted_by_key(|code| *code as i32));
     }

@@ -30,7 +30,6 @@ impl Process {
         let issue = "the process was forked after the engine was opened; open an engine in the child";
         Err(Failure::new(TE_FORKED, issue))
     }
-
 }
 
 /// A value that only the process that made it uses. In a child it is not even dropped: the threads that it would wait for are

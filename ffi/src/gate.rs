@@ -189,7 +189,10 @@ impl From<Recorded> for te_recorded {
 /// # Safety
 /// `out` is writable, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn te_gate_verdict_new(out: *mut *mut te_gate_verdict, error: *mut te_error) -> te_code {
+pub unsafe extern "C" fn te_gate_verdict_new(
+    out: *mut *mut te_gate_verdict,
+    error: *mut te_error,
+) -> te_code {
     let make = || {
         let out = Place::of("out", out)?;
         // SAFETY: the caller promises it.

@@ -104,7 +104,8 @@ pub(crate) unsafe fn read<T: Sized>(name: &'static str, from: *const T) -> Resul
     let size = unsafe { from.cast::<usize>().read() };
     if size < T::FIRST_SIZE || size > MAX_STRUCT_BYTES {
         let (least, most) = (T::FIRST_SIZE, MAX_STRUCT_BYTES);
-        let issue = format!("begins with the size {size}; it has {least} to {most} bytes: set size to sizeof");
+        let issue =
+            format!("begins with the size {size}; it has {least} to {most} bytes: set size to sizeof");
         return Err(Error::invalid(name, issue).into());
     }
     let ours = size_of::<T>();

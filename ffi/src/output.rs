@@ -31,7 +31,9 @@ pub const TE_UUID_BYTES: usize = 37;
 /// `out` is null or has room for TE_UUID_BYTES bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn te_uuid_format(id: te_uuid, out: *mut c_char) -> te_code {
-    let Ok(place) = Place::of("out", out.cast::<[u8; TE_UUID_BYTES]>()) else { return te_code::TE_INVALID_INPUT };
+    let Ok(place) = Place::of("out", out.cast::<[u8; TE_UUID_BYTES]>()) else {
+        return te_code::TE_INVALID_INPUT;
+    };
     let mut text = [0; TE_UUID_BYTES];
     Uuid::from_bytes(id.bytes).hyphenated().encode_lower(&mut text);
     // SAFETY: the caller promises it.

@@ -62,7 +62,9 @@ unsafe fn read(record: *const te_new_record) -> Result<(NewRecord, OrganizationI
         let kind: RecordType = given.kind.required("type")?.parse()?;
         let (agent, decision) = (given.agent_id.required("agentId")?, given.decision.required("decision")?);
         let mut record = NewRecord::new(kind, agent, decision);
-        let uuid = |field, text: &str| text.parse().map_err(|_| Failure::from(Error::invalid(field, "is not a UUID")));
+        let uuid = |field, text: &str| {
+            text.parse().map_err(|_| Failure::from(Error::invalid(field, "is not a UUID")))
+        };
         if let Some(id) = given.id.text("id")? {
             record = record.id(uuid("id", id)?);
         }

@@ -96,7 +96,8 @@ pub unsafe extern "C" fn te_reservation_commit(
 ) -> te_code {
     let commit = |of: &mut Reservation| {
         if used.is_null() || !used.is_aligned() || count > 16 {
-            let issue = format!("are {count} behind a pointer that may be null; one for each resource is needed");
+            let issue =
+                format!("are {count} behind a pointer that may be null; one for each resource is needed");
             return Err(Error::invalid("used", issue).into());
         }
         // SAFETY: the pointer is not null and aligned, and the caller promises that many numbers.

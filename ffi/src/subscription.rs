@@ -1,6 +1,5 @@
 //! Subscriptions to the engine's streams.
 
-
 use parking_lot::Mutex;
 use pollster::block_on;
 use trust_engine::json::SharedSubscription;
@@ -88,7 +87,10 @@ pub unsafe extern "C" fn te_subscription_next(
 /// # Safety
 /// `subscription` is a subscription, `error` null or a `te_error`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn te_subscription_end(subscription: *mut te_subscription, error: *mut te_error) -> te_code {
+pub unsafe extern "C" fn te_subscription_end(
+    subscription: *mut te_subscription,
+    error: *mut te_error,
+) -> te_code {
     let end = |of: &te_subscription| {
         of.items.get()?.end();
         Ok(TE_OK)

@@ -23,7 +23,8 @@ impl From<VerificationError> for Failure {
 unsafe fn key_of(key: te_str) -> Result<VerifierKey, Failure> {
     // SAFETY: the caller promises it.
     let key = unsafe { key.required("verifierKey") }?;
-    key.parse().map_err(|error| Error::invalid("verifierKey", format!("is no C2SP verifier key: {error}")).into())
+    key.parse()
+        .map_err(|error| Error::invalid("verifierKey", format!("is no C2SP verifier key: {error}")).into())
 }
 
 /// Verifies that a record is in the log of a key: `entry` is its exact bytes, `proof` a C2SP tlog-proof, `verifier_key` a C2SP
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn te_verify_log(
         // SAFETY: the caller promises it.
         let (folder, key, since) =
             unsafe { (folder.required("folder")?, key_of(verifier_key)?, since.text("since")?) };
-        let since = since.map(|note| SignedCheckpoint::parse(note)).transpose().map_err(|issue| {
+        let since = since.map(SignedCheckpoint::parse).transpose().map_err(|issue| {
             Failure::from(Error::invalid("since", format!("is no signed checkpoint: {issue}")))
         })?;
         if folder.is_empty() {

@@ -24,5 +24,8 @@ fn the_header_is_that_of_the_sources() {
     }
     let there = fs::read_to_string(&file).unwrap_or_default();
     let differs = there.lines().zip(made.lines()).position(|(there, made)| there != made);
-    assert!(there == made, "include/trust_engine.h differs from the sources at line {differs:?}: see tests/header.rs");
+    assert!(
+        there == made,
+        "include/trust_engine.h differs from the sources at line {differs:?}: see tests/header.rs"
+    );
 }

@@ -543,7 +543,10 @@ fn the_schemas_of_the_calls_are_those_of_the_types() {
     }
     let there = std::fs::read_to_string(file).unwrap_or_default();
     let differs = there.lines().zip(made.lines()).position(|(there, made)| there != made);
-    assert!(there == made, "docs/calls.schema.json differs at line {differs:?}: run this test with TRUST_ENGINE_WRITE=1");
+    assert!(
+        there == made,
+        "docs/calls.schema.json differs at line {differs:?}: run this test with TRUST_ENGINE_WRITE=1"
+    );
 }
 
 #[test]
@@ -552,18 +555,22 @@ fn a_shared_subscription_loses_nothing_by_a_call_that_is_given_up() {
     let caller = Caller::new();
     let follow = block_on(engine.json(&caller).subscribe("provenance.follow", b"")).unwrap();
     let shared = SharedSubscription::new(follow);
-    let poll_once = |mut next: std::pin::Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + '_>>| {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        next.as_mut().poll(&mut context).is_pending()
-    };
+    let poll_once =
+        |mut next: std::pin::Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + '_>>| {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            next.as_mut().poll(&mut context).is_pending()
+        };
     assert!(poll_once(Box::pin(shared.next())));
     {
         let mut first = Box::pin(shared.next());
-        assert!(first.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+        assert!(
+            first.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending()
+        );
         assert_eq!(block_on(shared.next()).unwrap_err().kind(), ErrorKind::Conflict);
     }
     let receipt =
-        block_on(engine.log().record(NewRecord::new(RecordType::Alert, "agent_001", Decision::Deny))).unwrap();
+        block_on(engine.log().record(NewRecord::new(RecordType::Alert, "agent_001", Decision::Deny)))
+            .unwrap();
     assert!(block_on(shared.next()).unwrap().unwrap().contains(&receipt.id().to_string()));
     shared.end();
     assert_eq!(block_on(shared.next()).unwrap(), None);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::body;
 use super::permission::Permission;
+use super::read;
 use crate::bounds::check_id;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::OrganizationId;
@@ -95,7 +95,7 @@ impl Caller {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) names the field.
     pub fn from_json(text: &str) -> Result<Self> {
-        let body: CallerBody = body::read_as("caller", text.as_bytes())?;
+        let body: CallerBody = read::read_as("caller", text.as_bytes())?;
         let mut caller = match body.organization.as_deref() {
             // Hosts write it for all of them.
             Some("*") => return Err(Error::invalid("organization", "is '*', which is no organization")),

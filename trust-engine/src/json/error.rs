@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::body;
+use super::read;
 use crate::error::{Error, ErrorKind};
 
 /// Longest message in bytes.
@@ -44,7 +44,6 @@ impl Answer {
         let retry_after = (status == 503).then_some(RETRY_AFTER);
         Self { cause: Some(error.clone()), retry_after, ..Self::new(status, &body) }
     }
-
 }
 
 impl ErrorBody {
@@ -54,7 +53,7 @@ impl ErrorBody {
         // Messages quote what was sent. A policy's mistakes are told whole; their quotes are short.
         let text = match error.kind() {
             ErrorKind::InvalidPolicy => error.message().to_owned(),
-            _ => body::shown(error.message(), MAX_MESSAGE_BYTES),
+            _ => read::shown(error.message(), MAX_MESSAGE_BYTES),
         };
         let message = match status {
             500 => "something is wrong on our side",

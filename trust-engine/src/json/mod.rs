@@ -13,6 +13,7 @@ mod error;
 mod options;
 mod parameters;
 mod permission;
+mod read;
 mod receipt;
 mod record;
 mod schema;
@@ -46,7 +47,7 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 /// # Errors
 /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with the name `field`.
 pub fn object(field: &'static str, text: &str) -> Result<serde_json::Map<String, serde_json::Value>> {
-    match body::read_as::<strict::StrictMap>(field, text.as_bytes()) {
+    match read::read_as::<strict::StrictMap>(field, text.as_bytes()) {
         Ok(object) => Ok(object.0),
         Err(error) => Err(Error::invalid(field, error.message().trim_start_matches([':', ' ']).to_owned())),
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::body;
+use super::read;
 use super::strict::Named;
 use crate::engine::Options;
 use crate::error::{Error, Result};
@@ -143,7 +143,7 @@ impl Options {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) names the field;
     /// [`ErrorKind::InvalidPolicy`](crate::ErrorKind::InvalidPolicy).
     pub fn from_json(text: &str) -> Result<Self> {
-        let body: OptionsBody = body::read_as("options", text.as_bytes())?;
+        let body: OptionsBody = read::read_as("options", text.as_bytes())?;
         let Named(storage) = body.storage;
         let mut options = match (storage.memory, storage.embedded, storage.postgres) {
             (Some(true), None, None) => Self::memory(),

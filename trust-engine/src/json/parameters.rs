@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::body;
+use super::read;
 use super::strict::StrictMap;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ impl Values {
     /// Reads an object; nothing at all stands for an empty one.
     pub(super) fn read(parameters: &'static [Parameter], object: &[u8]) -> Result<Self> {
         let object = if object.is_empty() { &b"{}"[..] } else { object };
-        let StrictMap(given) = body::read_as("parameters", object)?;
+        let StrictMap(given) = read::read_as("parameters", object)?;
         let mut values = BTreeMap::new();
         for (name, value) in given {
             let Some(parameter) = parameters.iter().find(|parameter| parameter.name == name) else {
@@ -92,7 +92,7 @@ impl Values {
 }
 
 fn unknown(name: &str, parameters: &[Parameter]) -> Error {
-    let name = body::shown(name, body::MAX_FIELD_BYTES);
+    let name = read::shown(name, read::MAX_FIELD_BYTES);
     let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
     let there =
         if names.is_empty() { "there are none".into() } else { format!("there are {}", names.join(", ")) };

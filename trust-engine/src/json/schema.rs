@@ -1,19 +1,11 @@
 //! The types of bodies and answers as JSON Schema (draft 2020-12), for the generators of other languages' types.
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::caller::CallerBody;
 use super::options::OptionsBody;
-use super::table::CALLS;
-
-/// Gives the schema of a type.
-pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
-pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
+use super::table::{CALLS, of};
 
 /// The types of every call, of the options and of callers:
 /// `{calls: {name: {body, answer}}, options, caller, definitions}`, where the schemas refer to `definitions` by `#/$defs/Name`.

@@ -1,6 +1,7 @@
 //! The table of the calls: one row says what a call is called, what it takes, who may make it and how REST reaches it.
 
 use futures_util::future::BoxFuture;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::answer::{Answer, CeilingAnswer, GateAnswer};
@@ -10,11 +11,17 @@ use super::parameters::{Kind, Parameter, Values};
 use super::permission::Permission;
 use super::receipt::ReceiptAnswer;
 use super::record::RecordAnswer;
-use super::schema::{SchemaOf, of};
 use super::verbs::{agents, ceilings, engine, gates, log, policy, provenance, stats};
 use crate::agent::{Agent, AgentChange, NewAgent};
 use crate::engine::Stats;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Gives the schema of a type.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
 
 /// The REST route of a call. Parts of the path in braces are parameters; the others are in the query string.
 #[derive(Clone, Copy, Debug, Serialize)]

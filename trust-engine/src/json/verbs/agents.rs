@@ -14,6 +14,7 @@ use crate::json::body;
 use crate::json::calls::JsonCalls;
 use crate::json::error::ErrorBody;
 use crate::json::parameters::Values;
+use crate::json::read;
 
 /// Most agents of one import.
 const MAX_IMPORTED: usize = 10_000;
@@ -115,7 +116,7 @@ pub(in crate::json) async fn put(calls: JsonCalls<'_>, values: Values, text: &[u
             Ok(tagged(201, &agents.register(agent).await?.agent))
         }
         (Err(error), _) if error.kind() == ErrorKind::NotFound => {
-            let id = body::shown(id, body::MAX_TOLD_BYTES);
+            let id = read::shown(id, read::MAX_TOLD_BYTES);
             Err(Error::new(ErrorKind::Conflict, format!("agent {id} is not registered")).with("agentId", id))
         }
         (Err(error), _) => Err(error),
@@ -252,13 +253,13 @@ struct RefusedAgent {
 /// Registers many agents; one that is refused costs no other.
 pub(in crate::json) async fn import(calls: JsonCalls<'_>, _: Values, text: &[u8]) -> Result<Answer> {
     // The row bounds it.
-    let ImportBody { agents } = body::read_as("body", text)?;
+    let ImportBody { agents } = read::read_as("body", text)?;
     if agents.len() > MAX_IMPORTED {
         let issue = format!("are {}; at most {MAX_IMPORTED} are allowed", agents.len());
         return Err(Error::invalid("agents", issue));
     }
     let read = |agent: Box<RawValue>| {
-        body::read_as("agent", agent.get().as_bytes()).and_then(|agent| by_caller(&calls, agent))
+        read::read_as("agent", agent.get().as_bytes()).and_then(|agent| by_caller(&calls, agent))
     };
     let read: Vec<Result<NewAgent>> = agents.into_iter().map(read).collect();
     let whole = read.iter().filter_map(|agent| agent.as_ref().ok().cloned()).collect();
