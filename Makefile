@@ -10,6 +10,8 @@ test:
 	.ci/with-postgres .ci/with-redis $(CARGO) test --workspace --exclude lower-layers --all-features
 	$(CARGO) run --quiet -p trust-engine-example >/dev/null
 	trust-engine/tests/interop/run python node
+	.ci/test-c
+	.ci/with-postgres .ci/with-redis .ci/test-python
 	.ci/with-postgres .ci/with-redis .ci/test-node
 
 # Fails where a hot path takes more instructions than its limit. Needs valgrind and gungraun-runner.
@@ -27,6 +29,8 @@ test-heavy: test features
 	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
 		--test ceiling_model --test ceiling_threads --test ceiling_crash --test nemesis -- --nocapture
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
+	TRUST_ENGINE_KILLS=200 .ci/test-c go
+	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis .ci/test-python
 	cd bindings-node && TRUST_ENGINE_HEAVY=1 npm test
 	trust-engine/tests/interop/run go
 	cd benches/peers/gate && $(CARGO) test --release --target-dir ../../../target/peers
@@ -34,6 +38,7 @@ test-heavy: test features
 
 lint:
 	.ci/layers
+	.ci/types --check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude lower-layers --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p trust-engine --no-deps --all-features

@@ -160,7 +160,7 @@ impl NativeEngine {
         self.delivery()?.begin(py, false, async move { Ok(Outcome::Receipt(settle.await?)) })
     }
 
-    #[pyo3(signature = (caller, name, parameters, body=b"".as_slice(), *, if_match=None, idempotency_key=None, request_id=None,
+    #[pyo3(signature = (caller, name, parameters, body=None, *, if_match=None, idempotency_key=None, request_id=None,
         traceparent=None))]
     #[allow(clippy::too_many_arguments, reason = "as Python passes them")]
     fn begin_call(
@@ -169,14 +169,14 @@ impl NativeEngine {
         caller: &Caller,
         name: Text<'_, '_>,
         parameters: Text<'_, '_>,
-        body: &[u8],
+        body: Option<&[u8]>,
         if_match: Option<Text<'_, '_>>,
         idempotency_key: Option<Text<'_, '_>>,
         request_id: Option<Text<'_, '_>>,
         traceparent: Option<Text<'_, '_>>,
     ) -> PyResult<Py<PyAny>> {
         let beside = BesideCall { if_match, idempotency_key, request_id, traceparent };
-        let call = Call::read(name, parameters, body, &beside)?;
+        let call = Call::read(name, parameters, body.unwrap_or_default(), &beside)?;
         let (engine, caller) = (self.get()?, Arc::clone(&caller.0));
         let is_search = self.is_local && call.is_heavy();
         let call = async move { Ok(Outcome::Answer(Box::new(call.make(&engine, &caller).await?))) };

@@ -252,7 +252,7 @@ impl NativeEngine {
         wait(py, log.record(record)).map(Receipt::from)
     }
 
-    #[pyo3(signature = (caller, name, parameters, body=b"".as_slice(), *, if_match=None, idempotency_key=None, request_id=None,
+    #[pyo3(signature = (caller, name, parameters, body=None, *, if_match=None, idempotency_key=None, request_id=None,
         traceparent=None))]
     #[allow(clippy::too_many_arguments, reason = "as Python passes them")]
     fn call_json(
@@ -261,14 +261,14 @@ impl NativeEngine {
         caller: &Caller,
         name: Text<'_, '_>,
         parameters: Text<'_, '_>,
-        body: &[u8],
+        body: Option<&[u8]>,
         if_match: Option<Text<'_, '_>>,
         idempotency_key: Option<Text<'_, '_>>,
         request_id: Option<Text<'_, '_>>,
         traceparent: Option<Text<'_, '_>>,
     ) -> PyResult<Answer> {
         let beside = BesideCall { if_match, idempotency_key, request_id, traceparent };
-        let call = Call::read(name, parameters, body, &beside)?;
+        let call = Call::read(name, parameters, body.unwrap_or_default(), &beside)?;
         let engine = self.get()?;
         wait(py, call.make(&engine, &caller.0)).map(Answer::from)
     }

@@ -61,7 +61,7 @@ class Engine(NativeEngine):
 
     def __new__(cls, **options: Unpack[OpenOptions]) -> Self:
         """Opens an engine, within the connect timeouts."""
-        return cast("Self", super().__new__(cls, _calls.engine_options(**options)))
+        return super().__new__(cls, _calls.engine_options(**options))
 
     def __enter__(self) -> Self:
         """Gives the engine itself."""

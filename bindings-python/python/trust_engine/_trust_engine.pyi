@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, Literal, final
 from uuid import UUID
 
+from typing_extensions import Self, disjoint_base
+
 from ._types import CeilingAnswer, GateAnswer
 
 version: str
@@ -129,7 +131,7 @@ class Reservation:
 class Caller:
     """The caller of calls by name, read from JSON."""
 
-    def __new__(cls, json: str, /) -> Caller: ...
+    def __new__(cls, json: str, /) -> Self: ...
 
 @final
 class Answer:
@@ -148,15 +150,16 @@ class Answer:
 
 @final
 class Subscription:
-    """A stream of items, each JSON. `next` waits without the GIL, and gives None at the end and once the stream is ended."""
+    """A stream of items, each JSON. `next` waits without the GIL; None is the end, also of a stream that was ended."""
 
     def next(self) -> str | None: ...
     def end(self) -> None: ...
 
+@disjoint_base
 class NativeEngine:
     """An open engine. Methods that may wait let go of the GIL; signals are seen to while they wait."""
 
-    def __new__(cls, options: str, /) -> NativeEngine: ...
+    def __new__(cls, options: str, /) -> Self: ...
     @property
     def is_closed(self) -> bool: ...
     def decide_gate(
@@ -252,7 +255,7 @@ class NativeEngine:
         caller: Caller,
         name: str,
         parameters: str,
-        body: bytes = b"",
+        body: bytes | None = None,
         *,
         if_match: str | None = None,
         idempotency_key: str | None = None,
@@ -261,22 +264,83 @@ class NativeEngine:
     ) -> Answer: ...
     def subscribe_json(self, caller: Caller, name: str, parameters: str) -> Subscription: ...
     def close(self) -> None: ...
-    # The asynchronous forms. Each gives its result at once where it need not wait, and otherwise an int: the number that
-    # `drain` gives it by. `event_fd` is readable while there is something to drain.
+    # The asynchronous forms. Each gives its result at once where it need not wait, and otherwise an int: the number
+    # that `drain` gives it by. `event_fd` is readable while there is something to drain.
     def event_fd(self) -> int: ...
     def drain(self) -> list[tuple[int, Any, BaseException | None]]: ...
-    def begin_evaluate_gate(self, agent_id: str, role: str, **request: Any) -> GateVerdict | int: ...
+    def begin_evaluate_gate(
+        self,
+        agent_id: str,
+        role: str,
+        *,
+        tier: str | None = None,
+        organization: str | None = None,
+        caller: str | None = None,
+        on_behalf_of: str | None = None,
+        traceparent: str | None = None,
+        resource_id: str | None = None,
+        action: str | None = None,
+        environment: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> GateVerdict | int: ...
     def begin_check_ceiling(
-        self, agent_id: str, resource_type: str | None = None, amount: int | None = None, **request: Any
+        self,
+        agent_id: str,
+        resource_type: str | None = None,
+        amount: int | None = None,
+        *,
+        resources: Mapping[str, int] | None = None,
+        tier: str | None = None,
+        organization: str | None = None,
+        caller: str | None = None,
+        on_behalf_of: str | None = None,
+        traceparent: str | None = None,
+        request_id: str | None = None,
     ) -> CeilingVerdict | int: ...
     def begin_reserve(
-        self, agent_id: str, resource_type: str | None = None, amount: int | None = None, **request: Any
+        self,
+        agent_id: str,
+        resource_type: str | None = None,
+        amount: int | None = None,
+        *,
+        resources: Mapping[str, int] | None = None,
+        tier: str | None = None,
+        organization: str | None = None,
+        caller: str | None = None,
+        on_behalf_of: str | None = None,
+        traceparent: str | None = None,
     ) -> tuple[CeilingVerdict, Reservation | None] | int: ...
-    def begin_record(self, type: str, agent_id: str, decision: str, **record: Any) -> Receipt | int: ...
+    def begin_record(
+        self,
+        type: str,
+        agent_id: str,
+        decision: str,
+        *,
+        id: str | UUID | None = None,
+        reason_code: str | None = None,
+        reason: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        parent_id: str | UUID | None = None,
+        organization: str | None = None,
+        caller: str | None = None,
+        on_behalf_of: str | None = None,
+        traceparent: str | None = None,
+    ) -> Receipt | int: ...
     def begin_committed(self, verdict: GateVerdict) -> Receipt | int | None: ...
-    def begin_settle(self, reservation: Reservation, used: int | Sequence[int] | None) -> Receipt | int | None: ...
+    def begin_settle(
+        self, reservation: Reservation, used: int | Sequence[int] | None = None
+    ) -> Receipt | int | None: ...
     def begin_call(
-        self, caller: Caller, name: str, parameters: str, body: bytes = b"", **beside: str | None
+        self,
+        caller: Caller,
+        name: str,
+        parameters: str,
+        body: bytes | None = None,
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Answer | int: ...
     def begin_next(self, subscription: Subscription) -> str | int | None: ...
     def begin_close(self) -> int | None: ...
@@ -285,3 +349,10 @@ def verify_record(entry: bytes, proof: str, verifier_key: str) -> None: ...
 def verify_payload(entry: bytes, payload: bytes, salt: bytes) -> None: ...
 def verify_consistency(older: str, newer: str, proof: Sequence[str], verifier_key: str) -> None: ...
 def verify_log(folder: str, verifier_key: str, since: str | None = None) -> None: ...
+
+# What pickle calls.
+def restore_gate_verdict(json: str, id: str, trace: str, receipt: Receipt | None = None) -> GateVerdict: ...
+def restore_ceiling_verdict(
+    json: str, retryable: bool, retry_after: float | None = None, receipt: Receipt | None = None
+) -> CeilingVerdict: ...
+def restore_receipt(json: str) -> Receipt: ...
