@@ -376,12 +376,12 @@ class TrustEngine {
     return engine
   }
 
-  decideGate(request) {
-    const text = unwrap(this.#native.decideGate(...requests.gateFields(request)))
+  decideGate(request, options) {
+    const text = unwrap(this.#native.decideGate(...requests.gateFields(request), requests.isTraced(options)))
     return new GateVerdict(text, this, request.organization)
   }
-  async evaluateGate(request) {
-    const start = (slot) => this.#native.evaluateGate(slot, ...requests.gateFields(request))
+  async evaluateGate(request, options) {
+    const start = (slot) => this.#native.evaluateGate(slot, ...requests.gateFields(request), requests.isTraced(options))
     return new GateVerdict(await this.#waiting.call(start))
   }
   committed(verdict) {

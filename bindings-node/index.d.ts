@@ -96,6 +96,12 @@ export interface GateRequest {
   context?: { resourceId?: string; action?: string; environment?: string; metadata?: { [name: string]: Json } }
 }
 
+/** What stands beside a gate's request. */
+export interface GateOptions {
+  /** Whether the verdict is to have its trace; it costs some microseconds. */
+  readonly trace?: boolean
+}
+
 /** A gate's verdict. */
 export interface GateVerdict {
   readonly allowed: boolean
@@ -111,6 +117,8 @@ export interface GateVerdict {
   readonly recorded: Recorded
   /** There once the verdict is committed. */
   readonly receipt?: Receipt
+  /** Every layer, rule and condition, and what would have allowed it, in several lines; if it was asked for. */
+  readonly trace?: string
 }
 
 /** A verdict that was given before its record was committed: {@link TrustEngine.committed} waits for that. */
@@ -430,9 +438,9 @@ export class TrustEngine {
   static open(options: OpenOptions): Promise<TrustEngine>
 
   /** Evaluates a gate at once; its record is on its way into the log. Throws {@link WouldBlockError} if the agent has to be fetched. */
-  decideGate(request: GateRequest): PendingVerdict
+  decideGate(request: GateRequest, options?: GateOptions): PendingVerdict
   /** Evaluates a gate; resolves when the verdict is committed. */
-  evaluateGate(request: GateRequest): Promise<GateVerdict>
+  evaluateGate(request: GateRequest, options?: GateOptions): Promise<GateVerdict>
   /**
    * Waits for the commit of a verdict that {@link decideGate} of this engine gave, itself and not a copy; asked again, it
    * gives the same promise. `null` if the policy does not record the verdict. First asked after more verdicts than the queue

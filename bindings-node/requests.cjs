@@ -136,6 +136,15 @@ function gateFields(request) {
   ]
 }
 
+const GATE_OPTIONS = new Set(['trace'])
+
+/** Whether a verdict is to have its trace. */
+function isTraced(options) {
+  if (options === undefined) return false
+  const { trace } = known(object('options', options), GATE_OPTIONS, 'options.')
+  return trace === undefined ? false : flag('options.trace', trace)
+}
+
 /** The fields of a ceiling's request, likewise. */
 function ceilingFields(request) {
   const { agentId, resourceType, requestedAmount, tier, organization, caller } =
@@ -225,6 +234,7 @@ module.exports = {
   json,
   organizationName,
   gateFields,
+  isTraced,
   ceilingFields,
   ceilingBody,
   texts,

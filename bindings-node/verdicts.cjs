@@ -11,10 +11,10 @@ class GateVerdict {
   /** `engine` is the one to ask for the commit, if the verdict did not wait for it; the record is `organization`'s. */
   constructor(text, engine, organization) {
     const parts = text.split(UNIT)
-    const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, requiredTier, escalationPath, receipt] = parts
+    const [decision, recorded, ticket, reasonCode, evaluatedAt, provenanceId, requiredTier, escalationPath, receipt, trace] = parts
     this.allowed = decision === 'ALLOW'
     this.decision = decision
-    this.reason = parts.length === 10 ? parts[9] : parts.slice(9).join(UNIT)
+    this.reason = parts.length === 11 ? parts[10] : parts.slice(10).join(UNIT)
     this.reasonCode = reasonCode
     this.evaluatedAt = evaluatedAt
     this.provenanceId = provenanceId
@@ -22,6 +22,7 @@ class GateVerdict {
     if (requiredTier !== '') this.requiredTier = requiredTier
     if (escalationPath !== '') this.escalationPath = escalationPath
     if (receipt !== '') this.receipt = JSON.parse(receipt)
+    if (trace !== '') this.trace = JSON.parse(trace)
     if (ticket !== '') this.#ticket = { engine, number: Number(ticket), organization, receipt: undefined }
   }
 

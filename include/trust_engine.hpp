@@ -651,7 +651,7 @@ public:
 private:
     friend class Engine;
 
-    /// The handle. An empty caller is refused here, as C takes a null pointer for the host itself, which may do everything.
+    /// The handle.
     const te_caller *get() const {
         if (!handle_) {
             throw Error(TE_INVALID_HANDLE, "the caller was moved from");

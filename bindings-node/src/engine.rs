@@ -170,13 +170,14 @@ impl NativeEngine {
         action: Option<String>,
         environment: Option<String>,
         metadata: Option<String>,
+        traced: bool,
     ) -> Value {
         let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
         let request = Gate { agent, role, asked, resource, action, environment, metadata };
         let decided = self.get().and_then(|engine| engine.decide_gate(&request.into_request()?));
         decided.map_or_else(failed, |(verdict, ticket)| {
             let ticket = self.tickets.borrow_mut().keep(ticket);
-            output::gate(&verdict, Some(ticket))
+            output::gate(&verdict, Some(ticket), traced)
         })
     }
 
@@ -214,12 +215,13 @@ impl NativeEngine {
         action: Option<String>,
         environment: Option<String>,
         metadata: Option<String>,
+        traced: bool,
     ) -> Option<Value> {
         let asked = Asked { tier, organization, caller, on_behalf_of, traceparent };
         let request = Gate { agent, role, asked, resource, action, environment, metadata };
-        self.start(slot, |engine| async move {
+        self.start(slot, move |engine| async move {
             let verdict = engine.evaluate_gate(&request.into_request()?).await?;
-            Ok(output::gate(&verdict, None))
+            Ok(output::gate(&verdict, None, traced))
         })
     }
 

@@ -81,10 +81,12 @@ pub(crate) fn json(result: Result<impl serde::Serialize>) -> Value {
 const UNIT: char = '\u{1f}';
 
 /// A gate's verdict in one text, for `verdicts.cjs` to take apart: making an object here costs more than the verdict.
-/// Decision, recorded, ticket or nothing, reason code, time, id, required tier, escalation path, receipt, reason.
-pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Value {
+/// Decision, recorded, ticket or nothing, reason code, time, id, required tier, escalation path, receipt, trace, reason.
+/// The trace is a text of JSON, as it may hold anything.
+pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>, traced: bool) -> Value {
     let mut text = String::with_capacity(320);
-    let fields: [&dyn Display; 10] = [
+    let trace = traced.then(|| serde_json::Value::from(verdict.trace().to_string()));
+    let fields: [&dyn Display; 11] = [
         &verdict.decision().as_str(),
         &verdict.recorded().as_str(),
         &OrEmpty(ticket),
@@ -94,6 +96,7 @@ pub(crate) fn gate(verdict: &trust_engine::Verdict, ticket: Option<u32>) -> Valu
         &OrEmpty(verdict.required_tier()),
         &OrEmpty(verdict.escalation_path()),
         &OrEmpty(verdict.receipt().map(trust_engine::Receipt::to_json)),
+        &OrEmpty(trace),
         &verdict.reason(),
     ];
     join(&mut text, &fields);

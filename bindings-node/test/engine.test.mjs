@@ -187,6 +187,17 @@ for (const [name, fresh] of Object.entries(STORES)) {
         assert.deepEqual(Object.keys(await engine.info()).sort(), ['shard', 'verifierKey', 'version', 'warnings'])
       }))
 
+    it('gives the trace of a verdict if it is asked for', () =>
+      on({}, async (engine) => {
+        await engine.agents().register({ id: 'agent_001', tier: 'BASIC' })
+        const { trace } = await engine.evaluateGate(GATE, { trace: true })
+        assert.match(trace, /^kernel +no +role DATA_ANALYST/)
+        assert.equal((await eventually(() => engine.decideGate(GATE, { trace: true }))).trace, trace)
+        assert.equal((await engine.evaluateGate(GATE)).trace, undefined)
+        await assert.rejects(engine.evaluateGate(GATE, { traced: true }), InvalidInputError)
+        assert.throws(() => engine.decideGate(GATE, { trace: 1 }), InvalidInputError)
+      }))
+
     it('reserves, settles, peeks, and takes from a handle', () =>
       on({}, async (engine) => {
         await engine.agents().register({ id: 'agent_001', tier: 'VERIFIED' })

@@ -6,8 +6,8 @@ use std::error::Error;
 
 use trust_engine::blocking::Engine;
 use trust_engine::{
-    AgentChange, AgentStatus, CeilingRequest, Decision, GateRequest, NewAgent, Options, PolicyDocument,
-    verify,
+    AgentChange, AgentStatus, CeilingRequest, Decision, GateRequest, NewAgent, NewRecord, Options,
+    PolicyDocument, Query, Record, RecordType, verify,
 };
 
 /// Readers may read everything; only the release team may write to production, and never without a reason to escalate.
@@ -66,12 +66,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("a suspended agent was let through".into());
     }
 
-    // An auditor has the entry, the proof and the log's public key, and needs nothing else of ours.
+    // What the host does itself is recorded too, and can be found again.
     let log = engine.log();
+    let told = NewRecord::new(RecordType::Escalation, "agent_ship", "PAUSED").reason("ops looks into it");
+    let told = log.record(told.parent(verdict.id()))?;
+    let found = log.query(&Query::new().agent("agent_ship").kind(RecordType::Escalation))?;
+    if found.records.iter().map(Record::id).collect::<Vec<_>>() != [told.id()] {
+        return Err("the record was not found".into());
+    }
+
+    // An auditor has the entry, the proof and the log's public key, and needs nothing else of ours.
     let (record, proof) = (log.get(verdict.id())?, log.prove(verdict.id())?.to_string());
-    let key = engine.verifier_key().to_string();
-    let proved = verify::record(record.entry_bytes(), &proof, &key.parse()?)?;
+    let key = engine.verifier_key();
+    let proved = verify::record(record.entry_bytes(), &proof, &key)?;
     println!("\nentry {} of the log {} proves it:\n{proof}", proved.index, proved.checkpoint.origin);
+    let forged = String::from_utf8(record.entry_bytes().to_owned())?.replace("DENY", "ALLOW");
+    match verify::record(forged.as_bytes(), &proof, &key) {
+        Err(error) => println!("a changed entry is refused: {error}"),
+        Ok(_) => return Err("a changed entry was believed".into()),
+    }
     engine.close();
     Ok(())
 }
