@@ -161,7 +161,7 @@ export interface ContractError {
   readonly retryAfter?: number
 }
 
-export type ContractErrorDetails = { readonly [name: string]: Json } | { readonly [name: string]: Json }
+export type ContractErrorDetails = FieldDetails | PermissionDetails
 
 /** The way in which an agent came to be. */
 export type Creation = 'FRESH' | 'CLONED' | 'EVOLVED' | 'PROMOTED' | 'IMPORTED'
@@ -211,6 +211,12 @@ export interface Evidence {
 export interface Exported {
   readonly entries: number
   readonly files: number
+}
+
+/** The field that an error is about, and what is wrong with it. */
+export interface FieldDetails {
+  readonly field: string
+  readonly issue: string
 }
 
 /** The answer to a gate's request. */
@@ -331,6 +337,11 @@ export interface Page {
 /** A permission that a call needs. */
 export type Permission = 'gates:evaluate' | 'ceilings:check' | 'provenance:read' | 'provenance:write' | 'stats:read' | 'agents:read' | 'agents:write' | 'policy:read' | 'policy:write' | 'engine:operate'
 
+/** The permission that the caller lacks. */
+export interface PermissionDetails {
+  readonly permission: string
+}
+
 /** A version of the policy. */
 export interface PolicyVersion {
   readonly document: string
@@ -384,11 +395,11 @@ export interface ProvenanceStats {
   /** Records by type. */
   readonly byType: { readonly [name: string]: number }
   /** Commits made by this engine since it was opened. */
-  readonly commits: number
+  readonly commits?: number
   /** Records committed by this engine since it was opened. */
-  readonly committed: number
+  readonly committed?: number
   /** Submissions that wait for a commit now, in this engine. */
-  readonly queued: number
+  readonly queued?: number
   /** All records. */
   readonly totalRecords: number
 }

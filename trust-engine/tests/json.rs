@@ -575,3 +575,105 @@ fn a_shared_subscription_loses_nothing_by_a_call_that_is_given_up() {
     shared.end();
     assert_eq!(block_on(shared.next()).unwrap(), None);
 }
+
+#[test]
+fn a_caller_is_read_strictly() {
+    let read = |text: &str| Caller::from_json(text).map(drop);
+    read("{}").unwrap();
+    read(r#"{"name":"k","organization":"acme","fleetWide":false,"internal":true,"permissions":["agents:read"]}"#)
+        .unwrap();
+    for (text, field) in [
+        (r#"{"nme":"k"}"#, "nme"),
+        (r#"{"name":""}"#, "caller"),
+        (r#"{"name":"k","name":"l"}"#, "name"),
+        (r#"{"organization":"*"}"#, "organization"),
+        (r#"{"organization":""}"#, "organization"),
+        (r#"{"fleetWide":1}"#, "fleetWide"),
+        (r#"{"permissions":["agents:reed"]}"#, "permissions"),
+        (r#"[{"name":"k"}]"#, "caller"),
+        ("", "caller"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)), "{text}: {error}");
+    }
+}
+
+#[test]
+fn an_object_is_read_as_strictly_as_a_body() {
+    assert_eq!(trust_engine::json::object("o", r#"{"a":[1,{"b":null}]}"#).unwrap().len(), 1);
+    for text in
+        ["", "[]", "1", r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":9007199254740993.5}"#, "{} {}"]
+    {
+        let error = trust_engine::json::object("o", text).unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("o")), "{text}: {error}");
+    }
+}
+
+#[test]
+fn hosts_peek_and_prove_and_export_by_name() {
+    let engine = engine();
+    let host = Caller::new();
+    let call = |name: &str, parameters: &str, body: &str| {
+        let answer = block_on(engine.json(&host).call(name, parameters.as_bytes(), body.as_bytes()));
+        let read = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+        (answer.status, read, answer.body)
+    };
+    let check = r#"{"agentId":"agent_001","resourceType":"API_CALLS","requestedAmount":400}"#;
+    assert_eq!(call("ceilings.peek", "", check).1["remaining"], 500, "nothing is charged");
+    assert_eq!(call("ceilings.check", "", check).1["remaining"], 100);
+    assert_eq!(call("ceilings.peek", "", check).1["allowed"], false);
+    let reset = call("ceilings.reset", r#"{"agentId":"agent_001","resourceType":"API_CALLS"}"#, "");
+    assert_eq!((reset.0, &reset.1["details"]["field"]), (400, &json!("caller")), "an actor is recorded");
+
+    let info = call("engine.info", "", "").1;
+    let key = info["verifierKey"].as_str().unwrap().parse().unwrap();
+    let older = call("log.checkpoint", "", "").2;
+    let older = trust_engine::verify::checkpoint(&older, &key).unwrap();
+    let record = r#"{"type":"ALERT","agentId":"agent_001","decision":"SEEN","reason":"x"}"#;
+    let id = call("provenance.record", "", record).1["id"].as_str().unwrap().to_owned();
+    let evidence = call("provenance.evidence", &json!({ "id": id }).to_string(), "").1;
+    let entry = evidence["entry"].as_str().unwrap();
+    assert_eq!(evidence["verifierKey"], info["verifierKey"]);
+    trust_engine::verify::record(entry.as_bytes(), evidence["proof"].as_str().unwrap(), &key).unwrap();
+    assert!(evidence["payload"].as_str().unwrap().contains(r#""reason":"x""#));
+
+    let size = older.checkpoint.size;
+    let grown = call("log.consistency", &json!({ "older": size }).to_string(), "").1;
+    let newer = trust_engine::verify::checkpoint(grown["checkpoint"].as_str().unwrap(), &key).unwrap();
+    let hashes: Vec<_> = grown["proof"].as_array().unwrap().iter().collect();
+    let hashes: Vec<_> = hashes
+        .iter()
+        .map(|hash| trust_engine::provenance::Hash::from_base64(hash.as_str().unwrap()).unwrap())
+        .collect();
+    trust_engine::verify::consistency(&older, &newer, &hashes, &key).unwrap();
+    let beyond = call("log.consistency", r#"{"older":1000000}"#, "");
+    assert_eq!((beyond.0, &beyond.1["details"]["field"]), (400, &json!("older")));
+    assert_eq!(call("log.checkpoint", r#"{"shard":77}"#, "").0, 404);
+
+    assert_eq!(call("log.verify", "", "").1, json!({ "findings": [] }));
+    assert_eq!(call("engine.health", "", "").1, json!({ "database": "up" }));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("log");
+    let exported = call("log.export", &json!({ "folder": out }).to_string(), "").1;
+    assert_eq!(exported["entries"], newer.checkpoint.size);
+    assert!(trust_engine::log::check_export(&out, &key, Some(&older)).unwrap().is_clean());
+    let backup = call("engine.backup", &json!({ "folder": folder.path().join("copy") }).to_string(), "");
+    assert_eq!(backup.0, 500, "the store in memory has no backup: {}", backup.2);
+}
+
+#[test]
+fn the_evidence_of_a_check_is_for_the_host_and_the_fleet() {
+    let engine = engine();
+    let check = r#"{"agentId":"agent_001","resourceType":"API_CALLS","requestedAmount":9999}"#;
+    let host = Caller::new();
+    let denied = block_on(engine.json(&host).call("ceilings.check", b"", check.as_bytes()));
+    let id = serde_json::from_str::<Value>(&denied.body).unwrap()["provenanceId"].clone();
+    let parameters = json!({ "id": id }).to_string();
+    let status = |caller: &Caller| {
+        block_on(engine.json(caller).call("provenance.evidence", parameters.as_bytes(), b"")).status
+    };
+    let weak = Caller::new().permitting(["provenance:read"]).unwrap();
+    assert_eq!((status(&host), status(&weak), status(&weak.clone().fleet_wide())), (200, 403, 200));
+    let other = Caller::new().organization(trust_engine::OrganizationId::parse("other").unwrap());
+    assert_eq!(status(&other), 404);
+}

@@ -170,15 +170,11 @@ class Subscription(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        """Waits for the next item. After an error that is retryable it can be asked again where it stood."""
-        try:
-            item = self._native.next()
-        except TrustEngineError:
-            raise
-        except BaseException:
-            # A signal handler has ended the wait, and an item that came meanwhile would be lost.
-            self.close()
-            raise
+        """Waits for the next item.
+
+        After an error that is retryable, and after a wait that a signal ended, it can be asked again where it stood.
+        """
+        item = self._native.next()
         if item is None:
             raise StopIteration
         return cast("T", json.loads(item))

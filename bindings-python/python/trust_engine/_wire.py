@@ -243,7 +243,20 @@ class Consistency(TypedDict):
     proof: list[str]
 
 
-ContractErrorDetails = Union[dict[str, Any], dict[str, Any]]
+class FieldDetails(TypedDict):
+    """The field that an error is about, and what is wrong with it."""
+
+    field: str
+    issue: str
+
+
+class PermissionDetails(TypedDict):
+    """The permission that the caller lacks."""
+
+    permission: str
+
+
+ContractErrorDetails = Union[FieldDetails, PermissionDetails]
 
 
 class ContractError(TypedDict):
@@ -454,9 +467,9 @@ class ProvenanceStats(TypedDict):
 
     aheadSeconds: int
     byType: dict[str, int]
-    commits: int
-    committed: int
-    queued: int
+    commits: NotRequired[int]
+    committed: NotRequired[int]
+    queued: NotRequired[int]
     totalRecords: int
 
 

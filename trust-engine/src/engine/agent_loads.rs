@@ -85,13 +85,14 @@ enum Driver {
 }
 
 impl AgentLoads {
-    /// The agent, if its load needs no waiting. Otherwise the load goes on, unless one of the same agent is under way.
+    /// The agent, if it is `cached` by now or its load needs no waiting. Otherwise the load goes on, unless one of the same agent is under way.
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`] if the load needs waiting; that of the load, or of the one before that failed meanwhile.
     pub(super) fn at_once(
         &self,
         key: Key,
+        cached: impl FnOnce() -> Option<Option<Arc<Agent>>>,
         load: impl Future<Output = Result<Option<Arc<Agent>>>> + Send + 'static,
     ) -> Result<Option<Arc<Agent>>> {
         let issue = format!("agent {} is being loaded from a remote store; wait for it, or try again", key.1);
@@ -104,6 +105,10 @@ impl AgentLoads {
             if table.under_way.contains(&key) || !table.has_room(&key) {
                 return would_block();
             }
+        }
+        // A load caches the agent before it leaves the table, so one that has ended since the caller looked is seen here.
+        if let Some(agent) = cached() {
+            return Ok(agent);
         }
         let mut load = Box::pin(load);
         if let Poll::Ready(result) = load.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -219,7 +224,7 @@ mod tests {
                 let _ = loaded.await;
                 Ok(None)
             };
-            let begun = loads.at_once(key(organization, agent), load);
+            let begun = loads.at_once(key(organization, agent), || None, load);
             assert_eq!(kind(&begun), Some(ErrorKind::WouldBlock));
             answers.push(answer);
         };
@@ -238,7 +243,7 @@ mod tests {
             let _ = never.await;
             Ok(None)
         };
-        assert_eq!(kind(&loads.at_once(key("flood", 0), load)), Some(ErrorKind::WouldBlock));
+        assert_eq!(kind(&loads.at_once(key("flood", 0), || None, load)), Some(ErrorKind::WouldBlock));
         assert_eq!(under_way(), MOST);
         answers.clear();
         soon(|| under_way() == 1);
@@ -261,15 +266,15 @@ mod tests {
         };
         let ended = || loads.table.lock().under_way.is_empty();
         for _ in 0..2 {
-            assert_eq!(kind(&loads.at_once(key("o", 1), fails())), Some(ErrorKind::WouldBlock));
+            assert_eq!(kind(&loads.at_once(key("o", 1), || None, fails())), Some(ErrorKind::WouldBlock));
             soon(ended);
-            let told = loads.at_once(key("o", 1), fails());
+            let told = loads.at_once(key("o", 1), || None, fails());
             assert_eq!(kind(&told), Some(ErrorKind::Unavailable));
             assert!(ended(), "the call that is told begins none");
         }
         // Failures that nobody asks for again take bounded room.
         for agent in 0..FAILURES + 10 {
-            assert_eq!(kind(&loads.at_once(key("o", agent), fails())), Some(ErrorKind::WouldBlock));
+            assert_eq!(kind(&loads.at_once(key("o", agent), || None, fails())), Some(ErrorKind::WouldBlock));
             soon(ended);
         }
         assert!(loads.table.lock().failed.len() <= FAILURES);

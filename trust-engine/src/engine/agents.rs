@@ -315,7 +315,8 @@ impl Engine {
                 // No decision can be given while the log cannot be written, so nobody waits for its facts.
                 self.0.sequencer.check_state()?;
                 let load = self.load_agent(organization, id, now);
-                self.0.loads.at_once((organization.clone(), id.clone()), load)
+                let cached = || self.0.agents.fresh(organization, id, now).map(|known| known.agent);
+                self.0.loads.at_once((organization.clone(), id.clone()), cached, load)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
 use super::instance::Engine;
@@ -107,8 +107,16 @@ pub struct CeilingStats {
     pub unrecorded: u64,
 }
 
+/// What an engine does for all organizations together is not shown to one of them.
+fn only_for_the_fleet(schema: &mut Schema) {
+    if let Some(required) = schema.get_mut("required").and_then(|list| list.as_array_mut()) {
+        required.retain(|name| !matches!(name.as_str(), Some("queued" | "committed" | "commits")));
+    }
+}
+
 /// Records of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(transform = only_for_the_fleet)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvenanceStats {
     /// All records.

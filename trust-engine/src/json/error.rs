@@ -31,8 +31,21 @@ pub(super) struct ErrorBody {
 #[schemars(rename = "ContractErrorDetails")]
 #[serde(untagged)]
 enum Details {
-    Field { field: String, issue: String },
-    Permission { permission: String },
+    Field(FieldDetails),
+    Permission(PermissionDetails),
+}
+
+/// The field that an error is about, and what is wrong with it.
+#[derive(Serialize, JsonSchema)]
+struct FieldDetails {
+    field: String,
+    issue: String,
+}
+
+/// The permission that the caller lacks.
+#[derive(Serialize, JsonSchema)]
+struct PermissionDetails {
+    permission: String,
 }
 
 impl Answer {
@@ -70,11 +83,12 @@ impl ErrorBody {
         };
         let field = error.field().filter(|_| status < 500).map(|field| {
             let issue = text.strip_prefix(field).map_or(&*text, |issue| issue.trim_start_matches([':', ' ']));
-            Details::Field { field: name(field).to_owned(), issue: issue.to_owned() }
+            Details::Field(FieldDetails { field: name(field).to_owned(), issue: issue.to_owned() })
         });
         let permission = error.context().find(|(key, _)| *key == "permission");
-        let permission =
-            permission.map(|(_, permission)| Details::Permission { permission: permission.to_owned() });
+        let permission = permission.map(|(_, permission)| {
+            Details::Permission(PermissionDetails { permission: permission.to_owned() })
+        });
         let retry_after = (status == 503).then_some(RETRY_AFTER);
         let (message, request_id) = (message.to_owned(), request_id.map(str::to_owned));
         Self { code, message, details: field.or(permission), request_id, retry_after }
