@@ -157,9 +157,12 @@ class Log {
   #waiting
   #organization
   #calls
+  // The log as a whole is that of every organization.
+  #fleet
 
   /** Without an organization it is the whole fleet's. */
-  constructor(native, waiting, organization, calls) {
+  constructor(native, waiting, organization, calls, fleet) {
+    this.#fleet = fleet
     this.#native = native
     this.#waiting = waiting
     this.#organization = organization
@@ -201,10 +204,10 @@ class Log {
     return valueOf(this.#calls, 'log.consistency', { older: requests.number('older', older), shard: optionalShard(shard) })
   }
   async verify() {
-    return (await valueOf(this.#calls, 'log.verify')).findings
+    return (await valueOf(this.#fleet, 'log.verify')).findings
   }
   async export(folder, shard) {
-    return valueOf(this.#calls, 'log.export', { folder: text('folder', folder), shard: optionalShard(shard) })
+    return valueOf(this.#fleet, 'log.export', { folder: text('folder', folder), shard: optionalShard(shard) })
   }
   async #read(answer) {
     return JSON.parse(await engineErrors(answer))
@@ -454,7 +457,7 @@ class TrustEngine {
   log(scope) {
     const { organization, fleetWide } = requests.scopeOf(scope)
     const calls = this.json({ organization, fleetWide, internal: true })
-    return new Log(this.#native, this.#waiting, organization, calls)
+    return new Log(this.#native, this.#waiting, organization, calls, this.json({ fleetWide: true }))
   }
   agents(organization) {
     return new Agents(this.json({ organization }))
@@ -470,7 +473,7 @@ class TrustEngine {
     return valueOf(this.json(), 'engine.info')
   }
   async backup(folder) {
-    await valueOf(this.json(), 'engine.backup', { folder: text('folder', folder) })
+    await valueOf(this.json({ fleetWide: true }), 'engine.backup', { folder: text('folder', folder) })
   }
   get warnings() {
     return this.#native.warnings()

@@ -194,7 +194,10 @@ function agentQueryOf(query = {}) {
 const CALLER = new Set(['name', 'organization', 'fleetWide', 'internal', 'permissions'])
 
 function callerOf(caller) {
-  return known(object('caller', caller), CALLER, 'caller.')
+  const { permissions } = known(object('caller', caller), CALLER, 'caller.')
+  // A list that could not be had must not give every permission.
+  if ('permissions' in caller && permissions == null) throw mistyped('caller.permissions', permissions, 'an array of strings')
+  return caller
 }
 
 const CALL_OPTIONS = { body: bytes, ifMatch: text, idempotencyKey: text, requestId: text, traceparent: text }
@@ -206,9 +209,11 @@ function callOptions(options) {
   return { body: NOTHING, ...fields(known(object('options', options), CALL_OPTION_NAMES, 'options.'), CALL_OPTIONS) }
 }
 
+const SCOPE = new Set(['organization', 'fleetWide'])
+
 /** The scope of records and counts: always one organization, or the fleet if it was asked for. */
 function scopeOf(scope) {
-  const { organization, fleetWide = false } = typeof scope === 'object' && scope ? scope : { organization: scope }
+  const { organization, fleetWide = false } = typeof scope === 'object' && scope ? known(scope, SCOPE, 'scope.') : { organization: scope }
   const name = organizationName('organization', organization)
   if (!flag('fleetWide', fleetWide)) return { organization: name ?? DEFAULT_ORGANIZATION, fleetWide }
   if (name !== undefined) throw invalid('organization', 'is named, and the whole fleet is asked for too; it takes one of them')

@@ -369,7 +369,7 @@ te_code te_caller_new(te_str json,
                       te_caller **out,
                       te_error *error);
 
-// Lets go of a caller; null is nothing. Threads: one.
+// Lets go of a caller; null is nothing, and so is `te_caller_host`. Threads: one.
 //
 // The caller sees to it:
 // `caller` is null or a caller that nobody uses any more.

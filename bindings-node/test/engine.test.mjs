@@ -187,6 +187,21 @@ for (const [name, fresh] of Object.entries(STORES)) {
         assert.deepEqual(Object.keys(await engine.info()).sort(), ['shard', 'verifierKey', 'version', 'warnings'])
       }))
 
+    it('refuses scopes and callers that are not what was meant', () =>
+      on({}, async (engine) => {
+        for (const scope of [{ organisation: 'acme' }, { fleetwide: true }]) {
+          assert.throws(() => engine.log(scope), InvalidInputError)
+          await assert.rejects(engine.stats('24h', scope), InvalidInputError)
+        }
+        for (const permissions of [null, undefined]) assert.throws(() => engine.json({ permissions }), InvalidInputError)
+        const tenant = engine.json({ organization: 'acme' })
+        for (const name of ['log.verify', 'log.export', 'engine.backup']) {
+          const parameters = name === 'log.verify' ? {} : { folder: join(tmpdir(), 'te-nowhere') }
+          await assert.rejects(tenant.call(name, parameters), { status: 403 })
+        }
+        assert.deepEqual(await engine.log('acme').verify(), [])
+      }))
+
     it('gives the trace of a verdict if it is asked for', () =>
       on({}, async (engine) => {
         await engine.agents().register({ id: 'agent_001', tier: 'BASIC' })

@@ -184,8 +184,7 @@ impl NativeEngine {
     }
 
     fn begin_next(&self, py: Python<'_>, subscription: &Subscription) -> PyResult<Py<PyAny>> {
-        subscription.check()?;
-        let items = Arc::clone(&subscription.items);
+        let items = subscription.items()?;
         let call = async move { Ok(Outcome::Item(items.next().await?)) };
         self.delivery()?.begin(py, subscription.is_search, call)
     }

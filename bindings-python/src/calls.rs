@@ -7,7 +7,7 @@ use trust_engine::json::{self, CALLS, SharedSubscription};
 use trust_engine::{Engine, Result};
 
 use crate::error::raise;
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::input::{Text, optional, text};
 use crate::requests::BesideCall;
 use crate::waiting::wait;
@@ -134,21 +134,20 @@ impl Call {
 /// A stream of items, each JSON.
 #[pyclass(frozen, module = "trust_engine._trust_engine")]
 pub struct Subscription {
-    pub(crate) items: Arc<SharedSubscription>,
+    items: InProcess<Arc<SharedSubscription>>,
     /// A page of a store in this process keeps a processor busy.
     pub(crate) is_search: bool,
-    process: Process,
 }
 
 impl Subscription {
     pub(crate) fn new(subscription: json::Subscription, is_local: bool) -> Self {
         let is_search = is_local && !subscription.follows();
-        let items = Arc::new(SharedSubscription::new(subscription));
-        Self { items, is_search, process: Process::current() }
+        let items = InProcess::new(Arc::new(SharedSubscription::new(subscription)));
+        Self { items, is_search }
     }
 
-    pub(crate) fn check(&self) -> PyResult<()> {
-        self.process.check()
+    pub(crate) fn items(&self) -> PyResult<Arc<SharedSubscription>> {
+        self.items.get().map(Arc::clone)
     }
 }
 
@@ -156,12 +155,14 @@ impl Subscription {
 impl Subscription {
     /// Waits for the next item; None at the end, and once the stream is ended.
     fn next(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.check()?;
-        wait(py, self.items.next())
+        wait(py, self.items()?.next())
     }
 
     /// Ends the stream, also while another thread waits for an item.
     fn end(&self) {
-        self.items.end();
+        // In a child nobody waits.
+        if let Ok(items) = self.items() {
+            items.end();
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::calls::{Answer, Call, Caller, Subscription};
 use crate::ceiling::CeilingVerdict;
 use crate::delivery::Delivery;
 use crate::error::{closed, raise};
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::gate::GateVerdict;
 use crate::input::{Text, organization, text};
 use crate::quota::{Quota, Reservation};
@@ -21,10 +21,13 @@ use crate::waiting::{now, wait};
 /// An open engine.
 #[pyclass(subclass, frozen, weakref, module = "trust_engine._trust_engine")]
 pub struct NativeEngine {
+    open: InProcess<Open>,
+    pub(crate) is_local: bool,
+}
+
+struct Open {
     /// Empty once it is closed, so that its store is free.
     engine: ArcSwapOption<Engine>,
-    process: Process,
-    pub(crate) is_local: bool,
     /// The delivery of outcomes, from the first call on that asyncio waits for.
     delivery: OnceLock<Delivery>,
 }
@@ -32,40 +35,29 @@ pub struct NativeEngine {
 impl NativeEngine {
     /// The engine, in the process that opened it.
     pub(crate) fn get(&self) -> PyResult<Arc<Engine>> {
-        self.process.check()?;
-        self.engine.load_full().ok_or_else(|| raise(closed()))
+        self.open.get()?.engine.load_full().ok_or_else(|| raise(closed()))
     }
 
     pub(crate) fn delivery(&self) -> PyResult<&Delivery> {
-        self.process.check()?;
-        if let Some(delivery) = self.delivery.get() {
+        let open = self.open.get()?;
+        if let Some(delivery) = open.delivery.get() {
             return Ok(delivery);
         }
         let new = Delivery::start()?;
         // Where two threads come first at once, one of the two ends again at once.
-        Ok(self.delivery.get_or_init(|| new))
+        Ok(open.delivery.get_or_init(|| new))
     }
 
     /// Takes the engine out; no call is taken from then on.
     pub(crate) fn take(&self) -> PyResult<Option<Arc<Engine>>> {
-        self.process.check()?;
-        Ok(self.engine.swap(None))
+        Ok(self.open.get()?.engine.swap(None))
     }
 
-    pub(crate) fn end_delivery(&self) {
-        if let Some(delivery) = self.delivery.get() {
+    fn end_delivery(&self) -> PyResult<()> {
+        if let Some(delivery) = self.open.get()?.delivery.get() {
             delivery.close();
         }
-    }
-}
-
-impl Drop for NativeEngine {
-    fn drop(&mut self) {
-        if !self.process.is_current() {
-            // The threads of the parent are not here, and its locks may be held for ever.
-            std::mem::forget(self.engine.swap(None));
-            std::mem::forget(self.delivery.take());
-        }
+        Ok(())
     }
 }
 
@@ -75,15 +67,15 @@ impl NativeEngine {
     #[pyo3(signature = (options, /))]
     fn new(py: Python<'_>, options: Text<'_, '_>) -> PyResult<Self> {
         let options = Options::from_json(text("options", options)?).map_err(raise)?;
-        let (process, is_local) = (Process::current(), options.is_local());
+        let is_local = options.is_local();
         let engine = wait(py, Engine::open(options))?;
-        let engine = ArcSwapOption::from_pointee(engine);
-        Ok(Self { engine, process, is_local, delivery: OnceLock::new() })
+        let open = Open { engine: ArcSwapOption::from_pointee(engine), delivery: OnceLock::new() };
+        Ok(Self { open: InProcess::new(open), is_local })
     }
 
     #[getter]
-    fn is_closed(&self) -> bool {
-        self.engine.load().is_none()
+    fn is_closed(&self) -> PyResult<bool> {
+        Ok(self.open.get()?.engine.load().is_none())
     }
 
     #[pyo3(signature = (agent_id, role, *, tier=None, organization=None, caller=None, on_behalf_of=None, traceparent=None,
@@ -296,10 +288,10 @@ impl NativeEngine {
             Ok(())
         })?;
         py.detach(|| {
-            self.end_delivery();
+            self.end_delivery()?;
             drop(engine);
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Panics, so that tests can see that nothing of it comes through.

@@ -17,19 +17,46 @@ pub fn forked() {
 
 /// The process that an engine was opened in.
 #[derive(Clone, Copy)]
-pub(crate) struct Process(u32);
+struct Process(u32);
 
 impl Process {
-    pub(crate) fn current() -> Self {
+    fn current() -> Self {
         Self(GENERATION.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn is_current(self) -> bool {
+    fn is_current(self) -> bool {
         self.0 == GENERATION.load(Ordering::Relaxed)
     }
+}
 
-    /// Refuses calls in a child.
-    pub(crate) fn check(self) -> PyResult<()> {
-        if self.is_current() { Ok(()) } else { Err(in_a_child()) }
+/// A value that only the process that made it uses. In a child it is not even dropped: the threads that it would wait for are
+/// not there, and its locks may be held for ever.
+pub(crate) struct InProcess<T> {
+    /// There until this is dropped.
+    value: Option<T>,
+    process: Process,
+}
+
+impl<T> InProcess<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Some(value), process: Process::current() }
+    }
+
+    /// The value, in the process that made it.
+    pub(crate) fn get(&self) -> PyResult<&T> {
+        self.value.as_ref().filter(|_| self.process.is_current()).ok_or_else(in_a_child)
+    }
+
+    pub(crate) fn into_inner(mut self) -> PyResult<T> {
+        self.get()?;
+        self.value.take().ok_or_else(in_a_child)
+    }
+}
+
+impl<T> Drop for InProcess<T> {
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            std::mem::forget(self.value.take());
+        }
     }
 }

@@ -7,7 +7,7 @@ use trust_engine::{Error, Ticket, Timestamp, Verdict};
 use uuid::Uuid;
 
 use crate::error::raise;
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::output;
 use crate::receipt::{Receipt, Restored, hash};
 use crate::waiting::wait;
@@ -17,10 +17,9 @@ use crate::waiting::wait;
 pub struct GateVerdict {
     kept: Kept,
     /// Waits for the commit of a verdict that was given before it.
-    ticket: Mutex<Option<Ticket>>,
+    ticket: Mutex<Option<InProcess<Ticket>>>,
     /// The receipt that was waited for.
     committed: Mutex<Option<Receipt>>,
-    process: Process,
 }
 
 enum Kept {
@@ -40,26 +39,20 @@ pub fn restore_gate_verdict(
 ) -> PyResult<GateVerdict> {
     let id = id.parse().map_err(|_| PyValueError::new_err("the pickle is none of this version"))?;
     let kept = Kept::Restored(Restored::read(json)?, id, trace);
-    Ok(GateVerdict {
-        kept,
-        ticket: Mutex::default(),
-        committed: Mutex::new(receipt),
-        process: Process::current(),
-    })
+    Ok(GateVerdict { kept, ticket: Mutex::default(), committed: Mutex::new(receipt) })
 }
 
 impl GateVerdict {
     pub(crate) fn new(verdict: Verdict, ticket: Option<Ticket>) -> Self {
         let committed = Mutex::new(verdict.receipt().cloned().map(Receipt::from));
-        let (kept, ticket) = (Kept::Given(Box::new(verdict)), Mutex::new(ticket));
-        Self { kept, ticket, committed, process: Process::current() }
+        let (kept, ticket) = (Kept::Given(Box::new(verdict)), Mutex::new(ticket.map(InProcess::new)));
+        Self { kept, ticket, committed }
     }
 
     /// The ticket, once; `None` if the commit is known already, or there is none.
     pub(crate) fn take_ticket(&self) -> PyResult<Option<Ticket>> {
-        self.process.check()?;
         if let Some(ticket) = self.ticket.lock().take() {
-            return Ok(Some(ticket));
+            return ticket.into_inner().map(Some);
         }
         if self.committed.lock().is_some() || self.recorded() == "none" {
             return Ok(None);

@@ -11,6 +11,8 @@ use crate::error::raise;
 
 /// Deepest object that is read; the engine takes fewer levels, and says so.
 const MAX_DEPTH: usize = 64;
+/// Most values of an object. One that is there many times is counted as often, as it would be written so often; the engine takes 16 KiB.
+const MAX_VALUES: usize = 16 * 1024;
 
 /// From here on a double does not hold every integer, and some readers of JSON lose digits.
 const EXACT: u64 = 1 << 53;
@@ -62,13 +64,17 @@ fn mistyped(field: &str, given: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
 
 /// An object of JSON.
 pub(crate) fn object(field: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
-    match value(field, given, MAX_DEPTH)? {
+    match value(field, given, MAX_DEPTH, &mut 0)? {
         Value::Object(object) => Ok(object),
         _ => Err(mistyped(field, given, "a mapping")),
     }
 }
 
-fn value(field: &'static str, given: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
+fn value(field: &'static str, given: &Bound<'_, PyAny>, depth: usize, values: &mut usize) -> PyResult<Value> {
+    *values += 1;
+    if *values > MAX_VALUES {
+        return Err(raise(Error::invalid(field, format!("holds more than {MAX_VALUES} values"))));
+    }
     let Some(depth) = depth.checked_sub(1) else {
         return Err(raise(Error::invalid(field, format!("is more than {MAX_DEPTH} levels deep"))));
     };
@@ -94,28 +100,28 @@ fn value(field: &'static str, given: &Bound<'_, PyAny>, depth: usize) -> PyResul
     if let Ok(list) = given.cast::<PyList>() {
         return list
             .iter()
-            .map(|one| value(field, &one, depth))
+            .map(|one| value(field, &one, depth, values))
             .collect::<PyResult<Vec<_>>>()
             .map(Value::Array);
     }
     if let Ok(list) = given.cast::<PyTuple>() {
         return list
             .iter()
-            .map(|one| value(field, &one, depth))
+            .map(|one| value(field, &one, depth, values))
             .collect::<PyResult<Vec<_>>>()
             .map(Value::Array);
     }
     if let Ok(map) = given.cast::<PyDict>() {
         // A copy, because a mapping inside of it may run code that changes it.
         let map = map.copy()?;
-        let pairs = map.iter().map(|(name, one)| pair(field, &name, &one, depth));
+        let pairs = map.iter().map(|(name, one)| pair(field, &name, &one, depth, values));
         return pairs.collect::<PyResult<Map<_, _>>>().map(Value::Object);
     }
     if let Ok(map) = given.cast::<PyMapping>() {
         let mut object = Map::new();
         for item in map.items()?.iter() {
             let (name, one): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-            let (name, one) = pair(field, &name, &one, depth)?;
+            let (name, one) = pair(field, &name, &one, depth, values)?;
             object.insert(name, one);
         }
         return Ok(Value::Object(object));
@@ -128,9 +134,10 @@ fn pair(
     name: &Bound<'_, PyAny>,
     of: &Bound<'_, PyAny>,
     depth: usize,
+    values: &mut usize,
 ) -> PyResult<(String, Value)> {
     let Ok(name) = name.cast::<PyString>() else {
         return Err(mistyped(field, name, "a mapping whose keys are str"));
     };
-    Ok((text(field, name)?.to_owned(), value(field, of, depth)?))
+    Ok((text(field, name)?.to_owned(), value(field, of, depth, values)?))
 }

@@ -8,7 +8,7 @@ use pyo3::types::PyInt;
 use trust_engine::{Error, ErrorKind};
 
 use crate::ceiling::CeilingVerdict;
-use crate::fork::Process;
+use crate::fork::InProcess;
 use crate::input::{Text, amount, text};
 use crate::receipt::Receipt;
 use crate::waiting::{now, wait};
@@ -16,13 +16,12 @@ use crate::waiting::{now, wait};
 /// The quota of one agent, for callers that check it often. Threads may share it.
 #[pyclass(frozen, module = "trust_engine._trust_engine")]
 pub struct Quota {
-    quota: trust_engine::Quota,
-    process: Process,
+    quota: InProcess<trust_engine::Quota>,
 }
 
 impl Quota {
     pub(crate) fn new(quota: trust_engine::Quota) -> Self {
-        Self { quota, process: Process::current() }
+        Self { quota: InProcess::new(quota) }
     }
 }
 
@@ -32,9 +31,9 @@ impl Quota {
     #[pyo3(signature = (resource_type, amount, /))]
     #[allow(clippy::shadow_unrelated, reason = "as Python names it")]
     fn try_take(&self, resource_type: Text<'_, '_>, amount: &Bound<'_, PyAny>) -> PyResult<CeilingVerdict> {
-        self.process.check()?;
+        let quota = self.quota.get()?;
         let (resource, of) = (text("resource_type", resource_type)?, crate::input::amount("amount", amount)?);
-        now(|| self.quota.try_take(resource, of)).map(CeilingVerdict::from)
+        now(|| quota.try_take(resource, of)).map(CeilingVerdict::from)
     }
 }
 
@@ -42,16 +41,15 @@ impl Quota {
 #[pyclass(frozen, module = "trust_engine._trust_engine")]
 pub struct Reservation {
     /// Shared with the call that settles it, so that it is not given up if the caller stops waiting.
-    pub(crate) reservation: Arc<Mutex<trust_engine::Reservation>>,
+    reservation: InProcess<Arc<Mutex<trust_engine::Reservation>>>,
     verdict: Py<CeilingVerdict>,
-    process: Process,
 }
 
 impl Reservation {
     pub(crate) fn new(py: Python<'_>, reservation: trust_engine::Reservation) -> PyResult<Self> {
         let verdict = Py::new(py, CeilingVerdict::from(reservation.verdict().clone()))?;
-        let reservation = Arc::new(Mutex::new(reservation));
-        Ok(Self { reservation, verdict, process: Process::current() })
+        let reservation = InProcess::new(Arc::new(Mutex::new(reservation)));
+        Ok(Self { reservation, verdict })
     }
 
     /// The future that settles it: with the amounts that were used, or without any.
@@ -60,8 +58,7 @@ impl Reservation {
         used: Option<Vec<u64>>,
     ) -> PyResult<impl Future<Output = trust_engine::Result<Option<trust_engine::Receipt>>> + Send + 'static>
     {
-        self.process.check()?;
-        let reservation = Arc::clone(&self.reservation);
+        let reservation = Arc::clone(self.reservation.get()?);
         Ok(async move {
             let busy = || Error::new(ErrorKind::Conflict, "the reservation is being settled");
             let mut reservation = reservation.try_lock().ok_or_else(busy)?;

@@ -494,6 +494,20 @@ def test_a_mapping_that_changes_while_it_is_read_is_no_panic(memory: Engine) -> 
     works(memory)
 
 
+def test_an_object_that_is_there_many_times_is_counted_as_often(memory: Engine) -> None:
+    shared: list[Any] = [1]
+    for _ in range(40):
+        shared = [shared, shared]
+    for call in (
+        lambda: memory.decide_gate("agent_001", "READER", metadata={"a": shared}),
+        lambda: memory.record("ALERT", "a", "RAISED", context={"a": shared}),
+        lambda: memory.agents().register({"id": "b", "attestations": shared}),
+    ):
+        with pytest.raises((TypeError, InvalidInputError)):
+            call()
+    works(memory)
+
+
 def test_an_error_of_the_callers_own_comes_through(memory: Engine) -> None:
     def fail() -> None:
         raise ZeroDivisionError

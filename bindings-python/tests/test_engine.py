@@ -283,6 +283,8 @@ async def test_a_caller_does_what_its_permissions_allow_and_nothing_else(in_memo
         ({"permissions": ["agents:reed"]}, "permissions"),
         ({"permissions": "agents:read"}, "permissions"),
         ({"permissions": [7]}, "permissions[0]"),
+        # A list that could not be had gives no rights.
+        ({"permissions": None}, "permissions"),
     ],
     ids=repr,
 )
@@ -290,6 +292,26 @@ def test_a_caller_that_is_none_is_named(fields: dict[str, Any], field: str) -> N
     with pytest.raises(InvalidInputError) as raised:
         caller(**fields)
     assert names(raised.value, field)
+
+
+def test_a_caller_that_could_not_be_found_is_not_the_host() -> None:
+    with Engine(storage={"memory": True}) as engine:
+        for call in (
+            lambda: engine.call("engine.info", caller=None),  # type: ignore[arg-type]
+            lambda: engine.subscribe("agents.list", caller=None),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(TypeError):
+                call()
+
+
+def test_what_is_of_every_organization_is_for_callers_of_the_whole_fleet(tmp_path: Path) -> None:
+    with Engine(storage={"embedded": tmp_path / "trust"}) as engine:
+        folder = {"folder": str(tmp_path / "out")}
+        for name, parameters in (("log.verify", {}), ("log.export", folder), ("engine.backup", folder)):
+            with pytest.raises(ForbiddenError):
+                engine.call(name, parameters, caller=caller(organization="acme"))
+        assert not (tmp_path / "out").exists()
+        engine.log("acme").export(tmp_path / "out")
 
 
 def test_a_caller_has_no_other_fields() -> None:

@@ -48,7 +48,7 @@ def test_every_call_is_answered_as_its_vector_says() -> None:
 def check(engine: Engine, vector: dict[str, Any]) -> None:
     name, status = vector["name"], vector["status"]
     body = base64.b64decode(vector["base64"]) if "base64" in vector else vector["body"].encode()
-    by = caller(vector["caller"]) if "caller" in vector else None
+    by = caller(vector.get("caller"))
     if status in CLASSES:
         with pytest.raises(CLASSES[status]) as raised:
             engine.call(NAMES[vector["call"]], None, body, caller=by, request_id="req-1")

@@ -82,6 +82,20 @@ pub(crate) unsafe fn look<'a, T: Handle + 'a, V>(
     }
 }
 
+/// Empties a handle that a call is to write, whatever becomes of the call.
+///
+/// # Safety
+/// That of [`exclusive`].
+pub(crate) unsafe fn empty<T: Handle>(handle: *mut T, empty: impl FnOnce(&mut T)) {
+    // SAFETY: the caller promises it.
+    unsafe {
+        on_exclusive(handle, std::ptr::null_mut(), |of| {
+            empty(of);
+            Ok(TE_OK)
+        });
+    }
+}
+
 /// Frees a handle; null is nothing.
 ///
 /// # Safety

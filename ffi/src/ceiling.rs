@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use pollster::block_on;
 use trust_engine::{CeilingRequest, CeilingVerdict, Error, Measure};
 
-use crate::boundary::{call, free, look, on};
+use crate::boundary::{call, empty, free, look, on};
 use crate::completion::{Listener, Outcome, UserData};
 use crate::error::te_code::TE_OK;
 use crate::error::{Failure, te_code, te_error};
@@ -118,11 +118,10 @@ impl te_ceiling_verdict {
     }
 
     /// Without the verdict that it held: a call that fails leaves none that could be taken for its own.
-    pub(crate) fn emptied(&mut self) -> &mut Self {
+    pub(crate) fn clear(&mut self) {
         self.verdict = None;
         self.reason.take();
         self.json.take();
-        self
     }
 
     pub(crate) fn set(&mut self, verdict: CeilingVerdict) {
@@ -175,9 +174,11 @@ pub unsafe extern "C" fn te_engine_check_ceiling(
     verdict: *mut te_ceiling_verdict,
     error: *mut te_error,
 ) -> te_code {
+    // SAFETY: the caller promises it.
+    unsafe { empty(verdict, te_ceiling_verdict::clear) };
     let check = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let place = unsafe { exclusive(verdict) }?.emptied();
+        let place = unsafe { exclusive(verdict) }?;
         // SAFETY: the caller promises it.
         let request = unsafe { read(request) }?;
         place.set(block_on(of.get()?.check_ceiling(&request))?);
@@ -199,9 +200,11 @@ pub unsafe extern "C" fn te_engine_check_ceiling_now(
     verdict: *mut te_ceiling_verdict,
     error: *mut te_error,
 ) -> te_code {
+    // SAFETY: the caller promises it.
+    unsafe { empty(verdict, te_ceiling_verdict::clear) };
     let check = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let place = unsafe { exclusive(verdict) }?.emptied();
+        let place = unsafe { exclusive(verdict) }?;
         // SAFETY: the caller promises it.
         let request = unsafe { read(request) }?;
         place.set(of.get()?.check_ceiling_now(&request)?.0);

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use pollster::block_on;
 use trust_engine::{Decision, Error, GateRequest, Recorded, Ticket, Verdict};
 
-use crate::boundary::{call, free, look, on, on_exclusive};
+use crate::boundary::{call, empty, free, look, on, on_exclusive};
 use crate::completion::{Listener, Outcome, UserData};
 use crate::error::te_code::TE_OK;
 use crate::error::{Failure, te_code, te_error};
@@ -136,12 +136,11 @@ impl te_gate_verdict {
     }
 
     /// Without the verdict that it held: a call that fails leaves none that could be taken for its own.
-    fn emptied(&mut self) -> &mut Self {
+    fn clear(&mut self) {
         (self.verdict, self.ticket) = (None, None);
         self.reason.take();
         self.trace.take();
         self.json.take();
-        self
     }
 
     fn set(&mut self, verdict: Verdict, ticket: Option<Ticket>) {
@@ -216,9 +215,11 @@ pub unsafe extern "C" fn te_engine_decide_gate(
     verdict: *mut te_gate_verdict,
     error: *mut te_error,
 ) -> te_code {
+    // SAFETY: the caller promises it.
+    unsafe { empty(verdict, te_gate_verdict::clear) };
     let decide = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let place = unsafe { exclusive(verdict) }?.emptied();
+        let place = unsafe { exclusive(verdict) }?;
         // SAFETY: the caller promises it.
         let request = unsafe { read(request) }?;
         let (verdict, ticket) = of.get()?.decide_gate(&request)?;
@@ -241,9 +242,11 @@ pub unsafe extern "C" fn te_engine_evaluate_gate(
     verdict: *mut te_gate_verdict,
     error: *mut te_error,
 ) -> te_code {
+    // SAFETY: the caller promises it.
+    unsafe { empty(verdict, te_gate_verdict::clear) };
     let evaluate = |of: &te_engine| {
         // SAFETY: the caller promises it.
-        let place = unsafe { exclusive(verdict) }?.emptied();
+        let place = unsafe { exclusive(verdict) }?;
         // SAFETY: the caller promises it.
         let request = unsafe { read(request) }?;
         let verdict = block_on(of.get()?.evaluate_gate(&request))?;

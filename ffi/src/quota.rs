@@ -2,7 +2,7 @@
 
 use trust_engine::Quota;
 
-use crate::boundary::{free, on};
+use crate::boundary::{empty, free, on};
 use crate::ceiling::te_ceiling_verdict;
 use crate::engine::te_engine;
 use crate::error::te_code::TE_OK;
@@ -63,9 +63,11 @@ pub unsafe extern "C" fn te_quota_try_take(
     verdict: *mut te_ceiling_verdict,
     error: *mut te_error,
 ) -> te_code {
+    // SAFETY: the caller promises it.
+    unsafe { empty(verdict, te_ceiling_verdict::clear) };
     let take = |of: &te_quota| {
         // SAFETY: the caller promises it.
-        let place = unsafe { exclusive(verdict) }?.emptied();
+        let place = unsafe { exclusive(verdict) }?;
         // SAFETY: the caller promises it.
         let resource = unsafe { resource_type.required("resourceType") }?;
         place.set(of.quota.get()?.try_take(resource, amount)?);

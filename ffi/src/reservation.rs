@@ -3,7 +3,7 @@
 use pollster::block_on;
 use trust_engine::{Error, Receipt, Reservation};
 
-use crate::boundary::{free, on, on_exclusive};
+use crate::boundary::{empty, free, on, on_exclusive};
 use crate::ceiling::{self, te_ceiling_request, te_ceiling_verdict};
 use crate::engine::te_engine;
 use crate::error::te_code::TE_OK;
@@ -37,10 +37,12 @@ pub unsafe extern "C" fn te_engine_reserve(
     out: *mut *mut te_reservation,
     error: *mut te_error,
 ) -> te_code {
+    // SAFETY: the caller promises it.
+    unsafe { empty(verdict, te_ceiling_verdict::clear) };
     let reserve = |of: &te_engine| {
         let out = Place::of("out", out)?;
         // SAFETY: the caller promises it.
-        let place = unsafe { exclusive(verdict) }?.emptied();
+        let place = unsafe { exclusive(verdict) }?;
         // SAFETY: the caller promises it.
         let request = unsafe { ceiling::read(request) }?;
         let (verdict, reservation) = block_on(of.get()?.quotas().reserve(&request))?;

@@ -590,6 +590,8 @@ fn a_caller_is_read_strictly() {
         (r#"{"organization":""}"#, "organization"),
         (r#"{"fleetWide":1}"#, "fleetWide"),
         (r#"{"permissions":["agents:reed"]}"#, "permissions"),
+        (r#"{"permissions":null}"#, "permissions"),
+        (r#"{"organization":null}"#, "organization"),
         (r#"[{"name":"k"}]"#, "caller"),
         ("", "caller"),
     ] {
@@ -650,14 +652,28 @@ fn hosts_peek_and_prove_and_export_by_name() {
     assert_eq!((beyond.0, &beyond.1["details"]["field"]), (400, &json!("older")));
     assert_eq!(call("log.checkpoint", r#"{"shard":77}"#, "").0, 404);
 
-    assert_eq!(call("log.verify", "", "").1, json!({ "findings": [] }));
-    assert_eq!(call("engine.health", "", "").1, json!({ "database": "up" }));
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("log");
-    let exported = call("log.export", &json!({ "folder": out }).to_string(), "").1;
+    let (to_out, to_copy) = (json!({ "folder": out }), json!({ "folder": folder.path().join("copy") }));
+    for (name, parameters) in [
+        ("log.verify", "{}".to_owned()),
+        ("log.export", to_out.to_string()),
+        ("engine.backup", to_copy.to_string()),
+    ] {
+        assert_eq!(call(name, &parameters, "").0, 403, "{name} is for callers of the whole fleet");
+    }
+    assert!(!out.exists());
+    let fleet = Caller::new().fleet_wide();
+    let call = |name: &str, parameters: &str, body: &str| {
+        let answer = block_on(engine.json(&fleet).call(name, parameters.as_bytes(), body.as_bytes()));
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null), answer.body)
+    };
+    assert_eq!(call("log.verify", "", "").1, json!({ "findings": [] }));
+    assert_eq!(call("engine.health", "", "").1, json!({ "database": "up" }));
+    let exported = call("log.export", &to_out.to_string(), "").1;
     assert_eq!(exported["entries"], newer.checkpoint.size);
     assert!(trust_engine::log::check_export(&out, &key, Some(&older)).unwrap().is_clean());
-    let backup = call("engine.backup", &json!({ "folder": folder.path().join("copy") }).to_string(), "");
+    let backup = call("engine.backup", &to_copy.to_string(), "");
     assert_eq!(backup.0, 500, "the store in memory has no backup: {}", backup.2);
 }
 

@@ -217,7 +217,7 @@ class AsyncEngine:
         parameters: Mapping[str, object] | None = None,
         body: Body = b"",
         *,
-        caller: Caller | None = None,
+        caller: Caller = _calls.HOST,
         if_match: str | None = None,
         idempotency_key: str | None = None,
         request_id: str | None = None,
@@ -235,7 +235,7 @@ class AsyncEngine:
         return await waiting.outcome(begun)
 
     def subscribe(
-        self, name: str, parameters: Mapping[str, object] | None = None, *, caller: Caller | None = None
+        self, name: str, parameters: Mapping[str, object] | None = None, *, caller: Caller = _calls.HOST
     ) -> AsyncSubscription[dict[str, Any]]:
         """Subscribes to a stream: `provenance.query`, `agents.list` or `provenance.follow`.
 

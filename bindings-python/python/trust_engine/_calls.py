@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from ._errors import TrustEngineError, invalid, of_contract
@@ -211,22 +211,25 @@ def caller(
     organization: str | None = None,
     fleet_wide: bool = False,
     internal: bool = False,
-    permissions: Sequence[Permission] | None = None,
+    permissions: Sequence[Permission] | Literal["all"] = "all",
 ) -> Caller:
     """The caller of calls by name, as the host has authenticated it: nothing of this should come from a body.
 
     `name` is recorded, and makes the caller a tier authority if the engine was opened with it as one. `fleet_wide`
     shows records of every organization, `internal` those of internal types. The caller may do what `permissions` allow
-    and nothing else; without them, everything.
+    and nothing else; everything unless they are given.
     """
-    fields = _given(
-        name=name, organization=organization, fleetWide=fleet_wide, internal=internal, permissions=permissions
-    )
+    fields = _given(name=name, organization=organization, fleetWide=fleet_wide, internal=internal)
+    if permissions != "all":
+        # None too: a list that could not be had gives no rights, and is refused.
+        fields = {**fields, "permissions": permissions}
     return Caller(written("caller", fields))
 
 
 # The host itself: a caller of the organization `default` that may make every call.
 HOST: Final = Caller("{}")
+# The host, for what is that of every organization.
+FLEET: Final = Caller('{"fleetWide":true}')
 
 
 def scope(organization: str | None, fleet_wide: bool, *, internal: bool = False) -> Caller:
@@ -256,7 +259,7 @@ class Call(Generic[T]):
 
 
 def call_arguments(
-    caller: Caller | None, name: str, parameters: Mapping[str, object] | None, body: Body
+    caller: Caller, name: str, parameters: Mapping[str, object] | None, body: Body
 ) -> tuple[Caller, str, str, bytes]:
     """The arguments of `call_json` and `begin_call` for a call that a host makes by its name."""
     given = written("parameters", {} if parameters is None else parameters)
@@ -264,7 +267,7 @@ def call_arguments(
         body = _body("body", body)
     elif isinstance(body, (bytearray, memoryview)):
         body = bytes(body)
-    return HOST if caller is None else caller, name, given, body
+    return caller, name, given, body
 
 
 def call_table() -> list[CallRow]:
@@ -404,12 +407,12 @@ class LogCalls:
 
     def verify(self) -> Call[list[str]]:
         """Recomputes the log."""
-        return Call("log.verify", self.caller, _findings)
+        return Call("log.verify", FLEET, _findings)
 
     def export(self, folder: str | os.PathLike[str], shard: int | None) -> Call[Exported]:
         """Writes the log into a folder."""
         given = _given(folder=path_text("folder", folder), shard=_whole("shard", shard))
-        return Call("log.export", self.caller, _json, given)
+        return Call("log.export", FLEET, _json, given)
 
 
 class CeilingCalls:
@@ -488,7 +491,7 @@ def health() -> Call[Health]:
 
 def backup(folder: str | os.PathLike[str]) -> Call[None]:
     """Copies the store into a folder."""
-    return Call("engine.backup", HOST, lambda _: None, _given(folder=path_text("folder", folder)))
+    return Call("engine.backup", FLEET, lambda _: None, _given(folder=path_text("folder", folder)))
 
 
 # Arguments.

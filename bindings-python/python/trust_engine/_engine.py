@@ -122,7 +122,7 @@ class Engine(NativeEngine):
         parameters: Mapping[str, object] | None = None,
         body: Body = b"",
         *,
-        caller: Caller | None = None,
+        caller: Caller = _calls.HOST,
         if_match: str | None = None,
         idempotency_key: str | None = None,
         request_id: str | None = None,
@@ -138,7 +138,7 @@ class Engine(NativeEngine):
         )
 
     def subscribe(
-        self, name: str, parameters: Mapping[str, object] | None = None, *, caller: Caller | None = None
+        self, name: str, parameters: Mapping[str, object] | None = None, *, caller: Caller = _calls.HOST
     ) -> Subscription[dict[str, Any]]:
         """Subscribes to a stream: `provenance.query`, `agents.list` or `provenance.follow`."""
         caller, name, given, _ = _calls.call_arguments(caller, name, parameters, b"")

@@ -5,16 +5,19 @@ By itself, json.dumps turns keys into text, writes NaN, and passes on halves of 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ._errors import invalid
 
 # The deepest value that is written. The engine has lower bounds of its own for most of them.
 _DEPTH = 64
+# The most values that are written: more than any body has room for. One that is there many times is counted as often.
+_VALUES = 600_000
 # The longest name of a field in an error, in characters.
 _FIELD = 64
 
@@ -25,7 +28,7 @@ def written(field: str, value: object, *, paths: bool = False) -> str:
     An error names the part of the value that JSON does not have, and `field` where that is the value itself. With
     `paths`, paths are written as text.
     """
-    return json.dumps(_plain("", field, value, 1, paths), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(_plain("", field, value, 1, paths, itertools.count(1)), ensure_ascii=False, separators=(",", ":"))
 
 
 def text(field: str, value: str) -> str:
@@ -38,8 +41,10 @@ def text(field: str, value: str) -> str:
     return value
 
 
-def _plain(path: str, root: str, value: object, depth: int, paths: bool) -> object:
+def _plain(path: str, root: str, value: object, depth: int, paths: bool, count: Iterator[int]) -> object:
     """The value, built of nothing but the types that json.dumps writes as they are."""
+    if next(count) > _VALUES:
+        raise invalid(root, f"holds more than {_VALUES} values")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -56,11 +61,11 @@ def _plain(path: str, root: str, value: object, depth: int, paths: bool) -> obje
         raise invalid(path or root, f"is nested deeper than {_DEPTH} levels")
     if isinstance(value, Mapping):
         return {
-            _key(path or root, key): _plain(_within(path, key), root, part, depth + 1, paths)
+            _key(path or root, key): _plain(_within(path, key), root, part, depth + 1, paths, count)
             for key, part in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_plain(f"{path or root}[{n}]", root, part, depth + 1, paths) for n, part in enumerate(value)]
+        return [_plain(f"{path or root}[{n}]", root, part, depth + 1, paths, count) for n, part in enumerate(value)]
     if paths and isinstance(value, os.PathLike):
         return path_text(path or root, value)
     raise invalid(path or root, f"is of type {type(value).__name__}, which JSON does not have")

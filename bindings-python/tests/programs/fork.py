@@ -12,6 +12,8 @@ quota = engine.quota("a")
 _, reservation = engine.reserve("a", "API_CALLS", 1)
 follow = engine.log().follow()
 agents, log = engine.agents(), engine.log()
+# The last of an engine that is gone.
+orphans = [Engine(storage={"memory": True}).quota("a"), Engine(storage={"memory": True}).log().follow()]
 
 child = os.fork()
 if child == 0:
@@ -54,7 +56,7 @@ if child == 0:
                 os._exit(1)
             assert os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]) == 7
         # Objects of the parent's engine may go in the child.
-        del engine, quota, reservation, follow, verdict, agents, log
+        del orphans, engine, quota, reservation, follow, verdict, agents, log
         status = 0
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", flush=True)

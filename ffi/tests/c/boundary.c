@@ -293,6 +293,36 @@ static void with_structs_of_other_sizes(te_engine *engine) {
     te_gate_verdict_free(verdict);
 }
 
+/* Whatever a call fails with, the verdict that it was to write denies. */
+static void a_failed_call_leaves_no_verdict(te_engine *engine) {
+    te_gate_verdict *gates = NULL;
+    te_ceiling_verdict *ceilings = NULL;
+    te_quota *quota = NULL;
+    te_gate_request gate_request = gate();
+    te_ceiling_request ceiling_request = ceiling();
+    GIVES(TE_OK, te_gate_verdict_new(&gates, NULL));
+    GIVES(TE_OK, te_ceiling_verdict_new(&ceilings, NULL));
+    GIVES(TE_OK, te_engine_quota(engine, TE_STR("agent_001"), NOTHING, &quota, NULL));
+    for (int at = 0; at < 8; at++) {
+        GIVES(TE_OK, te_engine_decide_gate(engine, &gate_request, gates, NULL));
+        GIVES(TE_OK, te_quota_try_take(quota, TE_STR("API_CALLS"), 1, ceilings, NULL));
+        CHECK(te_gate_verdict_allowed(gates) && te_ceiling_verdict_allowed(ceilings));
+        te_code code = at == 0   ? te_engine_decide_gate(NULL, &gate_request, gates, NULL)
+                       : at == 1 ? te_engine_evaluate_gate(NULL, &gate_request, gates, NULL)
+                       : at == 2 ? te_engine_decide_gate(engine, NULL, gates, NULL)
+                       : at == 3 ? te_engine_check_ceiling(NULL, &ceiling_request, ceilings, NULL)
+                       : at == 4 ? te_engine_check_ceiling_now(NULL, &ceiling_request, ceilings, NULL)
+                       : at == 5 ? te_quota_try_take(NULL, TE_STR("API_CALLS"), 1, ceilings, NULL)
+                       : at == 6 ? te_quota_try_take(quota, NOTHING, 1, ceilings, NULL)
+                                 : te_engine_reserve(engine, &ceiling_request, ceilings, NULL, NULL);
+        CHECK(code != TE_OK);
+        CHECK(at < 3 ? !te_gate_verdict_allowed(gates) : !te_ceiling_verdict_allowed(ceilings));
+    }
+    te_quota_free(quota);
+    te_gate_verdict_free(gates);
+    te_ceiling_verdict_free(ceilings);
+}
+
 static void after_close(void) {
     te_engine *engine = open_in_memory();
     register_agent(engine, "{\"id\":\"agent_001\",\"tier\":\"VERIFIED\"}");
@@ -498,6 +528,8 @@ static void a_child_is_refused(void) {
 static void names_and_versions(void) {
     CHECK(te_abi_version() == TE_ABI_VERSION);
     CHECK(same(te_version(), TRUST_ENGINE_VERSION));
+    te_caller_free((te_caller *)te_caller_host());
+    te_caller_free((te_caller *)te_caller_host());
     CHECK(same(te_code_name(TE_INVALID_INPUT), "TE_INVALID_INPUT") && same(te_code_name(-1), "TE_UNKNOWN"));
     te_uuid id = {{0x01, 0x9b, 0x7c, 0xa9, 0x8c, 0x88, 0x70, 0x21, 0xa2, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29}};
     char text[TE_UUID_BYTES];
@@ -513,6 +545,7 @@ int main(void) {
     with_every_pointer_wrong(engine);
     with_every_text_wrong(engine);
     with_structs_of_other_sizes(engine);
+    a_failed_call_leaves_no_verdict(engine);
     te_engine_free(engine);
     after_close();
 #ifdef TE_TEST_PANIC

@@ -748,7 +748,11 @@ void the_log_goes_on_from_an_older_checkpoint_and_its_export_is_verified() {
     CHECK(CHECK_ERROR(TE_INVALID_INPUT, verify::consistency(older, newer, "?", key)).field() == "proof");
 
     const string out = (folder.path / "log").string();
-    engine.call("log.export", R"({"folder":)" + quoted(out) + "}").check();
+    trust_engine::Call to_folder{"log.export"};
+    const string parameters = R"({"folder":)" + quoted(out) + "}";
+    to_folder.parameters = parameters;
+    CHECK_ERROR(TE_FORBIDDEN, engine.call(to_folder).check());
+    engine.call(trust_engine::Caller(R"({"fleetWide":true})"), to_folder).check();
     verify::log(out, key);
     verify::log(out, key, older);
     CHECK(CHECK_ERROR(TE_INVALID_INPUT, verify::log(out, key, "no note")).field() == "since");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::permission::Permission;
 use super::read;
@@ -27,14 +27,24 @@ pub struct Caller {
 #[schemars(rename = "Caller")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CallerBody {
+    #[serde(default, deserialize_with = "given")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     organization: Option<String>,
     #[serde(default)]
     fleet_wide: bool,
     #[serde(default)]
     internal: bool,
+    #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<Vec<Permission>>")]
     permissions: Option<Vec<String>>,
+}
+
+/// A field that is there has a value: `null` would be taken for a field that is not, and give a caller every permission.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Caller {
@@ -130,6 +140,16 @@ impl Caller {
         let word = permission.as_str();
         let issue = format!("the caller lacks the permission {word}");
         Err(Error::new(ErrorKind::Forbidden, issue).with("permission", word))
+    }
+
+    /// Checks that the caller sees every organization, for what cannot be done for one alone.
+    pub(super) fn check_fleet_wide(&self, what: &str) -> Result<()> {
+        if self.fleet_wide {
+            return Ok(());
+        }
+        let issue =
+            format!("{what} is that of every organization: only a caller of the whole fleet may do this");
+        Err(Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet"))
     }
 
     /// The organization that a caller means: its own, or one that it names and may see.

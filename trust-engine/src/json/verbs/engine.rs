@@ -66,6 +66,7 @@ pub(in crate::json) async fn health(calls: JsonCalls<'_>, _: Values, _: &[u8]) -
 }
 
 pub(in crate::json) async fn backup(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
+    calls.caller.check_fleet_wide("the store")?;
     calls.engine.backup(Path::new(values.required("folder")?)).await?;
     Ok(Answer::new(200, &BackupAnswer {}))
 }

@@ -61,6 +61,7 @@ pub(in crate::json) async fn consistency(calls: JsonCalls<'_>, values: Values, _
 
 /// Recomputes everything in every shard.
 pub(in crate::json) async fn verify(calls: JsonCalls<'_>, _: Values, _: &[u8]) -> Result<Answer> {
+    calls.caller.check_fleet_wide("the log")?;
     let reports = calls.engine.log().verify_all().await?;
     let findings = reports.iter().filter(|report| !report.is_clean()).map(ToString::to_string).collect();
     Ok(Answer::new(200, &VerifyAnswer { findings }))
@@ -68,6 +69,7 @@ pub(in crate::json) async fn verify(calls: JsonCalls<'_>, _: Values, _: &[u8]) -
 
 /// Writes the log of a shard into a folder of the host's.
 pub(in crate::json) async fn export(calls: JsonCalls<'_>, values: Values, _: &[u8]) -> Result<Answer> {
+    calls.caller.check_fleet_wide("the log")?;
     let (_, log) = shard_of(&calls, &values).await?;
     let exported = log.export(Path::new(values.required("folder")?)).await?;
     Ok(Answer::new(200, &ExportAnswer { entries: exported.entries, files: exported.files }))

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::json::answer::Answer;
 use crate::json::calls::JsonCalls;
 use crate::json::parameters::Values;
@@ -55,10 +55,7 @@ pub(in crate::json) async fn versions(calls: JsonCalls<'_>, values: Values, _: &
 
 /// The body is the document, in YAML or JSON. There is one policy for all organizations.
 pub(in crate::json) async fn put(calls: JsonCalls<'_>, _: Values, text: &[u8]) -> Result<Answer> {
-    if !calls.caller.fleet_wide {
-        let issue = "the policy is that of every organization: the caller lacks the permission fleet";
-        return Err(Error::new(ErrorKind::Forbidden, issue).with("permission", "fleet"));
-    }
+    calls.caller.check_fleet_wide("the policy")?;
     let text = std::str::from_utf8(text).map_err(|_| Error::invalid("body", "is not UTF-8"))?;
     let document = PolicyDocument::parse(text)?;
     let actor =
