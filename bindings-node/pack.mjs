@@ -22,11 +22,13 @@ const platforms = napi.targets.map((target) => {
   return PLATFORMS[target]
 })
 
+const LICENCES = ['LICENSE-APACHE', 'LICENSE-MIT']
+
 /** Packs a folder that holds these files and this manifest. */
 function pack(manifest, names) {
   const folder = mkdtempSync(join(tmpdir(), 'trust-engine-pack-'))
   for (const name of names) cpSync(join(here, name), join(folder, name))
-  for (const licence of ['LICENSE-APACHE', 'LICENSE-MIT']) cpSync(join(here, '..', licence), join(folder, licence))
+  for (const licence of LICENCES) cpSync(join(here, '..', licence), join(folder, licence))
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest, null, 2) + '\n')
   const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', into], { cwd: folder, encoding: 'utf8' }))
   rmSync(folder, { recursive: true })
@@ -43,8 +45,8 @@ if (!platform) throw new Error(`${native} is for no platform of package.json`)
 const { name: _, ...fits } = platform
 const { version, license, repository, engines } = shared
 const description = `The native half of trust-engine for ${platform.name}`
-pack({ name: `trust-engine-${platform.name}`, version, description, license, repository, engines, ...fits, main: native, files: [native] }, [native])
+pack({ name: `trust-engine-${platform.name}`, version, description, license, repository, engines, ...fits, main: native, files: [native, ...LICENCES] }, [native])
 
 const optionalDependencies = Object.fromEntries(platforms.map(({ name }) => [`trust-engine-${name}`, version]))
 const sources = readdirSync(here).filter((name) => /\.(cjs|d\.ts|d\.cts)$|^index\.js$|^README\.md$/.test(name) && name !== 'native.d.ts')
-pack({ ...shared, files: sources, optionalDependencies }, sources)
+pack({ ...shared, files: [...sources, ...LICENCES], optionalDependencies }, sources)
