@@ -1,7 +1,7 @@
 # The only entry points a newcomer needs: make demo, make test, make bench, make lint.
 CARGO ?= cargo
 
-.PHONY: demo test test-heavy lint features bench fuzz instructions mutants
+.PHONY: demo test test-heavy packages lint features bench fuzz instructions mutants
 
 demo:
 	$(CARGO) run --release -p trust-engine --features cli -- demo
@@ -29,12 +29,17 @@ test-heavy: test features
 	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis $(CARGO) test --release -p trust-engine --all-features --test crash --test damage \
 		--test ceiling_model --test ceiling_threads --test ceiling_crash --test nemesis -- --nocapture
 	TRUST_ENGINE_HEAVY=1 $(CARGO) test -p slot-model
+	$(MAKE) packages
 	TRUST_ENGINE_KILLS=200 .ci/test-c go
 	TRUST_ENGINE_HEAVY=1 .ci/with-postgres .ci/with-redis .ci/test-python
 	cd bindings-node && TRUST_ENGINE_HEAVY=1 npm test
 	trust-engine/tests/interop/run go
 	cd benches/peers/gate && $(CARGO) test --release --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) test --release --target-dir ../../../target/peers
+
+# Builds what is published, installs it into empty places, and uses it from there. Installs cargo-c where it is missing.
+packages:
+	.ci/test-packages
 
 lint:
 	.ci/layers
@@ -55,6 +60,7 @@ features:
 bench:
 	$(CARGO) bench -p trust-engine-benches
 	$(CARGO) bench -p trust-engine-benches --features redis --bench postgres --bench fleet --bench agents
+	benches/bindings/run
 	cd benches/peers/gate && $(CARGO) bench --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers
 	cd benches/peers/ceiling && $(CARGO) run --release --target-dir ../../../target/peers -- overspend
