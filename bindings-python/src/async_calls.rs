@@ -142,8 +142,8 @@ impl NativeEngine {
 
     fn begin_committed(&self, py: Python<'_>, verdict: Py<GateVerdict>) -> PyResult<Py<PyAny>> {
         let (delivery, of) = (self.delivery()?, verdict.get());
-        let Some(ticket) = of.take_ticket()? else { return of.receipt_of().into_py_any(py) };
-        let call = async move { Ok(Outcome::Committed(verdict, ticket.committed().await?)) };
+        let Some(commit) = of.commit()? else { return of.receipt_of().into_py_any(py) };
+        let call = async move { Ok(Outcome::Committed(verdict, commit.await?)) };
         delivery.begin(py, false, call)
     }
 

@@ -80,7 +80,7 @@ impl Waiting {
         let mut list = self.list.lock();
         // There is a byte in the pipe while the list is not empty: both change under the lock.
         if list.is_empty() {
-            // One byte fits into an empty pipe; without it, the next one tells the loop.
+            // One byte fits into an empty pipe.
             let _ = (&self.writer).write(&[1]);
         }
         list.extend(done);

@@ -1,5 +1,7 @@
 //! Verdicts of gates.
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,11 +18,22 @@ use crate::waiting::wait;
 #[pyclass(frozen, module = "trust_engine._trust_engine")]
 pub struct GateVerdict {
     kept: Kept,
-    /// Waits for the commit of a verdict that was given before it.
-    ticket: Mutex<Option<InProcess<Ticket>>>,
+    commit: Mutex<Commit>,
     /// The receipt that was waited for.
     committed: Mutex<Option<Receipt>>,
 }
+
+/// The commit of a verdict that was given before it.
+enum Commit {
+    /// There is none, or it is known.
+    Known,
+    Ticket(InProcess<Ticket>),
+    /// It was asked for. Any number of calls may wait for it, and one that gives up loses it for nobody.
+    Asked(InProcess<SharedCommit>),
+}
+
+pub(crate) type SharedCommit =
+    Shared<BoxFuture<'static, trust_engine::Result<Option<trust_engine::Receipt>>>>;
 
 enum Kept {
     Given(Box<Verdict>),
@@ -39,25 +52,31 @@ pub fn restore_gate_verdict(
 ) -> PyResult<GateVerdict> {
     let id = id.parse().map_err(|_| PyValueError::new_err("the pickle is none of this version"))?;
     let kept = Kept::Restored(Restored::read(json)?, id, trace);
-    Ok(GateVerdict { kept, ticket: Mutex::default(), committed: Mutex::new(receipt) })
+    Ok(GateVerdict { kept, commit: Mutex::new(Commit::Known), committed: Mutex::new(receipt) })
 }
 
 impl GateVerdict {
     pub(crate) fn new(verdict: Verdict, ticket: Option<Ticket>) -> Self {
         let committed = Mutex::new(verdict.receipt().cloned().map(Receipt::from));
-        let (kept, ticket) = (Kept::Given(Box::new(verdict)), Mutex::new(ticket.map(InProcess::new)));
-        Self { kept, ticket, committed }
+        let commit = ticket.map_or(Commit::Known, |ticket| Commit::Ticket(InProcess::new(ticket)));
+        Self { kept: Kept::Given(Box::new(verdict)), commit: Mutex::new(commit), committed }
     }
 
-    /// The ticket, once; `None` if the commit is known already, or there is none.
-    pub(crate) fn take_ticket(&self) -> PyResult<Option<Ticket>> {
-        if let Some(ticket) = self.ticket.lock().take() {
-            return ticket.into_inner().map(Some);
+    /// The commit to wait for; `None` if it is known, or there is none.
+    pub(crate) fn commit(&self) -> PyResult<Option<SharedCommit>> {
+        let mut commit = self.commit.lock();
+        *commit = match std::mem::replace(&mut *commit, Commit::Known) {
+            Commit::Ticket(ticket) => {
+                Commit::Asked(InProcess::new(ticket.into_inner()?.committed().boxed().shared()))
+            }
+            other => other,
+        };
+        match &*commit {
+            Commit::Asked(shared) => return shared.get().map(|shared| Some(shared.clone())),
+            _ if self.committed.lock().is_some() || self.recorded() == "none" => return Ok(None),
+            _ => {}
         }
-        if self.committed.lock().is_some() || self.recorded() == "none" {
-            return Ok(None);
-        }
-        let issue = "is a copy of one whose commit was not waited for, or its commit is being waited for";
+        let issue = "is a copy of one whose commit was not waited for";
         Err(raise(Error::invalid("verdict", issue)))
     }
 
@@ -175,9 +194,8 @@ impl GateVerdict {
 
     /// Waits for the commit, and gives the receipt; None if the policy does not record the verdict.
     fn committed(&self, py: Python<'_>) -> PyResult<Option<Receipt>> {
-        if let Some(ticket) = self.take_ticket()? {
-            let receipt = wait(py, ticket.committed())?.map(Receipt::from);
-            self.set_committed(receipt);
+        if let Some(commit) = self.commit()? {
+            self.set_committed(wait(py, commit)?.map(Receipt::from));
         }
         Ok(self.receipt_of())
     }

@@ -138,3 +138,16 @@ def test_a_commit_is_waited_for_in_another_thread_than_the_verdict_was_given_in(
         verdicts = [memory.decide_gate("agent_001", "READER") for _ in range(200)]
         receipts = list(pool.map(lambda verdict: verdict.committed(), verdicts))
     assert [receipt and receipt.id for receipt in receipts] == [verdict.provenance_id for verdict in verdicts]
+
+
+def test_any_number_of_threads_wait_for_the_commit_of_one_verdict(embedded: Engine) -> None:
+    for _ in range(20):
+        verdict = embedded.decide_gate("agent_001", "READER")
+        receipts: list[object] = []
+        threads = [threading.Thread(target=lambda: receipts.append(verdict.committed())) for _ in range(8)]  # noqa: B023
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert receipts == [verdict.receipt] * 8
+        assert verdict.receipt is not None

@@ -8,7 +8,7 @@ use super::options::OptionsBody;
 use super::table::{CALLS, of};
 
 /// The types of every call, of the options and of callers:
-/// `{calls: {name: {body, answer}}, options, caller, definitions}`, where the schemas refer to `definitions` by `#/$defs/Name`.
+/// `{$schema, calls: {name: {body, answer}}, options, caller, $defs}`.
 pub fn schemas() -> Value {
     let mut read = SchemaSettings::draft2020_12().for_deserialize().into_generator();
     let mut written = SchemaSettings::draft2020_12().for_serialize().into_generator();
@@ -22,5 +22,6 @@ pub fn schemas() -> Value {
     let (options, caller) = (of::<OptionsBody>(&mut read), of::<CallerBody>(&mut read));
     let mut definitions = read.take_definitions(true);
     definitions.extend(written.take_definitions(true));
-    json!({ "calls": calls, "options": options, "caller": caller, "definitions": definitions })
+    let draft = "https://json-schema.org/draft/2020-12/schema";
+    json!({ "$schema": draft, "calls": calls, "options": options, "caller": caller, "$defs": definitions })
 }
