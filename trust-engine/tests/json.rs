@@ -672,6 +672,11 @@ fn hosts_peek_and_prove_and_export_by_name() {
     assert_eq!(call("engine.health", "", "").1, json!({ "database": "up" }));
     let exported = call("log.export", &to_out.to_string(), "").1;
     assert_eq!(exported["entries"], newer.checkpoint.size);
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&out).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700, "an export holds payloads");
+    }
     assert!(trust_engine::log::check_export(&out, &key, Some(&older)).unwrap().is_clean());
     let backup = call("engine.backup", &to_copy.to_string(), "");
     assert_eq!(backup.0, 500, "the store in memory has no backup: {}", backup.2);

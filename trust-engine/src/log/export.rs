@@ -98,9 +98,18 @@ struct Files<'a> {
     written: u64,
 }
 
+/// Makes a folder that only its owner reads, as an export holds payloads; one that is there already stays as it is.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 impl<'a> Files<'a> {
     fn create(folder: &'a Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|error| from_io(error, folder.display()))?;
+        create_private(folder).map_err(|error| from_io(error, folder.display()))?;
         let mut inside = fs::read_dir(folder).map_err(|error| from_io(error, folder.display()))?;
         if inside.next().is_some() {
             let issue =
